@@ -1,0 +1,81 @@
+"""The classifiers that ship with the project, as their machine-readable cards describe them.
+
+For whoever serves them: reads ``weights/NAME.json``, needs nothing beyond the standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+WEIGHTS = Path(__file__).with_name("weights")
+
+
+class WeightsError(Exception):
+    """A shipped model's card or weights are missing or damaged; the message names file and remedy."""
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """One classifier: input ``image`` UINT8 (n, height, width, 3) RGB, output ``probabilities`` FP32
+    (n, classes). ``labels[i]`` names class i; ``sha256`` is the hex digest that ``path`` must have.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    labels: tuple[str, ...]
+    width: int
+    height: int
+
+    @property
+    def classes(self) -> int:
+        """How many classes the model tells apart."""
+        return len(self.labels)
+
+    def verify(self) -> None:
+        """Check that the weights are there and are the ones of the card.
+
+        Raises:
+            WeightsError: the file is missing, unreadable or has another hash.
+        """
+        remedy = f"restore it with `git checkout -- {self.path.name}` in {self.path.parent}, or export it again"
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise WeightsError(f"cannot read the weights {self.path} ({error.strerror}): {remedy}") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != self.sha256:
+            raise WeightsError(
+                f"the weights {self.path} are not the ones of their card "
+                f"(sha256 {found[:12]}..., expected {self.sha256[:12]}...): {remedy}"
+            )
+
+
+def shipped_models(folder: Path = WEIGHTS) -> list[ShippedModel]:
+    """Every model with a card in ``folder``, by name. The weights themselves are not read: see ``verify``.
+
+    Raises:
+        WeightsError: there is no card at all, or one cannot be understood.
+    """
+    models = [_read(card) for card in sorted(folder.glob("*.json"))]
+    if not models:
+        raise WeightsError(f"no model cards (*.json) in {folder}: restore the folder from the repository")
+    return models
+
+
+def _read(card: Path) -> ShippedModel:
+    try:
+        fields = json.loads(card.read_text(encoding="utf-8"))
+        return ShippedModel(
+            name=fields["name"],
+            path=card.with_name(fields["file"]),
+            sha256=fields["sha256"],
+            labels=tuple(fields["labels"]),
+            width=int(fields["input"]["width"]),
+            height=int(fields["input"]["height"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"cannot read the model card {card}: {error!r}; restore it from git") from error

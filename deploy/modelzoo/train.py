@@ -1,0 +1,165 @@
+"""Training the CIFAR-10 networks on a CPU: bf16 autocast, one seed, resumable after a kill.
+
+Everything random is derived from ``(seed, epoch, step)``, so a run that was killed and resumed from its
+last checkpoint ends with the very weights of a run that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deploy.modelzoo.architectures import ARCHITECTURES
+from deploy.modelzoo.datasets import LabelledImages
+from deploy.modelzoo.recipe import CIFAR10_MEAN, CIFAR10_STD, Recipe
+
+CHECKPOINT_VERSION = 1
+Progress = Callable[[int, int, float, float], None]
+"""Called after every step with (step, steps in all, loss, accuracy of the batch)."""
+
+
+class CheckpointMismatchError(Exception):
+    """A checkpoint of another recipe or format version lies where this run would resume."""
+
+
+def normalise(images: Tensor) -> Tensor:
+    """``(batch, 3, h, w)`` uint8 to the float32 that the networks take."""
+    mean = torch.tensor(CIFAR10_MEAN).view(1, 3, 1, 1)
+    std = torch.tensor(CIFAR10_STD).view(1, 3, 1, 1)
+    return (images.float() / 255 - mean) / std
+
+
+def augment(images: NDArray[np.uint8], rng: np.random.Generator, padding: int) -> NDArray[np.uint8]:
+    """Random crops of the zero-padded images, half of them mirrored. Shape and dtype are kept."""
+    count, height, width, _ = images.shape
+    padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    top = rng.integers(0, 2 * padding + 1, count)[:, None, None]
+    left = rng.integers(0, 2 * padding + 1, count)[:, None, None]
+    rows = top + np.arange(height)[None, :, None]
+    columns = left + np.arange(width)[None, None, :]
+    columns = np.where(rng.random(count)[:, None, None] < 0.5, columns[:, :, ::-1], columns)
+    return padded[np.arange(count)[:, None, None], rows, columns]
+
+
+def train(
+    recipe: Recipe,
+    data: LabelledImages,
+    checkpoint: Path,
+    *,
+    progress: Progress | None = None,
+    checkpoint_every: int = 100,
+    max_steps: int | None = None,
+) -> nn.Sequential:
+    """Train to the end of the recipe (or ``max_steps`` in all), resuming from ``checkpoint`` if it exists.
+
+    Returns:
+        The trained network, in evaluation mode.
+
+    Raises:
+        CheckpointMismatchError: the checkpoint belongs to another recipe or version.
+    """
+    torch.manual_seed(recipe.seed)
+    network = ARCHITECTURES[recipe.architecture](dropout=recipe.dropout)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.peak_learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=True,
+    )
+    steps_per_epoch = len(data.images) // recipe.batch_size
+    total = recipe.epochs * steps_per_epoch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.peak_learning_rate, total_steps=total, pct_start=0.25
+    )
+    first = _resume(checkpoint, recipe, network, optimiser, schedule)
+    network.train()
+    last = total if max_steps is None else min(total, max_steps)
+    order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+    for step in range(first, last):
+        epoch, position = divmod(step, steps_per_epoch)
+        if position == 0 or not len(order):
+            order = np.random.default_rng([recipe.seed, epoch]).permutation(len(data.images))
+        rows = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
+        rng = np.random.default_rng([recipe.seed, epoch, position])
+        torch.manual_seed(int(rng.integers(2**31)))  # dropout
+        batch = augment(data.images[rows], rng, recipe.crop_padding)
+        inputs = normalise(torch.from_numpy(batch).permute(0, 3, 1, 2))
+        labels = torch.from_numpy(data.labels[rows])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = network(inputs)
+        loss = nn.functional.cross_entropy(logits.float(), labels)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if progress:
+            accuracy = (logits.argmax(1) == labels).float().mean().item()
+            progress(step + 1, total, loss.item(), accuracy)
+        if (step + 1) % checkpoint_every == 0 or step + 1 == last:
+            _save(checkpoint, recipe, step + 1, network, optimiser, schedule)
+    return network.eval()
+
+
+def accuracy(network: nn.Module, data: LabelledImages, batch_size: int = 500) -> float:
+    """Share of ``data`` that the network (float32, evaluation mode) classifies correctly, 0 to 1."""
+    correct = 0
+    with torch.inference_mode():
+        for start in range(0, len(data.images), batch_size):
+            images = torch.from_numpy(data.images[start : start + batch_size])
+            predicted = network(normalise(images.permute(0, 3, 1, 2))).argmax(1).numpy()
+            correct += int((predicted == data.labels[start : start + batch_size]).sum())
+    return correct / len(data.images)
+
+
+def _save(
+    path: Path,
+    recipe: Recipe,
+    step: int,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> None:
+    """Write next to the target, then rename: a kill leaves the old checkpoint or the new, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(
+        {
+            "version": CHECKPOINT_VERSION,
+            "recipe": asdict(recipe),
+            "step": step,
+            "network": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "schedule": schedule.state_dict(),
+        },
+        partial,
+    )
+    partial.replace(path)
+
+
+def _resume(
+    path: Path,
+    recipe: Recipe,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> int:
+    """Load the checkpoint into the three objects. Returns the number of steps already done."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    if state.get("version") != CHECKPOINT_VERSION or state.get("recipe") != asdict(recipe):
+        raise CheckpointMismatchError(
+            f"{path} was written by another recipe or version; delete it or choose another folder"
+        )
+    network.load_state_dict(state["network"])
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    return int(state["step"])

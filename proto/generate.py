@@ -1,0 +1,71 @@
+"""Regenerate the committed stubs from the .proto files; ``--check`` fails when they differ.
+
+Run as ``python proto/generate.py [--check]`` with the ``dev`` extra installed.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+GENERATED = ROOT / "gen"
+
+
+def generate(out: Path) -> None:
+    """Write messages, gRPC stubs and their type stubs below ``out``."""
+    from grpc_tools import protoc
+
+    sources = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("pixelprobe/**/*.proto"))
+    arguments = [
+        "protoc",
+        f"--proto_path={ROOT}",
+        f"--proto_path={files('grpc_tools') / '_proto'}",
+        f"--python_out={out}",
+        f"--mypy_out=quiet:{out}",
+        f"--grpc_python_out={out}",
+        f"--mypy_grpc_out=quiet:{out}",
+        *sources,
+    ]
+    if protoc.main(arguments) != 0:
+        raise SystemExit("protoc failed")
+    for folder in [path for path in out.rglob("*") if path.is_dir()]:
+        (folder / "__init__.py").touch()
+    for stub in sorted(out.rglob("*_pb2_grpc.py")):
+        # A file without services yields an empty gRPC module: nothing would ever import it.
+        if "Servicer" not in stub.read_text():
+            stub.unlink()
+            stub.with_suffix(".pyi").unlink()
+
+
+def _tree(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*.py*") if path.suffix in {".py", ".pyi"}}
+
+
+def main() -> None:
+    """Generate into ``proto/gen``, or compare with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder)
+        generate(fresh)
+        if "--check" in sys.argv[1:]:
+            drift = sorted(
+                str(path)
+                for path in _tree(fresh) | _tree(GENERATED)
+                if not (fresh / path).exists()
+                or not (GENERATED / path).exists()
+                or not filecmp.cmp(fresh / path, GENERATED / path, shallow=False)
+            )
+            if drift:
+                raise SystemExit("stubs differ from the .proto files, run `make proto`: " + ", ".join(drift))
+            print("stubs are up to date")
+            return
+        shutil.rmtree(GENERATED, ignore_errors=True)
+        shutil.copytree(fresh, GENERATED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The frozen values that everything else speaks in, and which changes of state are legal."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""A picture: (height, width, 3) uint8 RGB."""
+
+MaskArray = NDArray[np.bool_]
+"""(height, width) bool; True is foreground."""
+
+
+class InvalidSpecError(ValueError):
+    """A campaign, attack or search was described wrongly; ``field`` names what is off."""
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field}: {description}")
+        self.field = field
+        self.description = description
+
+
+class IllegalTransitionError(Exception):
+    """A state change that the life cycle does not allow."""
+
+
+class Region(Enum):
+    """Where edits may land."""
+
+    WHOLE = "whole"
+    FOREGROUND = "foreground"
+    BACKGROUND = "background"
+
+
+class RegionMode(Enum):
+    """How edits are kept in the region: undone (the paper, eq. 17 and 18), or moved to its nearest pixel."""
+
+    COMPOSITE = "composite"
+    PROJECT = "project"
+
+
+class Strategy(Enum):
+    """Differential evolution's mutation and crossover."""
+
+    RAND1BIN = "rand1bin"
+    BEST1BIN = "best1bin"
+
+
+class Outcome(Enum):
+    """How an attack ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    NOT_APPLICABLE = "not_applicable"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+class CampaignState(Enum):
+    """Where a campaign is in its life."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    CANCELLED = "cancelled"
+
+
+class AttackState(Enum):
+    """Where an attack is in its life."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+LEGAL_TRANSITIONS: dict[CampaignState, frozenset[CampaignState]] = {
+    CampaignState.PENDING: frozenset({CampaignState.RUNNING, CampaignState.CANCELLED}),
+    CampaignState.RUNNING: frozenset(
+        {CampaignState.PAUSED, CampaignState.SUCCEEDED, CampaignState.CANCELLED}
+    ),
+    CampaignState.PAUSED: frozenset({CampaignState.RUNNING, CampaignState.CANCELLED}),
+    CampaignState.CANCELLED: frozenset({CampaignState.RUNNING}),
+    CampaignState.SUCCEEDED: frozenset(),
+}
+
+
+def check_transition(old: CampaignState, new: CampaignState) -> None:
+    """Raises IllegalTransitionError unless a campaign may go from ``old`` to ``new``."""
+    if new not in LEGAL_TRANSITIONS[old]:
+        raise IllegalTransitionError(f"a campaign that is {old.value} cannot become {new.value}")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Untargeted (``target_class`` None): any class but the clean one. Targeted: this very class."""
+
+    target_class: int | None = None
+
+    def __str__(self) -> str:
+        return "untargeted" if self.target_class is None else f"targeted:{self.target_class}"
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Parameters of the search; the defaults are the paper's (section IV-B) or SciPy's where it is silent."""
+
+    strategy: Strategy = Strategy.RAND1BIN
+    population: int = 400
+    generations: int = 100
+    crossover_rate: float = 0.7
+    mutation_low: float = 0.5
+    mutation_high: float = 1.0
+    region_mode: RegionMode = RegionMode.COMPOSITE
+    early_stop: bool = True
+    stop_check_queries: int = 100
+
+    def __post_init__(self) -> None:
+        if not 4 <= self.population <= 10_000:
+            raise InvalidSpecError("search.population", f"{self.population} is not in 4 to 10000")
+        if not 1 <= self.generations <= 100_000:
+            raise InvalidSpecError("search.generations", f"{self.generations} is not in 1 to 100000")
+        if not 0.0 <= self.crossover_rate <= 1.0:
+            raise InvalidSpecError("search.crossover_rate", f"{self.crossover_rate} is not in [0, 1]")
+        if not 0.0 <= self.mutation_low <= self.mutation_high <= 2.0:
+            raise InvalidSpecError(
+                "search.mutation_low",
+                f"[{self.mutation_low}, {self.mutation_high}) is not an interval within [0, 2]",
+            )
+        if self.stop_check_queries < 1:
+            raise InvalidSpecError("search.stop_check_queries", f"{self.stop_check_queries} is not positive")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One changed pixel: column ``x``, row ``y``, and its new colour, 0 to 255 each."""
+
+    x: int
+    y: int
+    red: int
+    green: int
+    blue: int
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """A class by index and its probability."""
+
+    class_index: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Queries of one attack; ``sent`` is what went on the wire, retries and the clean picture included."""
+
+    sent: int = 0
+    skipped: int = 0
+    repeated: int = 0
+
+    def __add__(self, other: Ledger) -> Ledger:
+        return Ledger(self.sent + other.sent, self.skipped + other.skipped, self.repeated + other.repeated)
+
+
+@dataclass(frozen=True)
+class AttackKey:
+    """What makes an attack that attack: the inputs of its seed, together with the campaign's seed."""
+
+    image_digest: str
+    target: str
+    region: Region
+    pixels: int
+    goal: Goal
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """How one attack ended; see ``result.proto`` for what each field means."""
+
+    outcome: Outcome
+    reason: str = ""
+    clean_top: tuple[ClassScore, ...] = ()
+    best_top: tuple[ClassScore, ...] = ()
+    best_probability_of_clean_top: tuple[float, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    ledger: Ledger = field(default_factory=Ledger)
+    generations: int = 0
+    fitness_by_generation: tuple[float, ...] = ()
+    queries_to_success: int = 0
+    region_area_fraction: float = 0.0
+
+
+def image_digest(image: Pixels) -> str:
+    """SHA-256 in hex over width and height (4 bytes each, big-endian) and the RGB bytes."""
+    height, width, _ = image.shape
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return hashlib.sha256(header + np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+def attack_seed(campaign_seed: int, key: AttackKey) -> int:
+    """A 128-bit seed that depends on nothing but these values: not on order, time or concurrency."""
+    parts = (
+        "pixelprobe-attack-seed-1",
+        str(campaign_seed),
+        key.target,
+        key.image_digest,
+        key.region.value,
+        str(key.pixels),
+        str(key.goal),
+    )
+    return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:16], "big")
