@@ -9,68 +9,65 @@ All networks map ``(batch, 3, 32, 32)`` float32, normalised, to ``(batch, 10)`` 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-class ConvBlock(nn.Sequential):
+def conv_block(
+    channels_in: int, channels_out: int, kernel: int, stride: int = 1, padding: int = 0
+) -> nn.Sequential:
     """Convolution, batch norm, ReLU."""
-
-    def __init__(
-        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, padding: int = 0
-    ) -> None:
-        super().__init__(
-            nn.Conv2d(channels_in, channels_out, kernel, stride, padding, bias=False),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(inplace=True),
-        )
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, kernel, stride, padding, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
 
 
-class GlobalAveragePool(nn.Module):
-    """Mean over height and width: ``(batch, channels, h, w)`` to ``(batch, channels)``."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features.mean(dim=(2, 3))
+def global_average_pool() -> list[nn.Module]:
+    """Layers for the mean over height and width: ``(batch, channels, h, w)`` to ``(batch, channels)``."""
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
 
 
 def allconv(classes: int = 10, dropout: float = 0.5) -> nn.Sequential:
     """All-CNN-C of Springenberg et al., "Striving for Simplicity" (2015), table 1."""
     return nn.Sequential(
-        ConvBlock(3, 96, 3, padding=1),
-        ConvBlock(96, 96, 3, padding=1),
-        ConvBlock(96, 96, 3, stride=2, padding=1),
+        conv_block(3, 96, 3, padding=1),
+        conv_block(96, 96, 3, padding=1),
+        conv_block(96, 96, 3, stride=2, padding=1),
         nn.Dropout(dropout),
-        ConvBlock(96, 192, 3, padding=1),
-        ConvBlock(192, 192, 3, padding=1),
-        ConvBlock(192, 192, 3, stride=2, padding=1),
+        conv_block(96, 192, 3, padding=1),
+        conv_block(192, 192, 3, padding=1),
+        conv_block(192, 192, 3, stride=2, padding=1),
         nn.Dropout(dropout),
-        ConvBlock(192, 192, 3),
-        ConvBlock(192, 192, 1),
-        ConvBlock(192, classes, 1),
-        GlobalAveragePool(),
+        conv_block(192, 192, 3),
+        conv_block(192, 192, 1),
+        conv_block(192, classes, 1),
+        *global_average_pool(),
     )
 
 
 def nin(classes: int = 10, dropout: float = 0.5) -> nn.Sequential:
     """Network in Network of Lin et al. (2014), the authors' CIFAR-10 configuration."""
     return nn.Sequential(
-        ConvBlock(3, 192, 5, padding=2),
-        ConvBlock(192, 160, 1),
-        ConvBlock(160, 96, 1),
+        conv_block(3, 192, 5, padding=2),
+        conv_block(192, 160, 1),
+        conv_block(160, 96, 1),
         nn.MaxPool2d(3, stride=2, ceil_mode=True),
         nn.Dropout(dropout),
-        ConvBlock(96, 192, 5, padding=2),
-        ConvBlock(192, 192, 1),
-        ConvBlock(192, 192, 1),
-        nn.AvgPool2d(3, stride=2, ceil_mode=True),
+        conv_block(96, 192, 5, padding=2),
+        conv_block(192, 192, 1),
+        conv_block(192, 192, 1),
+        nn.AvgPool2d(3, stride=2, ceil_mode=True, count_include_pad=False),
         nn.Dropout(dropout),
-        ConvBlock(192, 192, 3, padding=1),
-        ConvBlock(192, 192, 1),
-        ConvBlock(192, classes, 1),
-        GlobalAveragePool(),
+        conv_block(192, 192, 3, padding=1),
+        conv_block(192, 192, 1),
+        conv_block(192, classes, 1),
+        *global_average_pool(),
     )
 
 
@@ -83,7 +80,7 @@ def vgg16(classes: int = 10, dropout: float = 0.5) -> nn.Sequential:
     channels_in = 3
     for width, repeats in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(repeats):
-            layers.append(ConvBlock(channels_in, width, 3, padding=1))
+            layers.append(conv_block(channels_in, width, 3, padding=1))
             channels_in = width
         layers.append(nn.MaxPool2d(2))
     return nn.Sequential(
@@ -112,11 +109,12 @@ def fold_batch_norm(network: nn.Sequential) -> nn.Sequential:
     network.eval()
     folded: list[nn.Module] = []
     for layer in network:
-        if isinstance(layer, ConvBlock):
+        if isinstance(layer, nn.Sequential):  # a conv_block
             convolution, norm, activation = layer
-            assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            assert isinstance(convolution, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
             with torch.no_grad():
                 folded.append(nn.Sequential(fuse_conv_bn_eval(convolution, norm), activation))
         else:
-            folded.append(layer)
+            folded.append(copy.deepcopy(layer))
     return nn.Sequential(*folded).eval()

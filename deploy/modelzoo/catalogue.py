@@ -10,10 +10,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.modelzoo.errors import ModelZooError
+
 WEIGHTS = Path(__file__).with_name("weights")
 
 
-class WeightsError(Exception):
+class WeightsError(ModelZooError):
     """A shipped model's card or weights are missing or damaged; the message names file and remedy."""
 
 
@@ -41,7 +43,9 @@ class ShippedModel:
         Raises:
             WeightsError: the file is missing, unreadable or has another hash.
         """
-        remedy = f"restore it with `git checkout -- {self.path.name}` in {self.path.parent}, or export it again"
+        remedy = (
+            f"restore it with `git checkout -- {self.path.name}` in {self.path.parent}, or export it again"
+        )
         try:
             content = self.path.read_bytes()
         except OSError as error:
@@ -66,6 +70,18 @@ def shipped_models(folder: Path = WEIGHTS) -> list[ShippedModel]:
     return models
 
 
+def shipped_model(name: str, folder: Path = WEIGHTS) -> ShippedModel:
+    """The model called ``name``.
+
+    Raises:
+        WeightsError: there is none of that name; the message lists those there are.
+    """
+    models = {model.name: model for model in shipped_models(folder)}
+    if name not in models:
+        raise WeightsError(f"no shipped model is called {name}; there are {', '.join(models)}")
+    return models[name]
+
+
 def _read(card: Path) -> ShippedModel:
     try:
         fields = json.loads(card.read_text(encoding="utf-8"))
@@ -74,8 +90,8 @@ def _read(card: Path) -> ShippedModel:
             path=card.with_name(fields["file"]),
             sha256=fields["sha256"],
             labels=tuple(fields["labels"]),
-            width=int(fields["input"]["width"]),
-            height=int(fields["input"]["height"]),
+            width=int(fields["width"]),
+            height=int(fields["height"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"cannot read the model card {card}: {error!r}; restore it from git") from error

@@ -6,9 +6,11 @@ last checkpoint ends with the very weights of a run that was not.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deploy.modelzoo.architectures import ARCHITECTURES
-from deploy.modelzoo.datasets import LabelledImages
+from deploy.modelzoo.datasets import DatasetError, LabelledImages
+from deploy.modelzoo.errors import ModelZooError
 from deploy.modelzoo.recipe import CIFAR10_MEAN, CIFAR10_STD, Recipe
 
 CHECKPOINT_VERSION = 1
@@ -24,8 +27,12 @@ Progress = Callable[[int, int, float, float], None]
 """Called after every step with (step, steps in all, loss, accuracy of the batch)."""
 
 
-class CheckpointMismatchError(Exception):
-    """A checkpoint of another recipe or format version lies where this run would resume."""
+class CheckpointError(ModelZooError):
+    """A checkpoint cannot be read; the message names the file."""
+
+
+class CheckpointMismatchError(CheckpointError):
+    """A checkpoint of another recipe, data set or format version lies where this run would resume."""
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -37,14 +44,21 @@ def normalise(images: Tensor) -> Tensor:
 
 def augment(images: NDArray[np.uint8], rng: np.random.Generator, padding: int) -> NDArray[np.uint8]:
     """Random crops of the zero-padded images, half of them mirrored. Shape and dtype are kept."""
-    count, height, width, _ = images.shape
+    count = len(images)
+    _, height, width, _ = images.shape
     padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     top = rng.integers(0, 2 * padding + 1, count)[:, None, None]
     left = rng.integers(0, 2 * padding + 1, count)[:, None, None]
     rows = top + np.arange(height)[None, :, None]
     columns = left + np.arange(width)[None, None, :]
     columns = np.where(rng.random(count)[:, None, None] < 0.5, columns[:, :, ::-1], columns)
-    return padded[np.arange(count)[:, None, None], rows, columns]
+    crops: NDArray[np.uint8] = padded[np.arange(count)[:, None, None], rows, columns]
+    return crops
+
+
+def planned_steps(recipe: Recipe, images: int) -> int:
+    """Steps of the whole training on a data set of so many images; only full batches are used."""
+    return recipe.epochs * (images // recipe.batch_size)
 
 
 def train(
@@ -62,11 +76,13 @@ def train(
         The trained network, in evaluation mode.
 
     Raises:
-        CheckpointMismatchError: the checkpoint belongs to another recipe or version.
+        CheckpointMismatchError: the checkpoint belongs to another recipe, data set or version.
+        CheckpointError: the checkpoint is damaged.
+        DatasetError: there are fewer pictures than one batch takes.
     """
     torch.manual_seed(recipe.seed)
     network = ARCHITECTURES[recipe.architecture](dropout=recipe.dropout)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     optimiser = torch.optim.SGD(
         network.parameters(),
         lr=recipe.peak_learning_rate,
@@ -75,11 +91,13 @@ def train(
         nesterov=True,
     )
     steps_per_epoch = len(data.images) // recipe.batch_size
-    total = recipe.epochs * steps_per_epoch
+    total = planned_steps(recipe, len(data.images))
+    if not total:
+        raise DatasetError(f"{len(data.images)} pictures are less than one batch of {recipe.batch_size}")
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.peak_learning_rate, total_steps=total, pct_start=0.25
     )
-    first = _resume(checkpoint, recipe, network, optimiser, schedule)
+    first = _resume(checkpoint, recipe, total, network, optimiser, schedule)
     network.train()
     last = total if max_steps is None else min(total, max_steps)
     order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -119,6 +137,27 @@ def accuracy(network: nn.Module, data: LabelledImages, batch_size: int = 500) ->
     return correct / len(data.images)
 
 
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What :func:`train` saved: version, recipe, step, and the states of network, optimiser and schedule.
+
+    Raises:
+        CheckpointMismatchError: it has another format version.
+        CheckpointError: it cannot be read, or is no checkpoint of this trainer.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        version = state["version"]
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is damaged, or no checkpoint of `train`; delete it") from error
+    if version != CHECKPOINT_VERSION:
+        raise CheckpointMismatchError(
+            f"{path} has format version {version}, expected {CHECKPOINT_VERSION}; delete it"
+        )
+    return state
+
+
 def _save(
     path: Path,
     recipe: Recipe,
@@ -147,6 +186,7 @@ def _save(
 def _resume(
     path: Path,
     recipe: Recipe,
+    total: int,
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -154,10 +194,10 @@ def _resume(
     """Load the checkpoint into the three objects. Returns the number of steps already done."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
-    if state.get("version") != CHECKPOINT_VERSION or state.get("recipe") != asdict(recipe):
+    state = load_checkpoint(path)
+    if state["recipe"] != asdict(recipe) or state["schedule"]["total_steps"] != total:
         raise CheckpointMismatchError(
-            f"{path} was written by another recipe or version; delete it or choose another folder"
+            f"{path} was written for another recipe or data set; delete it or choose another folder"
         )
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])

@@ -39,7 +39,9 @@ def from_array(pixels: NDArray[np.uint8], *, field: str = "image") -> Image:
         InvalidArgumentError: another shape or dtype, or a side is 0 or over MAX_SIDE.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise InvalidArgumentError(field, f"{pixels.dtype} {pixels.shape} is not uint8 (height, width, 3)")
+        raise InvalidArgumentError(
+            field, f"must be uint8 (height, width, 3), not {pixels.dtype} {pixels.shape}"
+        )
     height, width, _ = pixels.shape
     _check_sides(width, height, field)
     return Image(width=width, height=height, rgb=pixels.tobytes())
@@ -71,7 +73,7 @@ def mask_from_array(foreground: NDArray[np.bool_], *, field: str = "mask") -> Ma
     """
     if foreground.dtype != np.bool_ or foreground.ndim != 2:
         raise InvalidArgumentError(
-            field, f"{foreground.dtype} {foreground.shape} is not bool (height, width)"
+            field, f"must be bool (height, width), not {foreground.dtype} {foreground.shape}"
         )
     height, width = foreground.shape
     _check_sides(width, height, field)

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.errors import ServiceError
+from services.common.errors import FailedPreconditionError, UnavailableError
 
 TOP = 5
 """How many best classes every answer carries (fewer where the model has fewer)."""
 
 
-class TargetError(ServiceError):
+class TargetError(FailedPreconditionError):
     """The target refused the query or answered nonsense; sending it again will not help."""
 
     reason = "TARGET_FAILED"
 
 
-class TargetUnavailableError(TargetError):
+class TargetUnavailableError(UnavailableError, TargetError):
     """The target could not be reached or did not answer in time; sending the query again is safe."""
 
     reason = "TARGET_UNAVAILABLE"
@@ -83,10 +83,26 @@ class Scores:
         return Scores(self.class_probabilities[rows], self.top_classes[rows], self.top_probabilities[rows])
 
 
+@dataclass
+class TargetStats:
+    """What queries have cost since the target was opened (describe() does not count); grows in place.
+
+    ``requests`` and ``queries`` are attempts, answered or not; ``failures`` are the requests that raised.
+    Bytes are those of the messages (gRPC) or bodies (HTTP), without the protocols' headers.
+    """
+
+    requests: int = 0
+    queries: int = 0
+    failures: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
 class Target(ABC):
     """One model behind one address. Safe for concurrent use in one event loop."""
 
     name: str
+    stats: TargetStats
 
     @abstractmethod
     async def describe(self) -> TargetInfo:

@@ -1,0 +1,67 @@
+# Everything runs from virtual environments that these targets make; nothing is installed outside them.
+PYTHON ?= python3.11
+VENV ?= .venv
+MODELS_VENV ?= .venv-models
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-models lint format bench proto up down lock clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.user ## Attack three real classifiers on a dozen pictures: set-up, local stack, contact sheet
+	$(BIN)/pixelprobe demo --out out/demo
+
+test: $(VENV)/.dev ## Run all tests that need no deep-learning framework, against a real Triton
+	$(BIN)/pytest tests --ignore=tests/models
+
+test-models: $(MODELS_VENV)/.ready ## Test architectures, training and export (installs torch)
+	$(MODELS_VENV)/bin/pytest tests/models
+
+lint: $(VENV)/.dev ## ruff, mypy, and stubs against the .proto files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python proto/generate.py --check
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Benchmarks, as ratios measured side by side
+	$(BIN)/python -m tests.benchmarks
+
+proto: $(VENV)/.dev ## Regenerate the stubs
+	$(BIN)/python proto/generate.py
+
+up: $(VENV)/.user ## Start the local stack: Triton and both services
+	$(BIN)/pixelprobe up
+
+down: $(VENV)/.user ## Stop the local stack
+	$(BIN)/pixelprobe down
+
+lock: $(VENV)/.dev ## Resolve the pinned dependencies anew
+	$(BIN)/python -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --no-annotate --no-header --upgrade --extra server --extra dev -o deploy/constraints.txt pyproject.toml
+	$(BIN)/python -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --no-annotate --no-header --upgrade --extra models -c deploy/constraints.txt -o deploy/constraints-models.txt pyproject.toml
+
+clean: ## Remove the virtual environments and what tools left behind
+	rm -rf $(VENV) $(MODELS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.user: pyproject.toml deploy/constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -c deploy/constraints.txt -e '.[server]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml deploy/constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -c deploy/constraints.txt -e '.[server,dev]'
+	touch $@ $(VENV)/.user
+
+$(MODELS_VENV)/.ready: pyproject.toml deploy/constraints.txt deploy/constraints-models.txt
+	$(PYTHON) -m venv $(MODELS_VENV)
+	$(MODELS_VENV)/bin/python -m pip install -q -c deploy/constraints.txt -c deploy/constraints-models.txt -e '.[server,dev,models]'
+	touch $@

@@ -1,0 +1,38 @@
+"""The console script ``pixelprobe``."""
+
+from __future__ import annotations
+
+import click
+
+from client.cli.attack import attack
+from client.cli.demo import demo
+from client.cli.segment import segment
+from client.cli.shell import Shell
+from client.cli.targets import targets
+
+SECTIONS = {
+    "Local stack": ("up", "down", "status", "demo"),
+    "Attacks": ("targets", "segment", "attack"),
+}
+
+
+@click.group(cls=Shell, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pixelprobe", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Measure how easily, and where, a served image classifier is fooled by a few changed pixels.
+
+    Start with `pixelprobe demo`; or `pixelprobe up`, then `pixelprobe attack IMAGE --target NAME`.
+    """
+
+
+for command in (demo, targets, segment, attack):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="pixelprobe")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""What the client speaks in: frozen values, so that nobody who calls the API ever sees a protobuf message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Region(StrEnum):
+    """Where edits may land."""
+
+    WHOLE = "whole"
+    FOREGROUND = "foreground"
+    BACKGROUND = "background"
+
+
+class RegionMode(StrEnum):
+    """How edits are kept in the region: undone outside it (the paper), or moved to its nearest pixel."""
+
+    COMPOSITE = "composite"
+    PROJECT = "project"
+
+
+class Strategy(StrEnum):
+    """Differential evolution's mutation and crossover."""
+
+    RAND1BIN = "rand1bin"
+    BEST1BIN = "best1bin"
+
+
+class Outcome(StrEnum):
+    """How an attack ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    NOT_APPLICABLE = "not_applicable"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+class CampaignState(StrEnum):
+    """Where a campaign is in its life."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+
+
+class AttackState(StrEnum):
+    """Where an attack is in its life."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+class StrokeKind(StrEnum):
+    """What a person says a stroke covers."""
+
+    FOREGROUND = "foreground"
+    BACKGROUND = "background"
+
+
+class Edit(NamedTuple):
+    """One changed pixel: column, row, and its new colour (0 to 255 each)."""
+
+    x: int
+    y: int
+    red: int
+    green: int
+    blue: int
+
+
+class ClassScore(NamedTuple):
+    """A class by index and its probability."""
+
+    class_index: int
+    probability: float
+
+
+class Rectangle(NamedTuple):
+    """In pixels; right and bottom are exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """A classifier that may be attacked. Sizes are 0 and labels empty while it is not available."""
+
+    name: str
+    available: bool
+    unavailable_reason: str
+    width: int
+    height: int
+    classes: int
+    labels: tuple[str, ...]
+    sparse_queries: bool
+
+    def label(self, class_index: int) -> str | None:
+        """The name of a class, where the target's labels are known."""
+        return self.labels[class_index] if 0 <= class_index < len(self.labels) else None
+
+    def class_index(self, text: str) -> int | None:
+        """The class that ``text`` means, an index or a label (any case); None when there is none."""
+        folded = [label.casefold() for label in self.labels]
+        if text.casefold() in folded:
+            return folded.index(text.casefold())
+        if text.isascii() and text.isdecimal() and int(text) < self.classes:
+            return int(text)
+        return None
+
+
+@dataclass(frozen=True)
+class CampaignImage:
+    """A campaign's picture: its uploaded digest, a name for people, and its true class and mask if known."""
+
+    digest: str
+    display_name: str = ""
+    label: int | None = None
+    mask: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Parameters of the search; the defaults are the paper's."""
+
+    strategy: Strategy = Strategy.RAND1BIN
+    population: int = 400
+    generations: int = 100
+    region_mode: RegionMode = RegionMode.COMPOSITE
+    early_stop: bool = True
+
+
+@dataclass(frozen=True)
+class CampaignSpec:
+    """A set of attacks: images x targets x regions x pixel counts x goals, in that order.
+
+    Attributes:
+        goals: None is untargeted, a number the class to reach.
+        budget: most queries an attack may send, the clean one included; None is no limit.
+        segmenter: id of the segmentation service's method for pictures without a mask; "" lets it choose.
+        accept_unreviewed: use masks that a person should look at first.
+    """
+
+    images: tuple[CampaignImage, ...]
+    targets: tuple[str, ...]
+    regions: tuple[Region, ...] = (Region.WHOLE,)
+    pixel_counts: tuple[int, ...] = (1,)
+    goals: tuple[int | None, ...] = (None,)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    budget: int | None = None
+    seed: int = 0
+    display_name: str = ""
+    segmenter: str = ""
+    accept_unreviewed: bool = False
+    attack_misclassified: bool = False
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A campaign on the server, and how far it is."""
+
+    name: str
+    display_name: str
+    state: CampaignState
+    state_reason: str
+    attacks_total: int
+    attacks_finished: int
+    queries_sent: int
+    queries_skipped: int
+    queries_repeated: int
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen by itself."""
+        return self.state in (CampaignState.SUCCEEDED, CampaignState.CANCELLED, CampaignState.PAUSED)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one attack ended.
+
+    Attributes:
+        clean_top: the clean picture's best classes, best first; empty if it was never scored.
+        best_top: the best candidate's, best first; the first is the class of a success.
+        best_probability_of_clean_top: the best candidate's, of each class of clean_top, where known.
+        edits: the best candidate's changed pixels.
+        generations: of a success, the one that met the goal (the start population is 1); else those run.
+        queries_to_success: queries sent when the first success was seen; 0 without one.
+        mask: (height, width) bool, the mask in use; None when no region needed one.
+        region_area_fraction: share of the picture that the attacked region covers.
+    """
+
+    outcome: Outcome
+    reason: str
+    clean_top: tuple[ClassScore, ...]
+    best_top: tuple[ClassScore, ...]
+    best_probability_of_clean_top: tuple[float, ...]
+    edits: tuple[Edit, ...]
+    queries_sent: int
+    queries_skipped: int
+    queries_repeated: int
+    generations: int
+    queries_to_success: int
+    fitness_by_generation: tuple[float, ...]
+    mask: NDArray[np.bool_] | None
+    region_area_fraction: float
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One picture x one target x one region x k pixels x one goal. ``result`` is set once it has finished."""
+
+    name: str
+    image_index: int
+    target: str
+    region: Region
+    pixels: int
+    target_class: int | None
+    state: AttackState
+    result: Result | None
+
+
+@dataclass(frozen=True)
+class CampaignChanged:
+    """The campaign's state changed."""
+
+    sequence: int
+    campaign: Campaign
+
+
+@dataclass(frozen=True)
+class AttackFinished:
+    """An attack ended; its result is set."""
+
+    sequence: int
+    attack: Attack
+
+
+@dataclass(frozen=True)
+class AttackProgress:
+    """An attack goes on."""
+
+    sequence: int
+    attack: str
+    generation: int
+    best_fitness: float
+    queries_sent: int
+
+
+Event = CampaignChanged | AttackFinished | AttackProgress
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A line drawn by hand: (x, y) points in pixels, and its diameter."""
+
+    kind: StrokeKind
+    points: tuple[tuple[int, int], ...]
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class GrabCutHints:
+    """What a person tells GrabCut. ``iterations`` 0 is the server's default."""
+
+    rectangle: Rectangle | None = None
+    strokes: tuple[Stroke, ...] = ()
+    iterations: int = 0
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A mask, (height, width) bool with True as foreground, and whether a person should look at it."""
+
+    mask: NDArray[np.bool_]
+    area_fraction: float
+    needs_review: bool
+    review_reason: str
+    segmenter: str
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A method of the segmentation service."""
+
+    id: str
+    description: str
+    available: bool
+    unavailable_reason: str
+    interactive: bool

@@ -1,0 +1,194 @@
+"""Picture files in and out: what a person has on disk becomes exact 8-bit RGB pixels, or one clear error."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 50_000_000
+"""Largest picture that is ever decoded; the header tells the size before that."""
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
+"""Pillow's decoders that may see a file from outside."""
+
+MASK_THRESHOLD = 127
+"""A mask's pixel is foreground above this grey value."""
+
+
+class PictureError(ValueError):
+    """A picture or mask file cannot be used; the message is one line that names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        path: the file, as the caller named it.
+        pixels: (height, width, 3) uint8 RGB, upright.
+        notes: what was done to the file's pixels to get there, in words; empty for plain RGB.
+    """
+
+    path: Path
+    pixels: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[0])
+
+
+def load_picture(path: Path) -> Picture:
+    """Decode a picture file, upright (EXIF) and as 8-bit RGB.
+
+    Grey, palette, CMYK, 16-bit grey and fully opaque alpha are converted, and ``notes`` says so.
+
+    Raises:
+        PictureError: missing, unreadable, truncated, animated, really transparent, of an unknown format or
+            sample type, or over MAX_PIXELS.
+    """
+    image = _open(path)
+    notes: list[str] = []
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+        notes.append("turned upright as its EXIF data says")
+    rgb, note = _to_rgb(image, path)
+    if note:
+        notes.append(note)
+    return Picture(path=path, pixels=np.array(rgb, dtype=np.uint8), notes=tuple(notes))
+
+
+def load_mask(path: Path) -> NDArray[np.bool_]:
+    """Decode a mask file: (height, width) bool, True (foreground) where its grey value is above 127.
+
+    Raises:
+        PictureError: as :func:`load_picture`.
+    """
+    rgb, _ = _to_rgb(_open(path), path)
+    return np.asarray(rgb.convert("L"), dtype=np.uint8) > MASK_THRESHOLD
+
+
+def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.Image) -> None:
+    """Write a PNG whole or not at all; the folder is made where it is missing.
+
+    Args:
+        path: where to.
+        pixels: (height, width, 3) uint8 RGB, a (height, width) bool mask (white is foreground), or a
+            drawn picture.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(_to_uint8(pixels))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            image.save(file, format="PNG")
+        Path(partial).chmod(0o644)
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def resize_picture(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Crop around the centre to the wanted shape, then resample: area where it shrinks, else bicubic.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    old_height, old_width, _ = pixels.shape
+    box = _centre_crop(old_width, old_height, width, height)
+    shrinks = box[2] - box[0] >= width and box[3] - box[1] >= height
+    method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+    return np.array(Image.fromarray(pixels).resize((width, height), method, box=box), dtype=np.uint8)
+
+
+def resize_mask(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
+    """Crop and resample as :func:`resize_picture`; a pixel is foreground where at least half of it was."""
+    box = _centre_crop(mask.shape[1], mask.shape[0], width, height)
+    grey = Image.fromarray(_to_uint8(mask)).resize((width, height), Image.Resampling.BOX, box=box)
+    return np.asarray(grey, dtype=np.uint8) > MASK_THRESHOLD
+
+
+def _open(path: Path) -> Image.Image:
+    if not path.exists():
+        raise PictureError(f"{path}: no such file")
+    if not path.is_file():
+        raise PictureError(f"{path}: not a file")
+    try:
+        with warnings.catch_warnings():
+            # The size check below is stricter than Pillow's own warning.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _check_header(image, path)
+                image.load()
+                return image
+    except PictureError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{path}: over {MAX_PIXELS // 1_000_000} megapixels") from error
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{path}: not a picture in a format known here ({', '.join(FORMATS)})") from error
+    except PermissionError as error:
+        raise PictureError(f"{path}: no permission to read it") from error
+    except Exception as error:  # decoders meet broken files with exceptions of every kind
+        raise PictureError(f"{path}: damaged or cut short ({str(error) or type(error).__name__})") from error
+
+
+def _check_header(image: Image.Image, path: Path) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"{path}: {width} x {height} pixels are over {MAX_PIXELS // 1_000_000} megapixels")
+    if getattr(image, "n_frames", 1) > 1:
+        raise PictureError(f"{path}: animated or of several pages; give a file with one picture")
+
+
+def _to_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, str]:
+    """The picture as mode RGB, and a note that is empty when it already was."""
+    if image.mode.startswith("I;16"):
+        if image.has_transparency_data:
+            raise PictureError(f"{path}: transparency in a 16-bit grey picture is not supported")
+        grey = (np.asarray(image, dtype=np.uint32) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB"), "16-bit grey rounded to 8-bit RGB"
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        lowest = rgba.getchannel("A").getextrema()[0]
+        if lowest != 255:
+            raise PictureError(f"{path}: has transparent pixels; flatten it onto a background first")
+        return rgba.convert("RGB"), "opaque alpha channel dropped"
+    names = {"RGB": "", "1": "black and white", "L": "grey", "P": "palette", "CMYK": "CMYK", "YCbCr": "YCbCr"}
+    if image.mode not in names:
+        raise PictureError(f"{path}: pixels of type {image.mode} are not supported; save it as 8-bit RGB")
+    note = names[image.mode] and f"converted from {names[image.mode]} to RGB"
+    return image.convert("RGB"), note
+
+
+def _to_uint8(pixels: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8]:
+    if pixels.dtype == np.bool_:
+        return np.where(pixels, np.uint8(255), np.uint8(0))
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def _centre_crop(
+    old_width: int, old_height: int, width: int, height: int
+) -> tuple[float, float, float, float]:
+    """The largest box (left, top, right, bottom) around the centre with the proportions width : height."""
+    scale = min(old_width / width, old_height / height)
+    left = (old_width - width * scale) / 2
+    top = (old_height - height * scale) / 2
+    return left, top, old_width - left, old_height - top

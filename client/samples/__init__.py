@@ -1,0 +1,30 @@
+"""The demo's pictures: a dozen of CIFAR-10's test set, 32 x 32, one of each class and two more.
+
+A file is named after its class's index and name and its index in the test set.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A shipped picture and its true class."""
+
+    path: Path
+    label: int
+    label_name: str
+
+
+def load_samples() -> list[Sample]:
+    """All samples, by class."""
+    samples = []
+    for path in sorted(Path(__file__).parent.glob("*.png")):
+        match = re.fullmatch(r"(\d+)_([a-z]+)_\d+", path.stem)
+        if match is None:
+            raise ValueError(f"{path.name} is not named CLASS_NAME_INDEX.png")
+        samples.append(Sample(path, int(match[1]), match[2]))
+    return samples

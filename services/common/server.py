@@ -1,0 +1,172 @@
+"""How a service lives: listen, answer health checks truthfully, drain on SIGTERM or SIGINT, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.common.interceptors import interceptors
+from services.common.settings import StartError
+from services.common.status import ErrorMap
+
+MAX_MESSAGE_BYTES = 64 * 2**20
+"""Both ways; a picture of the largest size takes 48 MiB."""
+
+DRAIN_SECONDS = 8.0
+"""RPCs under way get this long to finish; with what follows, a stop stays within 10 s."""
+
+READINESS_INTERVAL_SECONDS = 2.0
+_READINESS_TIMEOUT_SECONDS = 5.0
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_concurrent_streams", 256),
+    # Notice a peer that vanished without a word, and let clients do the same to us.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # Two servers on one port would each get some of the calls.
+    ("grpc.so_reuseport", 0),
+)
+
+_log = logging.getLogger(__name__)
+
+AddServicers = Callable[[grpc.aio.Server], list[str]]
+Readiness = Callable[[], Awaitable[bool]]
+
+
+async def serve(
+    *,
+    listen: str,
+    add_servicers: AddServicers,
+    error_map: ErrorMap | None = None,
+    readiness: Readiness | None = None,
+    on_shutdown: Callable[[], Awaitable[None]] | None = None,
+    on_listening: Callable[[str], None] | None = None,
+    stop: asyncio.Event | None = None,
+    drain_seconds: float = DRAIN_SECONDS,
+) -> None:
+    """Serve until SIGTERM, SIGINT or ``stop``; then refuse new RPCs and let those under way finish.
+
+    Args:
+        listen: HOST:PORT; port 0 lets the system choose.
+        add_servicers: registers the servicers and returns their full service names.
+        error_map: what the services' own exceptions mean.
+        readiness: polled every READINESS_INTERVAL_SECONDS; health says SERVING only while it returns
+            True. None: always ready.
+        on_shutdown: runs beside the drain, under the same limit: end streams, save state, close.
+        on_listening: called with the real HOST:PORT once RPCs are accepted.
+        stop: set it to stop without a signal.
+        drain_seconds: what is still running after this long is cancelled.
+
+    Raises:
+        StartError: ``listen`` cannot be had (taken, or no address of this machine).
+    """
+    server = grpc.aio.server(interceptors=interceptors(error_map), options=_OPTIONS)
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    names = add_servicers(server)
+    reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    address = _bind(server, listen)
+
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    try:
+        # Told before the first RPC: the health servicer starts out as SERVING.
+        trouble = await _trouble(readiness)
+        if trouble:
+            _log.warning("not ready yet: %s", trouble)
+        await _tell(checks, names, not trouble)
+        await server.start()
+        _log.info("listening on %s", address)
+        if on_listening:
+            on_listening(address)
+        polling = asyncio.create_task(_poll(checks, names, readiness, trouble))
+        await stop.wait()
+        polling.cancel()
+        await _drain(server, checks, on_shutdown, drain_seconds)
+    finally:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(signum)
+        await server.stop(None)
+    _log.info("stopped")
+
+
+def _bind(server: grpc.aio.Server, listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    if port != "0":
+        _probe(host.strip("[]"), int(port), listen)
+    try:
+        return f"{host}:{server.add_insecure_port(listen)}"
+    except RuntimeError as error:
+        raise StartError(f"cannot listen on {listen}: {error}") from error
+
+
+def _probe(host: str, port: int, listen: str) -> None:
+    """Bind and let go: gRPC would not say why it cannot, and would log lines of its own."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, where in found:
+            with socket.socket(family, kind, protocol) as probe:
+                # As gRPC does; else connections of an earlier run that linger would count as taken.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where)
+    except OSError as error:
+        raise StartError(f"cannot listen on {listen}: {error.strerror or error}") from error
+
+
+async def _trouble(readiness: Readiness | None) -> str:
+    """Why the service is not ready; empty when it is. A check that raises or hangs is an answer too."""
+    if readiness is None:
+        return ""
+    try:
+        ready = await asyncio.wait_for(readiness(), _READINESS_TIMEOUT_SECONDS)
+    except Exception as error:
+        return f"the readiness check failed: {error!r}"
+    return "" if ready else "the readiness check says no"
+
+
+async def _poll(
+    checks: health.aio.HealthServicer, names: list[str], readiness: Readiness | None, trouble: str
+) -> None:
+    while readiness is not None:
+        await asyncio.sleep(READINESS_INTERVAL_SECONDS)
+        now = await _trouble(readiness)
+        if bool(now) != bool(trouble):
+            _log.warning("health: %s", now or "ready")
+            await _tell(checks, names, not now)
+        trouble = now
+
+
+async def _tell(checks: health.aio.HealthServicer, names: list[str], ready: bool) -> None:
+    status = health_pb2.HealthCheckResponse
+    for name in ("", *names):
+        await checks.set(name, status.SERVING if ready else status.NOT_SERVING)
+
+
+async def _drain(
+    server: grpc.aio.Server,
+    checks: health.aio.HealthServicer,
+    on_shutdown: Callable[[], Awaitable[None]] | None,
+    seconds: float,
+) -> None:
+    _log.info("draining: RPCs under way have %.0f s to finish", seconds)
+    await checks.enter_graceful_shutdown()
+    stopping = asyncio.create_task(server.stop(seconds))
+    if on_shutdown:
+        try:
+            await asyncio.wait_for(on_shutdown(), seconds)
+        except Exception:
+            _log.exception("the shutdown hook failed")
+    await stopping

@@ -1,0 +1,95 @@
+"""How a service is started: options from the command line or the environment, logging, one-line errors.
+
+@click.command()
+@setting("--listen", "PIXELPROBE_LISTEN", type=address, help="HOST:PORT to listen on.")
+def command(listen: str) -> None: ...
+
+run(command)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from services.common.interceptors import request_id
+
+LOG_LEVEL_ENV = "PIXELPROBE_LOG_LEVEL"
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class StartError(click.ClickException):
+    """The service cannot start as it is set up: one line on stderr and exit code 2."""
+
+    exit_code = 2
+
+
+def address(value: str) -> str:
+    """Click type of an address: ``HOST:PORT``, port 0 to 65535, an IPv6 host in brackets.
+
+    Raises:
+        click.BadParameter: ``value`` is something else.
+    """
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"'{value}' is no HOST:PORT")
+    return value
+
+
+def setting(option: str, env: str, **attributes: Any) -> Callable[[F], F]:
+    """A click option that may come from ``env`` instead; required unless it has a default."""
+    attributes.setdefault("required", "default" not in attributes)
+    return click.option(option, envvar=env, show_envvar=True, **attributes)
+
+
+def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run ``command`` and exit: 0, or 2 after one clear line on stderr when it cannot start as asked."""
+    try:
+        command.main(args=arguments, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        click.echo(f"{_name()}: {_one_line(error)}", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(0)
+
+
+def configure_logging() -> None:
+    """Log to stderr, each line with its request id, from the level that PIXELPROBE_LOG_LEVEL names (INFO).
+
+    Raises:
+        StartError: no such level.
+    """
+    level = os.environ.get(LOG_LEVEL_ENV, "INFO")
+    if level.upper() not in _LEVELS:
+        raise StartError(f"{LOG_LEVEL_ENV}: '{level}' is none of {', '.join(_LEVELS)}")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.addFilter(_stamp)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _stamp(record: logging.LogRecord) -> bool:
+    record.request_id = request_id.get()
+    return True
+
+
+def _one_line(error: click.ClickException) -> str:
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return f"missing setting: give {error.param.opts[0]} or set {error.param.envvar}"
+    return " ".join(error.format_message().split())
+
+
+def _name() -> str:
+    package = getattr(sys.modules["__main__"], "__package__", None)
+    return package or sys.argv[0]

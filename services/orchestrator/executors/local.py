@@ -1,0 +1,112 @@
+"""Runs a campaign's attacks in this process, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from services.common.errors import ServiceError
+from services.orchestrator.core.domain import AttackResult, MaskArray, Outcome
+from services.orchestrator.core.spec import CampaignSpec
+from services.orchestrator.events import EventHub
+from services.orchestrator.masks import MaskSource
+from services.orchestrator.query.pool import BatcherPool
+from services.orchestrator.runner import AttackRun
+from services.orchestrator.store.base import AttackRecord, Store
+from services.orchestrator.targets.base import TargetError
+
+log = logging.getLogger(__name__)
+
+
+class LocalExecutor:
+    """At most ``attacks_in_flight`` attacks at once, over all campaigns."""
+
+    def __init__(
+        self,
+        store: Store,
+        masks: MaskSource,
+        batchers: BatcherPool,
+        events: EventHub,
+        *,
+        attacks_in_flight: int = 32,
+    ) -> None:
+        self._store = store
+        self._masks = masks
+        self._batchers = batchers
+        self._events = events
+        self._slots = asyncio.Semaphore(attacks_in_flight)
+        self._cancelled: set[str] = set()
+
+    async def run_campaign(self, campaign_id: str) -> None:
+        """Run all pending attacks.
+
+        When it is cancelled, or the store fails, attacks under way are checkpointed and given back to the
+        store as pending.
+        """
+        spec = (await self._store.get_campaign(campaign_id)).spec
+        async with asyncio.TaskGroup() as attacks:
+            while record := await self._claim(campaign_id):
+                attacks.create_task(self._run_in_slot(record, spec), name=f"attack-{record.id}")
+
+    async def cancel_campaign(self, campaign_id: str, running: asyncio.Task[None]) -> None:
+        """End ``running``, a task of :meth:`run_campaign`: all attacks not yet finished are CANCELLED."""
+        self._cancelled.add(campaign_id)
+        try:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            while record := await self._store.claim_attack(campaign_id):
+                await self._finish(record, AttackResult(Outcome.CANCELLED), None)
+        finally:
+            self._cancelled.discard(campaign_id)
+
+    async def _claim(self, campaign_id: str) -> AttackRecord | None:
+        """Wait for a free slot and take the next attack, which then owns the slot; None when none is left."""
+        await self._slots.acquire()
+        record = None
+        try:
+            record = await self._store.claim_attack(campaign_id)
+        finally:
+            if record is None:
+                self._slots.release()
+        return record
+
+    async def _run_in_slot(self, record: AttackRecord, spec: CampaignSpec) -> None:
+        try:
+            await self._run_attack(record, spec)
+        finally:
+            self._slots.release()
+
+    async def _run_attack(self, record: AttackRecord, spec: CampaignSpec) -> None:
+        run: AttackRun | None = None
+        try:
+            batcher = await self._batchers.get(record.key.target)
+            run = AttackRun(
+                record,
+                spec,
+                store=self._store,
+                masks=self._masks,
+                batcher=batcher,
+                on_progress=lambda progress: self._events.progress(record.id, progress),
+            )
+            result = await run.execute()
+        except asyncio.CancelledError:
+            if run is not None:
+                await run.save()
+            if record.id.campaign_id not in self._cancelled:
+                await self._store.release_attack(record.id)
+                raise
+            result = run.result(Outcome.CANCELLED) if run else AttackResult(Outcome.CANCELLED)
+        except TargetError as error:
+            result = AttackResult(Outcome.ERROR, reason=error.message)
+        except ServiceError as error:
+            log.error("attack %s: %s", record.id, error.message)
+            result = AttackResult(Outcome.ERROR, reason=error.message)
+        except Exception:
+            # A bug in one attack must not take the others with it; the log has the traceback.
+            log.exception("attack %s failed unexpectedly", record.id)
+            result = AttackResult(Outcome.ERROR, reason="internal error; the orchestrator's log has details")
+        await self._finish(record, result, run.mask if run else None)
+
+    async def _finish(self, record: AttackRecord, result: AttackResult, mask: MaskArray | None) -> None:
+        await self._store.finish_attack(record.id, result, mask)
+        self._events.notify(record.id.campaign_id)

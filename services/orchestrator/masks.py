@@ -1,0 +1,91 @@
+"""Masks from the segmentation service, each made once however many attacks need it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import grpc
+from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
+
+from services.common.errors import ServiceError
+from services.common.images import from_array, mask_to_array
+from services.common.status import from_rpc_error
+from services.orchestrator.core.domain import MaskArray, Pixels
+from services.orchestrator.core.spec import MaskSettings
+from services.orchestrator.query.retry import RetryPolicy
+
+DEADLINE_SECONDS = 60.0
+CACHED_MASKS = 1024
+RETRIED_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+
+class MaskError(ServiceError):
+    """The segmentation service gave no mask; the message says why."""
+
+    reason = "SEGMENTATION_FAILED"
+
+
+@dataclass(frozen=True, eq=False)
+class MadeMask:
+    """``mask``: (height, width) bool; ``review_reason`` is empty unless a person should look at it."""
+
+    mask: MaskArray
+    review_reason: str
+
+
+class MaskSource:
+    """Client of the segmentation service at ``address``; safe for many tasks of one event loop."""
+
+    def __init__(self, address: str, retry: RetryPolicy | None = None) -> None:
+        self._address = address
+        self._retry = retry or RetryPolicy(attempts=5)
+        self._channel = grpc.aio.insecure_channel(
+            address, options=[("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        )
+        self._stub = pb_grpc.SegmentationServiceStub(self._channel)
+        self._made: OrderedDict[tuple[str, MaskSettings], asyncio.Task[MadeMask]] = OrderedDict()
+
+    async def mask_for(self, image: Pixels, digest: str, settings: MaskSettings) -> MadeMask:
+        """The mask of a picture; asked for once, kept for later attacks.
+
+        Raises:
+            MaskError: refused, or unreachable through all attempts.
+        """
+        key = (digest, settings)
+        task = self._made.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = asyncio.create_task(self._make(image, settings))
+            self._made[key] = task
+            if len(self._made) > CACHED_MASKS:
+                self._made.popitem(last=False)
+        self._made.move_to_end(key)
+        return await asyncio.shield(task)  # one attack's cancellation must not take the others' mask
+
+    async def close(self) -> None:
+        """Close the connection. Idempotent."""
+        for task in self._made.values():
+            task.cancel()
+        await self._channel.close()
+
+    async def _make(self, image: Pixels, settings: MaskSettings) -> MadeMask:
+        request = pb.SegmentRequest.FromString(settings.hints)
+        request.segmenter = settings.segmenter
+        request.image.CopyFrom(from_array(image))
+        pauses = self._retry.pauses()
+        while True:
+            try:
+                response = await self._stub.Segment(request, timeout=DEADLINE_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                pause = next(pauses, None) if error.code() in RETRIED_CODES else None
+                if pause is None:
+                    message = from_rpc_error(error).message
+                    raise MaskError(f"segmentation service {self._address}: {message}") from error
+                await asyncio.sleep(pause)
+                continue
+            mask = mask_to_array(response.mask)
+            if mask.shape != image.shape[:2]:
+                raise MaskError(f"segmentation service {self._address}: a mask of another size came back")
+            return MadeMask(mask, response.review_reason if response.needs_review else "")

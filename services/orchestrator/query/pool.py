@@ -1,0 +1,39 @@
+"""One batcher per target, opened when first needed and shared by all campaigns."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.orchestrator.query.batcher import Batcher, QueryLedger
+from services.orchestrator.query.retry import RetryPolicy
+from services.orchestrator.targets.registry import Registry
+
+
+class BatcherPool:
+    """Hands out batchers by target name."""
+
+    def __init__(self, registry: Registry, ledger: QueryLedger, retry: RetryPolicy | None = None) -> None:
+        self._registry = registry
+        self._ledger = ledger
+        self._retry = retry or RetryPolicy()
+        self._batchers: dict[str, Batcher] = {}
+        self._opening = asyncio.Lock()
+
+    async def get(self, name: str) -> Batcher:
+        """The batcher of target ``name``.
+
+        Raises:
+            NotFoundError: no such target.
+            TargetError: it cannot be described; TargetUnavailableError if trying later may help.
+        """
+        async with self._opening:
+            if name not in self._batchers:
+                target = self._registry.get(name)
+                self._batchers[name] = Batcher(target, await target.describe(), self._ledger, self._retry)
+            return self._batchers[name]
+
+    async def close(self) -> None:
+        """Stop all batchers. Idempotent."""
+        for batcher in self._batchers.values():
+            await batcher.close()
+        self._batchers.clear()

@@ -1,0 +1,223 @@
+"""The store's contract: campaigns, attacks, results, checkpoints, pictures, masks and the query ledger.
+
+Every method is a coroutine, safe to call from many tasks at once, atomic, and raises
+:class:`~services.common.errors.NotFoundError` when the campaign or attack does not exist. Changes of
+state are compare-and-set: :class:`~services.common.errors.ConflictError` tells that somebody was faster.
+Values go in and come out as immutable records; nobody may alter an array after handing it over.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.orchestrator.core.domain import (
+    AttackKey,
+    AttackResult,
+    AttackState,
+    CampaignState,
+    Ledger,
+    MaskArray,
+    Pixels,
+)
+from services.orchestrator.core.spec import CampaignSpec
+
+
+@dataclass(frozen=True)
+class AttackId:
+    """An attack's name: its campaign and its number in the spec's order."""
+
+    campaign_id: str
+    number: int
+
+
+@dataclass(frozen=True)
+class CampaignRecord:
+    """A campaign as stored. ``revision`` grows with every change of state."""
+
+    id: str
+    spec: CampaignSpec
+    request_id: str
+    state: CampaignState
+    state_reason: str
+    create_time: datetime
+    end_time: datetime | None
+
+
+@dataclass(frozen=True)
+class CampaignProgress:
+    """How far a campaign is. ``ledger`` holds what is reserved as well as what is settled."""
+
+    attacks_total: int
+    attacks_finished: int
+    ledger: Ledger
+
+
+@dataclass(frozen=True, eq=False)
+class AttackRecord:
+    """An attack as stored; ``result``, ``mask`` and ``end_time`` are there once it is finished."""
+
+    id: AttackId
+    image_index: int
+    key: AttackKey
+    state: AttackState
+    result: AttackResult | None = None
+    mask: MaskArray | None = None
+    end_time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something lasting that happened: a new campaign state, or an attack that finished."""
+
+    sequence: int
+    campaign_state: CampaignState | None = None
+    attack_number: int | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where an attack can go on from, at the end of a generation.
+
+    Attributes:
+        state: the runner's own versioned data (search state, counts, best so far).
+        scored: what was scored since the checkpoint before, to be appended to what the store has.
+    """
+
+    state: bytes
+    scored: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class QueryCount:
+    """So many queries of one attack."""
+
+    attack: AttackId
+    queries: int
+
+
+class Store(ABC):
+    """See the module's docstring for what holds for every method."""
+
+    # Pictures, by content.
+
+    @abstractmethod
+    async def put_image(self, digest: str, image: Pixels) -> None:
+        """Keep a picture. Putting one twice is harmless."""
+
+    @abstractmethod
+    async def get_image(self, digest: str) -> Pixels:
+        """The picture of that digest."""
+
+    @abstractmethod
+    async def missing_images(self, digests: Collection[str]) -> set[str]:
+        """Those of ``digests`` that were never put."""
+
+    # Campaigns.
+
+    @abstractmethod
+    async def create_campaign(self, spec: CampaignSpec, request_id: str) -> tuple[CampaignRecord, bool]:
+        """Store a campaign and all its attacks as pending.
+
+        Returns:
+            The record, and whether it is new: a known ``request_id`` (not empty) returns the first one's.
+        """
+
+    @abstractmethod
+    async def get_campaign(self, campaign_id: str) -> CampaignRecord:
+        """One campaign."""
+
+    @abstractmethod
+    async def list_campaigns(self, limit: int, after: str = "") -> list[CampaignRecord]:
+        """At most ``limit`` campaigns, newest first, those after the campaign with the id ``after``."""
+
+    @abstractmethod
+    async def campaigns_in(self, states: Collection[CampaignState]) -> list[str]:
+        """Ids of all campaigns in one of ``states``, oldest first."""
+
+    @abstractmethod
+    async def change_campaign_state(
+        self,
+        campaign_id: str,
+        new: CampaignState,
+        *,
+        expected: Collection[CampaignState],
+        reason: str = "",
+    ) -> CampaignRecord:
+        """Compare-and-set of the state; appends an event.
+
+        Going back to RUNNING makes attacks that finished as CANCELLED pending again.
+
+        Raises:
+            ConflictError: the campaign is in none of ``expected``.
+        """
+
+    @abstractmethod
+    async def progress(self, campaign_id: str) -> CampaignProgress:
+        """Counts over the campaign's attacks."""
+
+    # Attacks.
+
+    @abstractmethod
+    async def get_attack(self, attack: AttackId) -> AttackRecord:
+        """One attack."""
+
+    @abstractmethod
+    async def list_attacks(
+        self, campaign_id: str, *, start: int, limit: int, finished_only: bool
+    ) -> list[AttackRecord]:
+        """At most ``limit`` attacks with numbers from ``start``, in order."""
+
+    @abstractmethod
+    async def claim_attack(self, campaign_id: str) -> AttackRecord | None:
+        """Take the first pending attack and make it running; None when there is none."""
+
+    @abstractmethod
+    async def release_attack(self, attack: AttackId) -> None:
+        """Make a running attack pending again: somebody else will take it up from its checkpoint."""
+
+    @abstractmethod
+    async def finish_attack(
+        self, attack: AttackId, result: AttackResult, mask: MaskArray | None
+    ) -> AttackRecord:
+        """Store the result of a running attack; appends an event and drops its checkpoint.
+
+        A CANCELLED attack keeps its checkpoint: its campaign may be resumed.
+
+        Raises:
+            ConflictError: the attack is not running.
+        """
+
+    @abstractmethod
+    async def save_checkpoint(self, attack: AttackId, checkpoint: Checkpoint) -> None:
+        """Replace the state and append what was scored since."""
+
+    @abstractmethod
+    async def load_checkpoint(self, attack: AttackId) -> Checkpoint | None:
+        """The last state with all that was scored so far, or None."""
+
+    # The query ledger: reserved before sending, settled after. A reservation counts until it is settled.
+
+    @abstractmethod
+    async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
+        """These queries are about to be sent."""
+
+    @abstractmethod
+    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
+        """These queries, reserved earlier, are known to have been sent."""
+
+    @abstractmethod
+    async def queries_sent(self, attack: AttackId) -> int:
+        """Settled and reserved queries of one attack."""
+
+    # Events.
+
+    @abstractmethod
+    async def events_after(self, campaign_id: str, sequence: int, limit: int) -> list[Event]:
+        """At most ``limit`` events with a sequence over ``sequence``, in order. The first is number 1."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give back what the store holds. Idempotent."""

@@ -1,0 +1,230 @@
+"""A store that lives and dies with the process. One event loop, so no locks: no method awaits midway."""
+
+from __future__ import annotations
+
+import uuid
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from services.common.errors import ConflictError, NotFoundError
+from services.orchestrator.core.domain import (
+    AttackResult,
+    AttackState,
+    CampaignState,
+    Ledger,
+    MaskArray,
+    Outcome,
+    Pixels,
+)
+from services.orchestrator.core.spec import CampaignSpec
+from services.orchestrator.store.base import (
+    AttackId,
+    AttackRecord,
+    CampaignProgress,
+    CampaignRecord,
+    Checkpoint,
+    Event,
+    QueryCount,
+    Store,
+)
+
+
+@dataclass
+class _Campaign:
+    record: CampaignRecord
+    attacks: list[AttackRecord]
+    pending: list[int]
+    """Numbers of pending attacks, ascending."""
+    events: list[Event] = field(default_factory=list)
+    sent: dict[int, int] = field(default_factory=dict)
+    finished: int = 0
+    free: Ledger = field(default_factory=Ledger)
+    """Skipped and repeated candidates of the finished attacks."""
+
+    def append_event(self, state: CampaignState | None, attack: int | None) -> None:
+        self.events.append(Event(len(self.events) + 1, state, attack))
+
+
+class MemoryStore(Store):
+    """Everything in dictionaries."""
+
+    def __init__(self) -> None:
+        self._images: dict[str, Pixels] = {}
+        self._campaigns: dict[str, _Campaign] = {}  # in order of creation
+        self._requests: dict[str, str] = {}
+        self._checkpoints: dict[AttackId, Checkpoint] = {}
+
+    async def put_image(self, digest: str, image: Pixels) -> None:
+        self._images.setdefault(digest, image)
+
+    async def get_image(self, digest: str) -> Pixels:
+        if digest not in self._images:
+            raise NotFoundError(f"no picture with the digest {digest}", reason="IMAGE_NOT_FOUND")
+        return self._images[digest]
+
+    async def missing_images(self, digests: Collection[str]) -> set[str]:
+        return set(digests) - self._images.keys()
+
+    async def create_campaign(self, spec: CampaignSpec, request_id: str) -> tuple[CampaignRecord, bool]:
+        if request_id and request_id in self._requests:
+            return self._campaigns[self._requests[request_id]].record, False
+        campaign_id = uuid.uuid4().hex[:12]
+        record = CampaignRecord(
+            campaign_id, spec, request_id, CampaignState.PENDING, "", datetime.now(UTC), None
+        )
+        attacks = [
+            AttackRecord(
+                AttackId(campaign_id, planned.number),
+                planned.image_index,
+                planned.key,
+                AttackState.PENDING,
+            )
+            for planned in spec.attacks()
+        ]
+        campaign = _Campaign(record, attacks, list(range(len(attacks))))
+        campaign.append_event(CampaignState.PENDING, None)
+        self._campaigns[campaign_id] = campaign
+        if request_id:
+            self._requests[request_id] = campaign_id
+        return record, True
+
+    async def get_campaign(self, campaign_id: str) -> CampaignRecord:
+        return self._campaign(campaign_id).record
+
+    async def list_campaigns(self, limit: int, after: str = "") -> list[CampaignRecord]:
+        newest_first = list(reversed(self._campaigns))
+        start = newest_first.index(self._campaign(after).record.id) + 1 if after else 0
+        return [self._campaigns[key].record for key in newest_first[start : start + limit]]
+
+    async def campaigns_in(self, states: Collection[CampaignState]) -> list[str]:
+        return [key for key, campaign in self._campaigns.items() if campaign.record.state in states]
+
+    async def change_campaign_state(
+        self,
+        campaign_id: str,
+        new: CampaignState,
+        *,
+        expected: Collection[CampaignState],
+        reason: str = "",
+    ) -> CampaignRecord:
+        campaign = self._campaign(campaign_id)
+        if campaign.record.state not in expected:
+            raise ConflictError(f"campaign {campaign_id} is {campaign.record.state.value}")
+        if new is CampaignState.RUNNING:
+            self._reopen_cancelled(campaign)
+        ended = new in (CampaignState.SUCCEEDED, CampaignState.CANCELLED)
+        campaign.record = replace(
+            campaign.record,
+            state=new,
+            state_reason=reason,
+            end_time=datetime.now(UTC) if ended else None,
+        )
+        campaign.append_event(new, None)
+        return campaign.record
+
+    async def progress(self, campaign_id: str) -> CampaignProgress:
+        campaign = self._campaign(campaign_id)
+        ledger = replace(campaign.free, sent=sum(campaign.sent.values()))
+        return CampaignProgress(len(campaign.attacks), campaign.finished, ledger)
+
+    async def get_attack(self, attack: AttackId) -> AttackRecord:
+        attacks = self._campaign(attack.campaign_id).attacks
+        if not 0 <= attack.number < len(attacks):
+            raise NotFoundError(f"campaign {attack.campaign_id} has no attack {attack.number}")
+        return attacks[attack.number]
+
+    async def list_attacks(
+        self, campaign_id: str, *, start: int, limit: int, finished_only: bool
+    ) -> list[AttackRecord]:
+        found: list[AttackRecord] = []
+        for record in self._campaign(campaign_id).attacks[start:]:
+            if len(found) == limit:
+                break
+            if not finished_only or record.state is AttackState.FINISHED:
+                found.append(record)
+        return found
+
+    async def claim_attack(self, campaign_id: str) -> AttackRecord | None:
+        campaign = self._campaign(campaign_id)
+        if not campaign.pending:
+            return None
+        number = campaign.pending.pop(0)
+        campaign.attacks[number] = replace(campaign.attacks[number], state=AttackState.RUNNING)
+        return campaign.attacks[number]
+
+    async def release_attack(self, attack: AttackId) -> None:
+        self._running(attack)
+        self._make_pending(self._campaign(attack.campaign_id), attack.number)
+
+    async def finish_attack(
+        self, attack: AttackId, result: AttackResult, mask: MaskArray | None
+    ) -> AttackRecord:
+        record = replace(
+            self._running(attack),
+            state=AttackState.FINISHED,
+            result=result,
+            mask=mask,
+            end_time=datetime.now(UTC),
+        )
+        campaign = self._campaign(attack.campaign_id)
+        campaign.attacks[attack.number] = record
+        campaign.finished += 1
+        campaign.free += replace(result.ledger, sent=0)
+        campaign.append_event(None, attack.number)
+        if result.outcome is not Outcome.CANCELLED:
+            self._checkpoints.pop(attack, None)
+        return record
+
+    async def save_checkpoint(self, attack: AttackId, checkpoint: Checkpoint) -> None:
+        before = self._checkpoints.get(attack)
+        scored = (before.scored if before else ()) + checkpoint.scored
+        self._checkpoints[attack] = Checkpoint(checkpoint.state, scored)
+
+    async def load_checkpoint(self, attack: AttackId) -> Checkpoint | None:
+        return self._checkpoints.get(attack)
+
+    async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
+        for count in counts:
+            sent = self._campaign(count.attack.campaign_id).sent
+            sent[count.attack.number] = sent.get(count.attack.number, 0) + count.queries
+
+    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
+        """Nothing to do: this store cannot outlive a query, so it keeps one number for both."""
+
+    async def queries_sent(self, attack: AttackId) -> int:
+        return self._campaign(attack.campaign_id).sent.get(attack.number, 0)
+
+    async def events_after(self, campaign_id: str, sequence: int, limit: int) -> list[Event]:
+        return self._campaign(campaign_id).events[sequence : sequence + limit]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _campaign(self, campaign_id: str) -> _Campaign:
+        if campaign_id not in self._campaigns:
+            raise NotFoundError(f"no campaign {campaign_id!r}", reason="CAMPAIGN_NOT_FOUND")
+        return self._campaigns[campaign_id]
+
+    def _running(self, attack: AttackId) -> AttackRecord:
+        record = self._campaign(attack.campaign_id).attacks[attack.number]
+        if record.state is not AttackState.RUNNING:
+            raise ConflictError(f"attack {attack.number} is {record.state.value}, not running")
+        return record
+
+    def _make_pending(self, campaign: _Campaign, number: int) -> None:
+        campaign.attacks[number] = replace(
+            campaign.attacks[number], state=AttackState.PENDING, result=None, mask=None, end_time=None
+        )
+        campaign.pending.insert(bisect_left(campaign.pending, number), number)
+
+    def _reopen_cancelled(self, campaign: _Campaign) -> None:
+        for record in campaign.attacks:
+            if record.result and record.result.outcome is Outcome.CANCELLED:
+                campaign.finished -= 1
+                free = replace(record.result.ledger, sent=0)
+                campaign.free = Ledger(
+                    0, campaign.free.skipped - free.skipped, campaign.free.repeated - free.repeated
+                )
+                self._make_pending(campaign, record.id.number)

@@ -1,0 +1,44 @@
+"""Starts the segmentation service: ``python -m services.segmentation --listen HOST:PORT``."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+import grpc
+from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
+
+from services.common.server import serve
+from services.common.settings import address, configure_logging, run, setting
+from services.segmentation.grabcut import GrabCut
+from services.segmentation.registry import Registry, UnconfiguredSalient
+from services.segmentation.servicer import SegmentationServicer
+
+
+@click.command()
+@setting(
+    "--listen", "PIXELPROBE_LISTEN", type=address, help="HOST:PORT to listen on; port 0 takes a free one."
+)
+def command(listen: str) -> None:
+    """Serve masks for pictures over gRPC."""
+    configure_logging()
+    asyncio.run(main(listen))
+
+
+async def main(listen: str) -> None:
+    """Serve until told to stop."""
+    servicer = SegmentationServicer(Registry([GrabCut(), UnconfiguredSalient()]))
+
+    def add(server: grpc.aio.Server) -> list[str]:
+        pb_grpc.add_SegmentationServiceServicer_to_server(servicer, server)
+        return [pb.DESCRIPTOR.services_by_name["SegmentationService"].full_name]
+
+    try:
+        await serve(listen=listen, add_servicers=add, readiness=servicer.ready)
+    finally:
+        servicer.close()
+
+
+if __name__ == "__main__":
+    run(command)

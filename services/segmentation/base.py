@@ -1,0 +1,112 @@
+"""What every way of splitting a picture keeps to: a picture and hints in, a foreground mask out."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""A picture: (height, width, 3) uint8 RGB."""
+
+MaskArray = NDArray[np.bool_]
+"""(height, width) bool; True is foreground."""
+
+
+class SegmentationStoppedError(Exception):
+    """Nobody waits for this mask any more; the work was given up between two steps."""
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """The object lies inside. In pixels of the picture; ``right`` and ``bottom`` are exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A polyline drawn by hand: (x, y) points, at least one, and a diameter, all in pixels."""
+
+    foreground: bool
+    points: tuple[tuple[int, int], ...]
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class GrabCutOptions:
+    """Hints by hand; later strokes win over earlier ones, and any stroke over what is seeded."""
+
+    field: ClassVar = "grabcut"
+    """Where a request carries them."""
+
+    rectangle: Rectangle | None = None
+    strokes: tuple[Stroke, ...] = ()
+    iterations: int = 4
+
+
+@dataclass(frozen=True)
+class SalientOptions:
+    """A pixel is foreground where its saliency exceeds ``threshold``, in (0, 1)."""
+
+    field: ClassVar = "salient"
+    """Where a request carries them."""
+
+    threshold: float = 0.5
+
+
+Options = GrabCutOptions | SalientOptions
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A mask and what became of it.
+
+    Attributes:
+        mask: (height, width) bool, True is foreground.
+        area_fraction: the foreground's share of the picture, 0 to 1.
+        review_reason: why a person should look before it is trusted, in words; empty when none need.
+        segmenter: id of the segmenter that ran.
+    """
+
+    mask: MaskArray
+    area_fraction: float
+    review_reason: str
+    segmenter: str
+
+    @property
+    def needs_review(self) -> bool:
+        """Whether a person should look at the mask before it is trusted."""
+        return bool(self.review_reason)
+
+
+class Segmenter(ABC):
+    """One way of splitting pictures. Called from several threads at once; same input, same mask."""
+
+    id: str
+    description: str
+    interactive: bool
+    """It takes rectangles and strokes."""
+
+    options: type[Options]
+    """The kind of options it takes."""
+
+    @abstractmethod
+    def unavailable_reason(self) -> str:
+        """Why it cannot be used now; empty when it can."""
+
+    @abstractmethod
+    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> MaskArray:
+        """The foreground of ``image``; ``options`` is of the class's own kind, or None for its defaults.
+
+        Raises:
+            FailedPreconditionError: it cannot be used now.
+            SegmentationStoppedError: ``stop`` was set meanwhile.
+        """

@@ -1,0 +1,80 @@
+"""The segmentation RPCs: check, run in a worker thread, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
+
+from services.common.errors import ResourceExhaustedError
+from services.common.images import to_array
+from services.common.interceptors import Context
+from services.segmentation import convert
+from services.segmentation.base import Options, Pixels, Segmentation, Segmenter
+from services.segmentation.registry import Registry
+from services.segmentation.review import review_reason
+
+MAX_WAITING = 128
+"""Pictures held at once, in work or waiting; a large one takes 48 MiB."""
+
+_SELF_TEST_SIDE = 16
+
+
+class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
+    """Cuts pictures in ``workers`` threads (one a core unless told), so that the event loop stays free."""
+
+    def __init__(
+        self, registry: Registry, *, workers: int | None = None, max_waiting: int = MAX_WAITING
+    ) -> None:
+        self._registry = registry
+        self._pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="segment")
+        self._max_waiting = max_waiting
+        self._held = 0
+        self._tested = False
+
+    async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
+        """See the proto. When the client goes away, the work stops at its next step."""
+        image = to_array(request.image)
+        options = convert.to_options(request, request.image.width, request.image.height)
+        segmenter = self._registry.choose(request.segmenter, image, options)
+        return convert.to_segment_response(await self._run(segmenter, image, options))
+
+    async def ListSegmenters(
+        self, request: pb.ListSegmentersRequest, context: Context
+    ) -> pb.ListSegmentersResponse:
+        """See the proto."""
+        return convert.to_list_response(self._registry.list())
+
+    async def ready(self) -> bool:
+        """True once a tiny picture has gone the whole way; later calls do not wait behind real work."""
+        if not self._tested:
+            image = np.zeros((_SELF_TEST_SIDE, _SELF_TEST_SIDE, 3), dtype=np.uint8)
+            image[4:12, 4:12] = 255
+            await self._run(self._registry.choose("", image, None), image, None)
+            self._tested = True
+        return True
+
+    def close(self) -> None:
+        """Stop the workers; what still waits is dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def _run(self, segmenter: Segmenter, image: Pixels, options: Options | None) -> Segmentation:
+        if self._held >= self._max_waiting:
+            raise ResourceExhaustedError(f"{self._held} pictures are waiting already; try again later")
+        stop = threading.Event()
+        self._held += 1
+        try:
+            mask = await asyncio.get_running_loop().run_in_executor(
+                self._pool, segmenter.segment, image, options, stop
+            )
+        finally:
+            # Cancelled or past its deadline: nobody waits for the rest.
+            stop.set()
+            self._held -= 1
+        area = float(mask.mean())
+        return Segmentation(mask, area, review_reason(area), segmenter.id)

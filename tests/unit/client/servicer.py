@@ -1,0 +1,111 @@
+"""A servicer that only forces faults and keeps books which the real one would not show on demand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from grpc_status import rpc_status
+from pixelprobe.attack.v1 import attack_service_pb2 as pb
+from pixelprobe.attack.v1 import attack_service_pb2_grpc as pb_grpc
+from pixelprobe.attack.v1 import campaign_pb2, result_pb2
+
+from client.addresses import Addresses
+from services.common.errors import ServiceError
+from services.common.status import to_status
+from tests.unit.client.values import NAME
+
+Context = grpc.ServicerContext
+
+
+class FaultyServicer(pb_grpc.AttackServiceServicer):
+    """Each fault in ``faults`` is raised once, in order, before any method answers."""
+
+    def __init__(self) -> None:
+        self.faults: list[ServiceError | grpc.StatusCode] = []
+        self.calls: list[str] = []
+        self.uploads: list[int] = []
+        self.request_ids: list[str] = []
+        self.watched_after: list[int] = []
+        self.streams: list[list[pb.WatchCampaignResponse | grpc.StatusCode]] = []
+        self.campaign = campaign_pb2.Campaign(name=NAME, state=campaign_pb2.CAMPAIGN_STATE_RUNNING)
+        self.campaign.progress.attacks_total = 1
+        self.attacks: list[result_pb2.Attack] = []
+
+    def _enter(self, name: str, context: Context) -> None:
+        self.calls.append(name)
+        if self.faults:
+            fault = self.faults.pop(0)
+            if isinstance(fault, grpc.StatusCode):
+                context.abort(fault, "forced")
+            context.abort_with_status(rpc_status.to_status(to_status(fault)))
+
+    def ListTargets(self, request: pb.ListTargetsRequest, context: Context) -> Any:
+        self._enter("ListTargets", context)
+        return pb.ListTargetsResponse(targets=[pb.Target(name="net", available=True, width=8, labels=["a"])])
+
+    def UploadImages(self, request_iterator: Iterator[pb.UploadImagesRequest], context: Context) -> Any:
+        images = [request.image for request in request_iterator]
+        self._enter("UploadImages", context)
+        self.uploads.append(len(images))
+        return pb.UploadImagesResponse(digests=[hashlib.sha256(image.rgb).hexdigest() for image in images])
+
+    def CreateCampaign(self, request: pb.CreateCampaignRequest, context: Context) -> Any:
+        self.request_ids.append(request.request_id)
+        self._enter("CreateCampaign", context)
+        return pb.CreateCampaignResponse(campaign=self.campaign)
+
+    def GetCampaign(self, request: pb.GetCampaignRequest, context: Context) -> Any:
+        self._enter("GetCampaign", context)
+        return pb.GetCampaignResponse(campaign=self.campaign)
+
+    def CancelCampaign(self, request: pb.CancelCampaignRequest, context: Context) -> Any:
+        self._enter("CancelCampaign", context)
+        self.campaign.state = campaign_pb2.CAMPAIGN_STATE_CANCELLED
+        self.campaign.progress.attacks_finished = 1
+        return pb.CancelCampaignResponse(campaign=self.campaign)
+
+    def ResumeCampaign(self, request: pb.ResumeCampaignRequest, context: Context) -> Any:
+        self._enter("ResumeCampaign", context)
+        return pb.ResumeCampaignResponse(campaign=self.campaign)
+
+    def WatchCampaign(self, request: pb.WatchCampaignRequest, context: Context) -> Any:
+        self.watched_after.append(request.after_sequence)
+        self._enter("WatchCampaign", context)
+        for item in self.streams.pop(0):
+            if isinstance(item, grpc.StatusCode):
+                context.abort(item, "forced")
+            else:
+                yield item
+
+    def GetAttack(self, request: pb.GetAttackRequest, context: Context) -> Any:
+        raise NotImplementedError
+
+    def ListAttacks(self, request: pb.ListAttacksRequest, context: Context) -> Any:
+        raise NotImplementedError
+
+    def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Context) -> Any:
+        raise NotImplementedError
+
+    def ListResults(self, request: pb.ListResultsRequest, context: Context) -> Any:
+        self._enter("ListResults", context)
+        start = int(request.page_token or 0)
+        page = self.attacks[start : start + 2]
+        token = str(start + 2) if start + 2 < len(self.attacks) else ""
+        return pb.ListResultsResponse(attacks=page, next_page_token=token)
+
+
+@contextmanager
+def serving(servicer: FaultyServicer) -> Iterator[Addresses]:
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    pb_grpc.add_AttackServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield Addresses(orchestrator=f"127.0.0.1:{port}", segmentation=f"127.0.0.1:{port}")
+    finally:
+        server.stop(None)

@@ -1,0 +1,89 @@
+"""A target whose faults a test commands. Its model is a few lines of arithmetic; no result is ever drawn from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+
+from services.orchestrator.core.perturbation import apply_edits
+from services.orchestrator.store.base import QueryCount
+from services.orchestrator.targets.base import QueryBatch, Scores, Target, TargetInfo
+
+INFO = TargetInfo(
+    name="fake",
+    width=8,
+    height=6,
+    classes=10,
+    labels=(),
+    sparse_queries=True,
+    max_batch=40,
+    max_in_flight=2,
+)
+
+
+class FakeTarget(Target):
+    """Scores by the mean brightness; ``fault`` may raise before a batch is answered."""
+
+    name = "fake"
+
+    def __init__(self, fault: Callable[[int], None] | None = None, seconds: float = 0.0) -> None:
+        self.batches: list[QueryBatch] = []
+        self.answered = 0
+        self.most_at_once = 0
+        self._at_once = 0
+        self._fault = fault
+        self._seconds = seconds
+
+    async def describe(self) -> TargetInfo:
+        return INFO
+
+    async def query(self, batch: QueryBatch) -> Scores:
+        self.batches.append(batch)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            await asyncio.sleep(self._seconds)
+            if self._fault:
+                self._fault(len(self.batches))
+        finally:
+            self._at_once -= 1
+        self.answered += len(batch)
+        return score(batch)
+
+    async def close(self) -> None:
+        pass
+
+
+def score(batch: QueryBatch) -> Scores:
+    """A softmax over ten shades of brightness, of each edited picture."""
+    pictures = apply_edits(batch.images, batch.image_index, batch.edits)
+    brightness = pictures.reshape(len(pictures), -1).mean(axis=1, dtype=np.float64)
+    logits = -np.abs(brightness[:, None] - np.linspace(0, 255, INFO.classes)) / 8
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+    rows = np.arange(len(pictures))[:, None]
+    return Scores(
+        probabilities[rows, batch.classes].astype(np.float32),
+        order.astype(np.int32),
+        probabilities[rows, order].astype(np.float32),
+    )
+
+
+class ListLedger:
+    """A ledger that notes what passes."""
+
+    def __init__(self) -> None:
+        self.reserved: list[QueryCount] = []
+        self.settled: list[QueryCount] = []
+
+    async def reserve_queries(self, counts: list[QueryCount]) -> None:  # type: ignore[override]
+        self.reserved += counts
+
+    async def settle_queries(self, counts: list[QueryCount]) -> None:  # type: ignore[override]
+        self.settled += counts
+
+    @property
+    def total(self) -> int:
+        return sum(count.queries for count in self.reserved)
