@@ -47,7 +47,7 @@ def find_addresses(orchestrator: str | None = None, segmentation: str | None = N
 
 def state_folder() -> Path:
     """The local stack's folder."""
-    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".pixelprobe")
+    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".pixelprobe").expanduser()
 
 
 def _choose(argument: str | None, variable: str, running: str | None, default: str) -> str:

@@ -22,7 +22,7 @@ from pixelprobe.attack.v1.attack_service_pb2_grpc import AttackServiceStub
 from pixelprobe.segmentation.v1 import segmentation_service_pb2 as segmentation_pb2
 from pixelprobe.segmentation.v1.segmentation_service_pb2_grpc import SegmentationServiceStub
 
-from client import convert, model
+from client import convert, masks, model
 from client.addresses import Addresses
 from client.rpc import mapped_errors, open_channel, to_exception
 from services.common.images import from_array
@@ -209,7 +209,7 @@ class PixelprobeClient:
 
     # Segmentation
 
-    def list_segmenters(self) -> list[model.Segmenter]:
+    def list_segmenters(self) -> list[masks.Segmenter]:
         """The methods that the segmentation service knows."""
         request = segmentation_pb2.ListSegmentersRequest()
         with self._segmentation_errors():
@@ -217,8 +217,8 @@ class PixelprobeClient:
         return [convert.segmenter(message) for message in response.segmenters]
 
     def segment(
-        self, pixels: NDArray[np.uint8], segmenter: str = "", hints: model.GrabCutHints | None = None
-    ) -> model.Segmentation:
+        self, pixels: NDArray[np.uint8], segmenter: str = "", hints: masks.GrabCutHints | None = None
+    ) -> masks.Segmentation:
         """Split a picture, (height, width, 3) uint8 RGB, into foreground and background.
 
         Args:

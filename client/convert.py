@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pixelprobe.attack.v1 import attack_service_pb2, campaign_pb2, result_pb2
 from pixelprobe.segmentation.v1 import segmentation_service_pb2
 
-from client import model
+from client import masks, model
 from services.common.errors import ServiceError
 from services.common.images import from_array, mask_from_array, mask_to_array
 
@@ -108,7 +108,7 @@ def event(message: attack_service_pb2.WatchCampaignResponse) -> model.Event | No
 
 
 def segment_request(
-    pixels: NDArray[np.uint8], segmenter: str, hints: model.GrabCutHints | None
+    pixels: NDArray[np.uint8], segmenter: str, hints: masks.GrabCutHints | None
 ) -> segmentation_service_pb2.SegmentRequest:
     """The request for one picture; ``hints`` go along as GrabCut's options."""
     request = segmentation_service_pb2.SegmentRequest(image=from_array(pixels), segmenter=segmenter)
@@ -129,9 +129,9 @@ def segment_request(
     return request
 
 
-def segmentation(message: segmentation_service_pb2.SegmentResponse) -> model.Segmentation:
+def segmentation(message: segmentation_service_pb2.SegmentResponse) -> masks.Segmentation:
     """The answer for one picture."""
-    return model.Segmentation(
+    return masks.Segmentation(
         mask=mask_to_array(message.mask),
         area_fraction=message.area_fraction,
         needs_review=message.needs_review,
@@ -140,9 +140,9 @@ def segmentation(message: segmentation_service_pb2.SegmentResponse) -> model.Seg
     )
 
 
-def segmenter(message: segmentation_service_pb2.Segmenter) -> model.Segmenter:
+def segmenter(message: segmentation_service_pb2.Segmenter) -> masks.Segmenter:
     """A method as the server describes it."""
-    return model.Segmenter(
+    return masks.Segmenter(
         id=message.id,
         description=message.description,
         available=message.available,

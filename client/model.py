@@ -1,4 +1,7 @@
-"""What the client speaks in: frozen values, so that nobody who calls the API ever sees a protobuf message."""
+"""What the client speaks in: frozen values, so that nobody who calls the API ever sees a protobuf message.
+
+Those that hold arrays compare by identity.
+"""
 
 from __future__ import annotations
 
@@ -61,13 +64,6 @@ class AttackState(StrEnum):
     FINISHED = "finished"
 
 
-class StrokeKind(StrEnum):
-    """What a person says a stroke covers."""
-
-    FOREGROUND = "foreground"
-    BACKGROUND = "background"
-
-
 class Edit(NamedTuple):
     """One changed pixel: column, row, and its new colour (0 to 255 each)."""
 
@@ -83,15 +79,6 @@ class ClassScore(NamedTuple):
 
     class_index: int
     probability: float
-
-
-class Rectangle(NamedTuple):
-    """In pixels; right and bottom are exclusive."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
 
 
 @dataclass(frozen=True)
@@ -121,7 +108,7 @@ class Target:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CampaignImage:
     """A campaign's picture: its uploaded digest, a name for people, and its true class and mask if known."""
 
@@ -187,7 +174,7 @@ class Campaign:
         return self.state in (CampaignState.SUCCEEDED, CampaignState.CANCELLED, CampaignState.PAUSED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """How one attack ended.
 
@@ -260,43 +247,3 @@ class AttackProgress:
 
 
 Event = CampaignChanged | AttackFinished | AttackProgress
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """A line drawn by hand: (x, y) points in pixels, and its diameter."""
-
-    kind: StrokeKind
-    points: tuple[tuple[int, int], ...]
-    width: int = 1
-
-
-@dataclass(frozen=True)
-class GrabCutHints:
-    """What a person tells GrabCut. ``iterations`` 0 is the server's default."""
-
-    rectangle: Rectangle | None = None
-    strokes: tuple[Stroke, ...] = ()
-    iterations: int = 0
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """A mask, (height, width) bool with True as foreground, and whether a person should look at it."""
-
-    mask: NDArray[np.bool_]
-    area_fraction: float
-    needs_review: bool
-    review_reason: str
-    segmenter: str
-
-
-@dataclass(frozen=True)
-class Segmenter:
-    """A method of the segmentation service."""
-
-    id: str
-    description: str
-    available: bool
-    unavailable_reason: str
-    interactive: bool

@@ -26,7 +26,7 @@ class PictureError(ValueError):
     """A picture or mask file cannot be used; the message is one line that names the file and the reason."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
     """A decoded picture.
 

@@ -27,7 +27,7 @@ class TargetNotAvailableError(Exception):
     """The target is known but cannot be attacked now; the message says why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlannedPicture:
     """A picture as it will be attacked, with what is known about it."""
 

@@ -8,6 +8,7 @@ from client.cli.attack import attack
 from client.cli.demo import demo
 from client.cli.segment import segment
 from client.cli.shell import Shell
+from client.cli.stack import down, status, up
 from client.cli.targets import targets
 
 SECTIONS = {
@@ -25,7 +26,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, targets, segment, attack):
+for command in (up, down, status, demo, targets, segment, attack):
     cli.add_command(command)
 
 

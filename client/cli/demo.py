@@ -24,6 +24,8 @@ from client.cli.tables import make_console, reason_lines, summary_table
 from client.model import CampaignSpec, Region, SearchOptions
 from client.pictures import load_picture, save_png
 from client.plan import PlannedPicture, choose_targets, fit_to_target
+from client.report.captions import count
+from client.report.records import is_misread
 from client.report.sheet import campaign_sheet
 from client.samples import load_samples
 
@@ -44,15 +46,25 @@ CONTACT_SHEET = "contact_sheet.png"
     show_default=True,
     help="Same seed, same results.",
 )
+@sectioned("Search")(
+    "--budget",
+    type=click.IntRange(min=1),
+    default=BUDGET,
+    metavar="N",
+    show_default=True,
+    help="Most queries an attack may send; there are 216 attacks.",
+)
 @output_options("out/demo", "the contact sheet, PNGs and results.json")
 @orchestrator_option()
 @click.pass_context
-def demo(ctx: click.Context, seed: int, out: Path, as_json: bool, orchestrator: str | None) -> None:
+def demo(
+    ctx: click.Context, seed: int, budget: int, out: Path, as_json: bool, orchestrator: str | None
+) -> None:
     """Attack a dozen pictures on three classifiers; takes a few minutes.
 
     One- and three-pixel attacks on twelve CIFAR-10 test pictures, in the whole picture, the foreground and
-    the background, with at most 400 queries each. Uses the local stack where it runs; else starts it, and
-    stops it afterwards.
+    the background, with a small budget of queries each. Uses the local stack where it runs; else starts it,
+    and stops it afterwards.
     """
     messages = make_console(stderr=True)
     interrupt_on_terminate()
@@ -62,7 +74,7 @@ def demo(ctx: click.Context, seed: int, out: Path, as_json: bool, orchestrator: 
         contextlib.nullcontext() if elsewhere else local_stack(),
         PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client,
     ):
-        finished, seconds = _attack(client, seed, out, messages)
+        finished, seconds = _attack(client, seed, budget, out, messages)
     if as_json:
         click.echo(json.dumps(finished.records, indent=2))
     else:
@@ -72,7 +84,9 @@ def demo(ctx: click.Context, seed: int, out: Path, as_json: bool, orchestrator: 
     ctx.exit(finished.exit_code)
 
 
-def _attack(client: PixelprobeClient, seed: int, out: Path, messages: Console) -> tuple[Finished, float]:
+def _attack(
+    client: PixelprobeClient, seed: int, budget: int, out: Path, messages: Console
+) -> tuple[Finished, float]:
     """Run the campaign and write everything; also returns its seconds."""
     targets = choose_targets(TARGETS, client.list_targets())
     pictures: Sequence[PlannedPicture] = [
@@ -85,7 +99,7 @@ def _attack(client: PixelprobeClient, seed: int, out: Path, messages: Console) -
         regions=tuple(Region),
         pixel_counts=PIXELS,
         search=SEARCH,
-        budget=BUDGET,
+        budget=budget,
         seed=seed,
         display_name="pixelprobe demo",
     )
@@ -103,7 +117,13 @@ def _show(finished: Finished, seconds: float, out: Path, console: Console) -> No
         queries = finished.campaign.queries_sent
         console.print(summary_table(finished.attacks))
         console.print()
-        for line in reason_lines(finished.attacks):
+        labels = [sample.label for sample in load_samples()]
+        others = [a for a in finished.attacks if not is_misread(a, labels[a.image_index])]
+        misread = len(finished.attacks) - len(others)
+        if misread:
+            told = count(misread, "attack")
+            console.print(f"{told} left out: the classifier misreads the picture before any change")
+        for line in reason_lines(others):
             console.print(escape(line), style="dim")
         console.print(f"{queries:,} queries in {seconds:,.0f} s ({queries / seconds:,.0f}/s)")
         console.print(f"Look at {escape(str(out / CONTACT_SHEET))}")

@@ -1,7 +1,4 @@
-"""The local stack as the demo needs it: used where it runs, else started and stopped again.
-
-The stack is a program of its own (``python -m deploy.local``); the client never imports it.
-"""
+"""The local stack as the demo needs it: used where it runs, else started and stopped again."""
 
 from __future__ import annotations
 
@@ -14,23 +11,35 @@ from typing import Any
 
 import click
 
+from client.cli.shell import EXIT_INTERRUPTED
+from client.cli.stack import run_stack
+
 STATUS_SECONDS = 30.0
-STOP_SECONDS = 60.0
+SERVICES = ("triton", "segmentation", "orchestrator")
+_EXIT_TERMINATED = 143
 
 
-def run_local(*arguments: str) -> int:
-    """Run a command of the local stack, its output on stderr; returns its exit code.
+@contextmanager
+def local_stack() -> Iterator[None]:
+    """The local stack runs inside; it is stopped afterwards if it was started here.
 
-    An interruption waits for the command, which is interrupted too and tidies up after itself.
+    Raises:
+        click.exceptions.Exit: it could not be started, and has said why.
+        KeyboardInterrupt: while it started.
     """
-    with subprocess.Popen([sys.executable, "-m", "deploy.local", *arguments], stdout=sys.stderr) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # A Ctrl-C reaches both from the terminal; a kill of this process reaches only this one.
-            process.terminate()
-            process.wait(STOP_SECONDS)
-            raise
+    if is_running():
+        yield
+        return
+    # Free ports, so that a demo never stumbles over what else runs on the machine.
+    code = run_stack(["up", "--free-ports"], output=sys.stderr)
+    if code in (EXIT_INTERRUPTED, _EXIT_TERMINATED):
+        raise KeyboardInterrupt
+    if code:
+        raise click.exceptions.Exit(code)
+    try:
+        yield
+    finally:
+        run_stack(["down"], output=sys.stderr)
 
 
 def is_running() -> bool:
@@ -45,23 +54,4 @@ def is_running() -> bool:
         services: Any = json.loads(status.stdout)
     except (subprocess.TimeoutExpired, ValueError):
         return False
-    names = ("triton", "segmentation", "orchestrator")
-    return isinstance(services, dict) and all(services.get(name, {}).get("healthy") is True for name in names)
-
-
-@contextmanager
-def local_stack() -> Iterator[None]:
-    """The local stack runs inside; it is stopped afterwards if it was started here.
-
-    Raises:
-        click.ClickException: it could not be started.
-    """
-    if is_running():
-        yield
-        return
-    if run_local("up") != 0:
-        raise click.ClickException("the local stack could not be started; see above")
-    try:
-        yield
-    finally:
-        run_local("down")
+    return all(services.get(name, {}).get("healthy") is True for name in SERVICES)

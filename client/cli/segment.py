@@ -17,7 +17,7 @@ from client.api import PixelprobeClient
 from client.cli.options import PATH, make_folder, output_options, segmentation_option
 from client.cli.shell import SectionedCommand, sectioned
 from client.cli.tables import make_console
-from client.model import GrabCutHints, Rectangle, Segmentation, Stroke, StrokeKind
+from client.masks import GrabCutHints, Rectangle, Segmentation, Stroke, StrokeKind
 from client.pictures import Picture, load_picture, save_png
 from client.plan import PlanError, check_sides
 from client.report.captions import percent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
@@ -9,11 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from client.model import Attack, Outcome, Target
-from client.report.captions import OUTCOME_WORDS, describe_class, describe_goal, percent
+from client.report.captions import OUTCOME_WORDS, count, describe_class, describe_goal, percent
 from client.report.records import result_of
 
 PLAIN_WIDTH = 150
 """Columns of a table that goes to a file or a pipe."""
+
+REASON_LINES = 8
+"""Most reasons that are told."""
 
 _COLOURS = {
     Outcome.SUCCESS: "bold red",
@@ -34,31 +38,35 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mapping[str, Target]) -> Table:
-    """One line an attack.
+    """One line an attack; what several attacks have in common stands above them.
 
     Args:
-        attacks: finished ones.
+        attacks: finished ones, at least one.
         names: the campaign's pictures by ``image_index``.
         targets: by name.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("picture", "target", "region"):
+    identity = {
+        "picture": [names[attack.image_index] for attack in attacks],
+        "target": [attack.target for attack in attacks],
+        "region": [attack.region.value for attack in attacks],
+        "pixels": [count(attack.pixels, "pixel") for attack in attacks],
+        "goal": [describe_goal(targets[attack.target], attack.target_class) for attack in attacks],
+    }
+    common = [values[0] for values in identity.values() if len(set(values)) == 1]
+    columns = {name: values for name, values in identity.items() if len(set(values)) > 1}
+    title = escape(" · ".join(common)) or None
+    table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
+    for heading in columns:
         table.add_column(heading, overflow="fold")
-    table.add_column("pixels", justify="right")
-    for heading in ("goal", "outcome", "clean", "best candidate"):
-        table.add_column(heading)
+    for heading in ("outcome", "clean", "best"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("queries", "generations"):
-        table.add_column(heading, justify="right")
-    for attack in attacks:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for number, attack in enumerate(attacks):
         result, target = result_of(attack), targets[attack.target]
-        outcome = OUTCOME_WORDS[result.outcome]
         table.add_row(
-            escape(names[attack.image_index]),
-            attack.target,
-            attack.region.value,
-            str(attack.pixels),
-            escape(describe_goal(target, attack.target_class)),
-            f"[{_COLOURS[result.outcome]}]{outcome}",
+            *(escape(values[number]) for values in columns.values()),
+            f"[{_COLOURS[result.outcome]}]{OUTCOME_WORDS[result.outcome]}",
             escape(describe_class(target, result.clean_top[0])) if result.clean_top else "",
             escape(describe_class(target, result.best_top[0])) if result.best_top else "",
             f"{result.queries_sent:,}",
@@ -68,14 +76,18 @@ def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mappi
 
 
 def reason_lines(attacks: Iterable[Attack]) -> list[str]:
-    """Each reason that was given, with the number of attacks it concerns."""
-    counted: dict[tuple[Outcome, str], int] = {}
-    for attack in attacks:
-        result = result_of(attack)
-        if result.reason:
-            key = (result.outcome, result.reason)
-            counted[key] = counted.get(key, 0) + 1
-    return [f"{number} {OUTCOME_WORDS[outcome]}: {reason}" for (outcome, reason), number in counted.items()]
+    """The most frequent reasons for an attack not to have run to its end, with the number of such attacks."""
+    counted = Counter(
+        (result.outcome, result.reason)
+        for result in map(result_of, attacks)
+        if result.reason and result.outcome is not Outcome.BUDGET_EXHAUSTED
+    )
+    lines = [
+        f"{number} {OUTCOME_WORDS[outcome]}: {reason}"
+        for (outcome, reason), number in counted.most_common(REASON_LINES)
+    ]
+    others = sum(counted.values()) - sum(number for _, number in counted.most_common(REASON_LINES))
+    return [*lines, f"{others} for other reasons, see results.json"] if others else lines
 
 
 def summary_table(attacks: Sequence[Attack], *, by_target: bool = False) -> Table:

@@ -40,5 +40,9 @@ def list_command(as_json: bool, orchestrator: str | None) -> None:
             sparse = "yes" if target.sparse_queries else "no"
             table.add_row(target.name, "[green]available", size, str(target.classes), sparse)
         else:
-            table.add_row(target.name, f"[red]not available[/]: {escape(target.unavailable_reason)}")
-    make_console().print(table)
+            table.add_row(target.name, "[red]not available")
+    console = make_console()
+    console.print(table if known else "no targets")
+    for target in known:
+        if not target.available:
+            console.print(f"\n{target.name}: {escape(target.unavailable_reason)}", style="dim")

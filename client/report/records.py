@@ -90,6 +90,14 @@ def result_of(attack: Attack) -> Result:
     return attack.result
 
 
+def is_misread(attack: Attack, label: int | None) -> bool:
+    """It was left out because the target takes the clean picture for another class than ``label``."""
+    result = result_of(attack)
+    if result.outcome is not Outcome.NOT_APPLICABLE or label is None or not result.clean_top:
+        return False
+    return result.clean_top[0].class_index != label
+
+
 def succeeded(attack: Attack) -> bool:
     """It met its goal."""
     return result_of(attack).outcome is Outcome.SUCCESS

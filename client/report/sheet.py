@@ -11,11 +11,11 @@ from client.plan import PlannedPicture
 from client.report.captions import class_name, count, describe_class, percent
 from client.report.drawing import ARROW
 from client.report.gallery import Cell, clean_cell, contact_sheet, mask_cell, success_cell
-from client.report.records import result_of, succeeded
+from client.report.records import is_misread, result_of, succeeded
 
 LEGEND = (
-    "Red frame: fooled, with the fewest pixels and queries of the attacks made; rings: the changed pixels. "
-    "Grey: not fooled within the budget, or left out. Mask: dimmed is background."
+    f"Red frame: fooled, by the attack with the fewest pixels and queries; rings: the changed pixels. "
+    f"Grey: not fooled, or left out. a% {ARROW} b%: probability of the clean class before and after."
 )
 
 
@@ -72,15 +72,14 @@ def _best_cell(planned: PlannedPicture, attacks: Sequence[Attack], targets: Mapp
         return Cell(None)
     best = min(attacks, key=_rank)
     result, target = result_of(best), targets[best.target]
-    change = _change(result, target)
+    change = _change(result)
     if result.outcome is Outcome.SUCCESS:
         detail = f"{change} · {best.pixels} px"
         headline = describe_class(target, result.best_top[0])
         return success_cell(planned.picture.pixels, result.edits, headline, detail)
     if result.outcome in (Outcome.FAILURE, Outcome.BUDGET_EXHAUSTED):
         return Cell(None, "not fooled", change)
-    misread = result.clean_top and planned.label not in (None, result.clean_top[0].class_index)
-    if result.outcome is Outcome.NOT_APPLICABLE and misread:
+    if is_misread(best, planned.label):
         return Cell(None, "left out", f"misread as {class_name(target, result.clean_top[0].class_index)}")
     return Cell(None, result.outcome.value.replace("_", " "), result.reason)
 
@@ -95,11 +94,11 @@ def _rank(attack: Attack) -> tuple[int, int, float]:
     return 2, 0, 0.0
 
 
-def _change(result: Result, target: Target) -> str:
+def _change(result: Result) -> str:
     """The clean class's probability before and after."""
     if not result.clean_top:
         return ""
-    before = describe_class(target, result.clean_top[0])
+    before = percent(result.clean_top[0].probability)
     if not result.best_probability_of_clean_top:
         return before
     return f"{before} {ARROW} {percent(result.best_probability_of_clean_top[0])}"

@@ -1,0 +1,10 @@
+"""The local stack: Triton and both services as background processes of this machine, no Docker.
+
+``python -m deploy.local up|down|status``; the CLI's commands of these names run it as a subprocess. It starts
+the services as programs and imports nothing of them.
+
+stack.py      up, down and status
+parts.py      what each of the three is: command, addresses, log, when it is healthy
+state.py      stack.json, the record of what runs, and the lock
+processes.py  processes that are recognised again and stopped with all their children
+"""

@@ -154,6 +154,7 @@ def _exported(network: nn.Sequential) -> onnx.ModelProto:
             output_names=["probabilities"],
             dynamic_shapes=({0: torch.export.Dim("N")},),
         )
+    assert program is not None
     model: onnx.ModelProto = program.model_proto
     _strip_traces(model)
     return model

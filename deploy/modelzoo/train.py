@@ -80,6 +80,7 @@ def train(
         CheckpointError: the checkpoint is damaged.
         DatasetError: there are fewer pictures than one batch takes.
     """
+    torch.set_flush_denormal(True)  # gradients that have all but vanished would slow every operation
     torch.manual_seed(recipe.seed)
     network = ARCHITECTURES[recipe.architecture](dropout=recipe.dropout)
     nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)

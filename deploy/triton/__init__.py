@@ -5,5 +5,5 @@ contract.py     the input contract, read from an ONNX file
 edits_graph.py  ONNX surgery: a classifier becomes one that takes sparse queries
 repository.py   ONNX files -> model repository
 backend_model.py  the model.py that runs ONNX Runtime inside Triton's Python backend
-venv.py, runtime.py  the server itself, from the PyPI wheel
+interpreter.py, venv.py, runtime.py  the server itself, from the PyPI wheel
 """

@@ -17,6 +17,8 @@ from deploy.triton.contract import CHANNELS, IMAGE, PROBABILITIES, Classifier, r
 from deploy.triton.edits_graph import edits_graph, top_count
 
 EDITS_SUFFIX = "_edits"
+SCRATCH_PREFIX = ".models-"
+"""Of folders beside the repository that a build which was killed leaves behind."""
 MAX_BATCH_SIZE = 400
 """Of the whole-image models: one generation of the default search."""
 PIXELS_AT_A_TIME, LEAST_AT_A_TIME = 100 * 32 * 32, 8
@@ -148,7 +150,7 @@ def _is_right(folder: Path, files: Files) -> bool:
 
 def _put_in_place(folder: Path, files: Files) -> None:
     """Write ``files`` beside the repository, then move them to ``folder``, replacing what is there."""
-    with tempfile.TemporaryDirectory(prefix=".models-", dir=folder.parent.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=folder.parent.parent) as scratch:
         new = Path(scratch, "new")
         for name, content in files.items():
             path = new / name

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.triton.venv import Interpreter, RuntimeSetupError, check_platform, probe
+from deploy.triton.interpreter import Interpreter, RuntimeSetupError, check_platform, probe
 
 STOP_SECONDS = 5
 """How long the server lets requests in flight finish when told to stop."""
@@ -39,7 +39,6 @@ class TritonRuntime:
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(
             filter(None, [self.library_path, base.get("LD_LIBRARY_PATH")])
         )
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"  # the model repository is no place for caches
         return environment
 
 
@@ -65,8 +64,8 @@ def prepare_runtime(venv: Path, folder: Path) -> TritonRuntime:
     numpy = interpreter.packages.get("numpy", "")
     if not {"nvidia-pytriton", "onnxruntime"} <= interpreter.packages.keys() or not numpy.startswith("1."):
         raise RuntimeSetupError(
-            f"{venv} does not hold nvidia-pytriton, onnxruntime and numpy < 2 (it has "
-            f"{interpreter.packages or 'none of them'}): delete it, and it is made anew"
+            f"{venv} holds {interpreter.packages or 'no packages'} instead of nvidia-pytriton, onnxruntime "
+            "and numpy < 2: delete it, or unset PIXELPROBE_TRITON_VENV, and a right one is made"
         )
     packages = Path(interpreter.site_packages)
     wheel = packages / "pytriton" / "tritonserver"

@@ -19,7 +19,7 @@ from services.common.status import ErrorMap
 MAX_MESSAGE_BYTES = 64 * 2**20
 """Both ways; a picture of the largest size takes 48 MiB."""
 
-DRAIN_SECONDS = 8.0
+DRAIN_SECONDS = 6.0
 """RPCs under way get this long to finish; with what follows, a stop stays within 10 s."""
 
 READINESS_INTERVAL_SECONDS = 2.0

@@ -82,6 +82,16 @@ def spec_to_pb(spec: CampaignSpec, *, with_images: bool = True) -> campaign_pb2.
     )
 
 
+def spec_to_bytes(spec: CampaignSpec) -> bytes:
+    """The serialised message, for a store to keep: fields may be added to it, and old bytes still read."""
+    return spec_to_pb(spec).SerializeToString(deterministic=True)
+
+
+def spec_from_bytes(data: bytes) -> CampaignSpec:
+    """The inverse of :func:`spec_to_bytes`."""
+    return spec_from_pb(campaign_pb2.CampaignSpec.FromString(data))
+
+
 def goal_to_pb(goal: Goal) -> campaign_pb2.Goal:
     """The goal message."""
     if goal.target_class is None:

@@ -12,10 +12,10 @@ from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 
 from services.common.errors import ServiceError
 from services.common.images import from_array, mask_to_array
+from services.common.retry import RetryPolicy
 from services.common.status import from_rpc_error
 from services.orchestrator.core.domain import MaskArray, Pixels
 from services.orchestrator.core.spec import MaskSettings
-from services.orchestrator.query.retry import RetryPolicy
 
 DEADLINE_SECONDS = 60.0
 CACHED_MASKS = 1024

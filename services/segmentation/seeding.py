@@ -63,7 +63,8 @@ def draw(strokes: Sequence[Stroke], height: int, width: int, scale: float = 1.0)
         if len(points) == 1:  # OpenCV draws nothing; a line to itself is a dot.
             points = np.repeat(points, 2, axis=0)
         colour = cv2.GC_FGD if stroke.foreground else cv2.GC_BGD
-        thickness = max(1, round(stroke.width * scale))
+        # Past 1, OpenCV draws one or two pixels more than it is told.
+        thickness = max(1, round(stroke.width * scale) - 1)
         cv2.polylines(drawn, [points.reshape(-1, 1, 2)], isClosed=False, color=colour, thickness=thickness)
     return drawn
 

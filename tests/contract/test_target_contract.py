@@ -70,9 +70,9 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 
 @pytest.fixture
-async def opener(way: Way, local_triton: Any) -> AsyncIterator[Opener]:
+async def opener(way: Way, local_triton: dict[str, str]) -> AsyncIterator[Opener]:
     """Opens targets this way, with changes to their configuration; closes them afterwards."""
-    address = local_triton.grpc if way.protocol == "kserve-grpc" else local_triton.http
+    address = local_triton[way.protocol.removeprefix("kserve-")]
     config = TargetConfig("it", way.protocol, address, MODEL, sparse=way.sparse)
     opened = []
 
@@ -93,9 +93,9 @@ def pictures() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def judge(local_triton: Any) -> Iterator[Callable[[QueryBatch], NDArray[np.float32]]]:
+def judge(local_triton: dict[str, str]) -> Iterator[Callable[[QueryBatch], NDArray[np.float32]]]:
     """Probabilities (n, classes) of a batch, from Triton's own client."""
-    with tritonclient.grpc.InferenceServerClient(local_triton.grpc) as client:
+    with tritonclient.grpc.InferenceServerClient(local_triton["grpc"]) as client:
 
         def ask(batch: QueryBatch) -> NDArray[np.float32]:
             edited = batch.images[batch.image_index].copy()

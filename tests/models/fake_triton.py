@@ -18,7 +18,7 @@ Classifier = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass
 class FakeTriton:
-    """``failures`` are given first, one an infer request; ``batches`` notes the shapes  classified."""
+    """``failures`` are given first, one an infer request; ``batches`` notes the shapes that came."""
 
     model: str
     classify: Classifier

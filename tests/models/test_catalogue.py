@@ -85,9 +85,9 @@ def test_damaged_weights_are_named_with_a_remedy(folder: Path) -> None:
 
 
 def test_unknown_model_lists_the_known(folder: Path) -> None:
-    with pytest.raises(WeightsError, match="alexnet.*nin_cifar10"):
+    with pytest.raises(WeightsError, match=r"alexnet.*nin_cifar10"):
         shipped_model("alexnet", folder)
-    with pytest.raises(WeightsError, match="alexnet.*nin_cifar10"):
+    with pytest.raises(WeightsError, match=r"alexnet.*nin_cifar10"):
         read_card("alexnet", folder)
 
 
@@ -114,15 +114,8 @@ def test_folder_without_cards(tmp_path: Path) -> None:
 
 def test_card_for_people() -> None:
     text = render(with_accuracy(CARD, ServedAccuracy(8655, 10_000, "JPEG")))
-    for fact in (
-        CARD.sha256,
-        "**86.55%**",
-        "8,655 of 10,000",
-        "50,000 pictures",
-        "lossy",
-        "Apache-2.0",
-        "3 cat",
-    ):
+    facts = (CARD.sha256, "**86.55%**", "8,655 of 10,000", "50,000 pictures", "lossy", "Apache-2.0", "3 cat")
+    for fact in facts:
         assert fact in text
     assert "Provisional" not in text
     assert "never trained" in render(replace(CARD, training=Training(0, 3120)))

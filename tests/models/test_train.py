@@ -29,6 +29,7 @@ from tests.models.pictures import coloured_shapes
 
 pytestmark = pytest.mark.models
 
+ROOT = Path(__file__).parents[2]
 KILLED_AFTER, CHECKPOINT_EVERY, STEPS = 5, 3, 8
 RESUMED = replace(RECIPES["allconv"], epochs=2, batch_size=SMALL_BATCH)  # 4 steps an epoch
 PICTURES = 4 * SMALL_BATCH + 3  # three are left over in every epoch
@@ -66,7 +67,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
     data = coloured_shapes(PICTURES, seed=2)
     killed, whole = tmp_path / "killed.pt", tmp_path / "whole.pt"
     command = [sys.executable, "-c", TRAINER, str(killed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         process.kill()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import product
 
 from services.orchestrator.core.domain import (
     AttackKey,
@@ -102,8 +101,25 @@ class CampaignSpec:
 
     def attacks(self) -> Iterator[PlannedAttack]:
         """All attacks in the spec's order: the last of the five lists varies fastest."""
-        combinations = product(
-            enumerate(self.images), self.targets, self.regions, self.pixel_counts, self.goals
+        return map(self.attack, range(self.attack_count))
+
+    def attack(self, number: int) -> PlannedAttack:
+        """The attack with that number, from 0.
+
+        Raises:
+            IndexError: there is none.
+        """
+        if not 0 <= number < self.attack_count:
+            raise IndexError(number)
+        rest, goal = divmod(number, len(self.goals))
+        rest, pixels = divmod(rest, len(self.pixel_counts))
+        rest, region = divmod(rest, len(self.regions))
+        image, target = divmod(rest, len(self.targets))
+        key = AttackKey(
+            self.images[image].digest,
+            self.targets[target],
+            self.regions[region],
+            self.pixel_counts[pixels],
+            self.goals[goal],
         )
-        for number, ((index, image), target, region, pixels, goal) in enumerate(combinations):
-            yield PlannedAttack(number, index, AttackKey(image.digest, target, region, pixels, goal))
+        return PlannedAttack(number, image, key)

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from services.common.retry import RetryPolicy
 from services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from services.orchestrator.query.fusion import Ask, fuse, join, split
-from services.orchestrator.query.retry import RetryPolicy
 from services.orchestrator.store.base import AttackId, QueryCount
 from services.orchestrator.targets.base import (
     Scores,

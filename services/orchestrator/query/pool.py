@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from services.common.retry import RetryPolicy
 from services.orchestrator.query.batcher import Batcher, QueryLedger
-from services.orchestrator.query.retry import RetryPolicy
 from services.orchestrator.targets.registry import Registry
 
 

@@ -1,9 +1,16 @@
 """The store's contract: campaigns, attacks, results, checkpoints, pictures, masks and the query ledger.
 
 Every method is a coroutine, safe to call from many tasks at once, atomic, and raises
-:class:`~services.common.errors.NotFoundError` when the campaign or attack does not exist. Changes of
-state are compare-and-set: :class:`~services.common.errors.ConflictError` tells that somebody was faster.
+:class:`~services.common.errors.NotFoundError` when the campaign or attack does not exist, and
+:class:`~services.orchestrator.store.errors.StoreError` when the store cannot do its work now (what it holds
+stays as it was, and the call may be repeated). Changes of state are compare-and-set:
+:class:`~services.common.errors.ConflictError` tells that somebody was faster.
 Values go in and come out as immutable records; nobody may alter an array after handing it over.
+
+Several orchestrators may share what a store keeps. A running attack belongs to the store object that
+claimed it until it is finished or given back, or until that object has been silent for so long that its
+lease ends and others may claim the attack. Whoever lost an attack this way learns it from
+:class:`~services.orchestrator.store.errors.LeaseLostError` at the next write, before another query is sent.
 """
 
 from __future__ import annotations
@@ -35,7 +42,7 @@ class AttackId:
 
 @dataclass(frozen=True)
 class CampaignRecord:
-    """A campaign as stored. ``revision`` grows with every change of state."""
+    """A campaign as stored."""
 
     id: str
     spec: CampaignSpec
@@ -90,6 +97,14 @@ class Checkpoint:
     scored: tuple[bytes, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class StoredMask:
+    """The mask that a campaign uses for a picture; ``review_reason`` as the segmentation service gave it."""
+
+    mask: MaskArray
+    review_reason: str = ""
+
+
 @dataclass(frozen=True)
 class QueryCount:
     """So many queries of one attack."""
@@ -114,6 +129,16 @@ class Store(ABC):
     @abstractmethod
     async def missing_images(self, digests: Collection[str]) -> set[str]:
         """Those of ``digests`` that were never put."""
+
+    # Masks, by campaign and picture, so that all attacks of a campaign see the same one.
+
+    @abstractmethod
+    async def put_mask(self, campaign_id: str, image_digest: str, mask: StoredMask) -> StoredMask:
+        """Keep the mask unless there is one already. Returns the one kept."""
+
+    @abstractmethod
+    async def get_mask(self, campaign_id: str, image_digest: str) -> StoredMask | None:
+        """The mask kept for that picture, or None."""
 
     # Campaigns.
 
@@ -155,6 +180,27 @@ class Store(ABC):
         """
 
     @abstractmethod
+    async def finish_campaign(self, campaign_id: str) -> bool:
+        """Make a running campaign SUCCEEDED if all its attacks are finished, whoever ran them.
+
+        Returns:
+            False if some are not.
+
+        Raises:
+            ConflictError: the campaign is not RUNNING.
+        """
+
+    @abstractmethod
+    async def cancel_attacks(self, campaign_id: str) -> int:
+        """Finish every unfinished attack, running ones included, as CANCELLED; each appends an event.
+
+        Checkpoints stay: the campaign may be resumed.
+
+        Returns:
+            How many there were.
+        """
+
+    @abstractmethod
     async def progress(self, campaign_id: str) -> CampaignProgress:
         """Counts over the campaign's attacks."""
 
@@ -172,11 +218,20 @@ class Store(ABC):
 
     @abstractmethod
     async def claim_attack(self, campaign_id: str) -> AttackRecord | None:
-        """Take the first pending attack and make it running; None when there is none."""
+        """Take the first attack that is pending, or whose runner's lease has ended, and make it running.
+
+        None when there is none, and when the campaign is paused or has ended.
+        """
 
     @abstractmethod
     async def release_attack(self, attack: AttackId) -> None:
-        """Make a running attack pending again: somebody else will take it up from its checkpoint."""
+        """Make a running attack pending again: somebody else will take it up from its checkpoint.
+
+        Even where this raises, the attack no longer belongs to this store object.
+
+        Raises:
+            LeaseLostError: it did not before.
+        """
 
     @abstractmethod
     async def finish_attack(
@@ -187,22 +242,38 @@ class Store(ABC):
         A CANCELLED attack keeps its checkpoint: its campaign may be resumed.
 
         Raises:
-            ConflictError: the attack is not running.
+            LeaseLostError: the attack is not running, or runs elsewhere.
         """
 
     @abstractmethod
     async def save_checkpoint(self, attack: AttackId, checkpoint: Checkpoint) -> None:
-        """Replace the state and append what was scored since."""
+        """Replace the state and append what was scored since.
+
+        Raises:
+            LeaseLostError: the attack is not running, or runs elsewhere.
+        """
 
     @abstractmethod
     async def load_checkpoint(self, attack: AttackId) -> Checkpoint | None:
         """The last state with all that was scored so far, or None."""
 
+    @abstractmethod
+    async def drop_checkpoint(self, attack: AttackId) -> None:
+        """Forget it: the attack starts over.
+
+        Raises:
+            LeaseLostError: the attack is not running, or runs elsewhere.
+        """
+
     # The query ledger: reserved before sending, settled after. A reservation counts until it is settled.
 
     @abstractmethod
     async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
-        """These queries are about to be sent."""
+        """These queries are about to be sent.
+
+        Raises:
+            LeaseLostError: some of the attacks are not running, or run elsewhere. Nothing was reserved.
+        """
 
     @abstractmethod
     async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
@@ -217,6 +288,12 @@ class Store(ABC):
     @abstractmethod
     async def events_after(self, campaign_id: str, sequence: int, limit: int) -> list[Event]:
         """At most ``limit`` events with a sequence over ``sequence``, in order. The first is number 1."""
+
+    # The store itself.
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Return if the store can write now, and raise StoreError if it cannot."""
 
     @abstractmethod
     async def close(self) -> None:

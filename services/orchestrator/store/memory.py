@@ -28,7 +28,11 @@ from services.orchestrator.store.base import (
     Event,
     QueryCount,
     Store,
+    StoredMask,
 )
+from services.orchestrator.store.errors import LeaseLostError
+
+CLAIMABLE = (CampaignState.PENDING, CampaignState.RUNNING)
 
 
 @dataclass
@@ -40,6 +44,7 @@ class _Campaign:
     events: list[Event] = field(default_factory=list)
     sent: dict[int, int] = field(default_factory=dict)
     finished: int = 0
+    masks: dict[str, StoredMask] = field(default_factory=dict)
     free: Ledger = field(default_factory=Ledger)
     """Skipped and repeated candidates of the finished attacks."""
 
@@ -66,6 +71,12 @@ class MemoryStore(Store):
 
     async def missing_images(self, digests: Collection[str]) -> set[str]:
         return set(digests) - self._images.keys()
+
+    async def put_mask(self, campaign_id: str, image_digest: str, mask: StoredMask) -> StoredMask:
+        return self._campaign(campaign_id).masks.setdefault(image_digest, mask)
+
+    async def get_mask(self, campaign_id: str, image_digest: str) -> StoredMask | None:
+        return self._campaign(campaign_id).masks.get(image_digest)
 
     async def create_campaign(self, spec: CampaignSpec, request_id: str) -> tuple[CampaignRecord, bool]:
         if request_id and request_id in self._requests:
@@ -124,6 +135,26 @@ class MemoryStore(Store):
         campaign.append_event(new, None)
         return campaign.record
 
+    async def finish_campaign(self, campaign_id: str) -> bool:
+        campaign = self._campaign(campaign_id)
+        if campaign.record.state is not CampaignState.RUNNING:
+            raise ConflictError(f"campaign {campaign_id} is {campaign.record.state.value}")
+        if campaign.finished < len(campaign.attacks):
+            return False
+        await self.change_campaign_state(
+            campaign_id, CampaignState.SUCCEEDED, expected={CampaignState.RUNNING}
+        )
+        return True
+
+    async def cancel_attacks(self, campaign_id: str) -> int:
+        campaign = self._campaign(campaign_id)
+        unfinished = [one for one in campaign.attacks if one.state is not AttackState.FINISHED]
+        for record in unfinished:
+            sent = campaign.sent.get(record.id.number, 0)
+            self._finish(record, AttackResult(Outcome.CANCELLED, ledger=Ledger(sent)), None)
+        campaign.pending.clear()
+        return len(unfinished)
+
     async def progress(self, campaign_id: str) -> CampaignProgress:
         campaign = self._campaign(campaign_id)
         ledger = replace(campaign.free, sent=sum(campaign.sent.values()))
@@ -148,7 +179,7 @@ class MemoryStore(Store):
 
     async def claim_attack(self, campaign_id: str) -> AttackRecord | None:
         campaign = self._campaign(campaign_id)
-        if not campaign.pending:
+        if not campaign.pending or campaign.record.state not in CLAIMABLE:
             return None
         number = campaign.pending.pop(0)
         campaign.attacks[number] = replace(campaign.attacks[number], state=AttackState.RUNNING)
@@ -161,23 +192,13 @@ class MemoryStore(Store):
     async def finish_attack(
         self, attack: AttackId, result: AttackResult, mask: MaskArray | None
     ) -> AttackRecord:
-        record = replace(
-            self._running(attack),
-            state=AttackState.FINISHED,
-            result=result,
-            mask=mask,
-            end_time=datetime.now(UTC),
-        )
-        campaign = self._campaign(attack.campaign_id)
-        campaign.attacks[attack.number] = record
-        campaign.finished += 1
-        campaign.free += replace(result.ledger, sent=0)
-        campaign.append_event(None, attack.number)
+        record = self._finish(self._running(attack), result, mask)
         if result.outcome is not Outcome.CANCELLED:
             self._checkpoints.pop(attack, None)
         return record
 
     async def save_checkpoint(self, attack: AttackId, checkpoint: Checkpoint) -> None:
+        self._running(attack)
         before = self._checkpoints.get(attack)
         scored = (before.scored if before else ()) + checkpoint.scored
         self._checkpoints[attack] = Checkpoint(checkpoint.state, scored)
@@ -185,7 +206,18 @@ class MemoryStore(Store):
     async def load_checkpoint(self, attack: AttackId) -> Checkpoint | None:
         return self._checkpoints.get(attack)
 
+    async def drop_checkpoint(self, attack: AttackId) -> None:
+        self._running(attack)
+        self._checkpoints.pop(attack, None)
+
     async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
+        lost = [
+            count.attack
+            for count in counts
+            if (await self.get_attack(count.attack)).state is not AttackState.RUNNING
+        ]
+        if lost:
+            raise LeaseLostError(lost)
         for count in counts:
             sent = self._campaign(count.attack.campaign_id).sent
             sent[count.attack.number] = sent.get(count.attack.number, 0) + count.queries
@@ -199,6 +231,9 @@ class MemoryStore(Store):
     async def events_after(self, campaign_id: str, sequence: int, limit: int) -> list[Event]:
         return self._campaign(campaign_id).events[sequence : sequence + limit]
 
+    async def check(self) -> None:
+        """Memory is always there."""
+
     async def close(self) -> None:
         """Nothing is held."""
 
@@ -210,7 +245,18 @@ class MemoryStore(Store):
     def _running(self, attack: AttackId) -> AttackRecord:
         record = self._campaign(attack.campaign_id).attacks[attack.number]
         if record.state is not AttackState.RUNNING:
-            raise ConflictError(f"attack {attack.number} is {record.state.value}, not running")
+            raise LeaseLostError([attack])
+        return record
+
+    def _finish(self, attack: AttackRecord, result: AttackResult, mask: MaskArray | None) -> AttackRecord:
+        record = replace(
+            attack, state=AttackState.FINISHED, result=result, mask=mask, end_time=datetime.now(UTC)
+        )
+        campaign = self._campaign(attack.id.campaign_id)
+        campaign.attacks[attack.id.number] = record
+        campaign.finished += 1
+        campaign.free += replace(result.ledger, sent=0)
+        campaign.append_event(None, attack.id.number)
         return record
 
     def _make_pending(self, campaign: _Campaign, number: int) -> None:

@@ -7,6 +7,7 @@ it: a header's value is read from a file of its own, and is never shown or logge
 from __future__ import annotations
 
 import re
+import ssl
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class TargetConfig:
         max_in_flight: most requests at a time.
         timeout_seconds: deadline of one request.
         sparse: "auto" uses sparse queries where the server offers them.
-        tls_ca: PEM file of the authorities to trust; None trusts the system's.
+        tls_ca: certificates (PEM text) of the authorities to trust; None trusts the system's.
         headers: (name, secret value) pairs that go with every request.
     """
 
@@ -61,7 +62,7 @@ class TargetConfig:
     timeout_seconds: float = 60.0
     sparse: str = "auto"
     tls: bool = False
-    tls_ca: Path | None = None
+    tls_ca: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
@@ -104,7 +105,7 @@ def _target(path: Path, name: str, value: Any) -> TargetConfig:
         timeout_seconds=table.take("timeout_seconds", _seconds, TargetConfig.timeout_seconds),
         sparse=table.take("sparse", _one_of(SPARSE), TargetConfig.sparse),
         tls=tls,
-        tls_ca=_certificate(table, tls),
+        tls_ca=_certificates(table, tls),
         headers=_headers(table),
     )
     table.refuse_the_rest()
@@ -127,15 +128,18 @@ def _labels(table: _Table) -> tuple[str, ...]:
     return labels
 
 
-def _certificate(table: _Table, tls: bool) -> Path | None:
+def _certificates(table: _Table, tls: bool) -> str | None:
     file = table.take("tls_ca", _text, None)
     if file is None:
         return None
     if not tls:
         raise table.error("tls_ca", "expected tls = true beside it")
-    if "-----BEGIN CERTIFICATE-----" not in table.read("tls_ca", file):
-        raise table.error("tls_ca", f"expected a PEM certificate in {file}")
-    return table.path.parent / file
+    pem = table.read("tls_ca", file)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise table.error("tls_ca", f"expected certificates in PEM form in {file}") from error
+    return pem
 
 
 def _headers(table: _Table) -> tuple[tuple[str, str], ...]:

@@ -137,8 +137,7 @@ class KServeTarget(Target):
             max_in_flight=config.max_in_flight,
         )
         queries = "sparse" if info.sparse_queries else "whole"
-        _log.info("target %s: %s: %dx%d, %d classes, %s queries, at most %d a request", config.name,
-                  self._where, width, height, classes, queries, info.max_batch)  # fmt: skip
+        _log.info("target %s is %s, asked by %s queries", config.name, self._where, queries)
         return _Model(info, image.name, probabilities.name)
 
     async def _available_metadata(self, model: str) -> ModelMetadata:

@@ -157,7 +157,7 @@ def _open_channel(config: TargetConfig) -> grpc.aio.Channel:
     ]
     if not config.tls:
         return grpc.aio.insecure_channel(config.address, options)
-    authorities = config.tls_ca.read_bytes() if config.tls_ca else None
+    authorities = config.tls_ca.encode() if config.tls_ca else None
     return grpc.aio.secure_channel(config.address, grpc.ssl_channel_credentials(authorities), options)
 
 

@@ -55,6 +55,8 @@ class HttpTransport(Transport):
 
     async def metadata(self, model: str) -> ModelMetadata:
         document = await self._ask(model, _path(model))
+        if self._binary is None:  # found out here, so that a query is one exchange and no more
+            self._binary = await self._has_binary_extension(model)
         try:
             return ModelMetadata(_specs(document["inputs"]), _specs(document["outputs"]))
         except (KeyError, TypeError, ValueError) as error:
@@ -72,8 +74,6 @@ class HttpTransport(Transport):
     async def infer(
         self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], stats: TargetStats
     ) -> dict[str, NDArray[Any]]:
-        if self._binary is None:
-            self._binary = await self._has_binary_extension(model)
         body, headers = (_binary_request if self._binary else _json_request)(inputs, outputs)
         stats.bytes_sent += len(body)
         status, received, content = await self._exchange(
@@ -90,7 +90,12 @@ class HttpTransport(Transport):
             await self._session.close()
 
     async def _has_binary_extension(self, model: str) -> bool:
-        document = await self._ask(model, "")
+        try:
+            document = await self._ask(model, "")
+        except TargetUnavailableError:
+            raise
+        except TargetError:
+            return False  # it does not tell: what every server understands will do
         extensions = document.get("extensions") if isinstance(document, dict) else None
         return isinstance(extensions, list) and _BINARY_EXTENSION in extensions
 
@@ -145,10 +150,11 @@ class HttpTransport(Transport):
         if self._closed:
             raise TargetUnavailableError(f"{self._where(model)}: the connection was closed")
         if self._session is None:
-            context = ssl.create_default_context(cafile=self._config.tls_ca) if self._config.tls else False
+            context = ssl.create_default_context(cadata=self._config.tls_ca) if self._config.tls else False
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=context),  # the batcher bounds what is under way
-                headers=dict(self._config.headers),
+                # Without compression: it would save a few bytes of an answer and cost the server time.
+                headers={"Accept-Encoding": "identity", **dict(self._config.headers)},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 proxy=_proxy(self._base),
             )

@@ -199,3 +199,9 @@ def test_edits_go_to_the_picture_that_each_candidate_names() -> None:
     assert (pictures_made != images[[1, 0, 1]]).any(axis=-1).sum() == 3
     assert (images[0] == 0).all()
     assert (images[1] == 255).all()
+
+
+def test_of_raw_edits_on_one_pixel_the_later_is_painted() -> None:
+    edits = np.array([[[2, 1, 1, 1, 1], [2, 1, 9, 8, 7]]], dtype=np.int16)
+    (picture,) = apply_edits(WHITE[None], np.zeros(1, dtype=np.int32), edits)
+    assert picture[1, 2].tolist() == [9, 8, 7]

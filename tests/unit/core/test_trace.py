@@ -56,13 +56,11 @@ def test_scored_candidates_come_back() -> None:
     edits = np.arange(30, dtype=np.int16).reshape(3, 2, 5)
     probability = np.array([0.1, 0.2, 0.3], dtype=np.float32)
     top_class = np.array([1, 2, 3], dtype=np.int32)
-    for given, found in zip(
-        (edits, probability, top_class),
-        decode_scored(encode_scored(edits, probability, top_class)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(given, found)
-        assert given.dtype == found.dtype
+    found = decode_scored(encode_scored(edits, probability, top_class))
+    np.testing.assert_array_equal(found[0], edits)
+    np.testing.assert_array_equal(found[1], probability)
+    np.testing.assert_array_equal(found[2], top_class)
+    assert [array.dtype for array in found] == [np.int16, np.float32, np.int32]
 
 
 @pytest.mark.parametrize(

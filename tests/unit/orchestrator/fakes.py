@@ -1,9 +1,9 @@
-"""A target whose faults a test commands. Its model is a few lines of arithmetic; no result is ever drawn from it."""
+"""A target whose faults a test commands; its model is a few lines of arithmetic."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -78,10 +78,10 @@ class ListLedger:
         self.reserved: list[QueryCount] = []
         self.settled: list[QueryCount] = []
 
-    async def reserve_queries(self, counts: list[QueryCount]) -> None:  # type: ignore[override]
+    async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
         self.reserved += counts
 
-    async def settle_queries(self, counts: list[QueryCount]) -> None:  # type: ignore[override]
+    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
         self.settled += counts
 
     @property

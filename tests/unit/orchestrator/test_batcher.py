@@ -7,11 +7,11 @@ import asyncio
 import numpy as np
 import pytest
 
+from services.common.retry import RetryPolicy
 from services.orchestrator.core.domain import image_digest
 from services.orchestrator.query.batcher import Batcher
 from services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from services.orchestrator.query.fusion import Ask, fuse, split
-from services.orchestrator.query.retry import RetryPolicy
 from services.orchestrator.store.base import AttackId
 from services.orchestrator.targets.base import Scores, TargetError, TargetUnavailableError
 from tests.unit.orchestrator.fakes import INFO, FakeTarget, ListLedger, score

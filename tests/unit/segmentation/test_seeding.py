@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
 from services.segmentation.base import GrabCutOptions, Rectangle, Stroke
 from services.segmentation.seeding import UNDRAWN, draw, seeds
@@ -65,10 +66,13 @@ def test_a_single_point_is_a_dot_and_a_line_covers_its_pixels() -> None:
     assert np.argwhere(line == cv2.GC_BGD).tolist() == [[3, x] for x in range(2, 7)]
 
 
-def test_width_is_a_diameter() -> None:
-    drawn = draw((Stroke(True, ((16, 16),), width=9),), 33, 33) != UNDRAWN
-    assert 8 <= drawn[16].sum() <= 10
-    assert 8 <= drawn[:, 16].sum() <= 10
+@pytest.mark.parametrize("width", [1, 3, 5, 9, 17, 63])
+def test_width_is_a_diameter(width: int) -> None:
+    drawn = draw((Stroke(True, ((50, 50),), width=width),), 101, 101) != UNDRAWN
+    assert drawn[50].sum() == width
+    assert drawn[:, 50].sum() == width
+    line = draw((Stroke(True, ((20, 50), (80, 50)), width=width),), 101, 101) != UNDRAWN
+    assert line[:, 50].sum() == width
 
 
 def test_strokes_grow_with_the_working_picture() -> None:

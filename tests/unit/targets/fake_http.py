@@ -33,7 +33,7 @@ class FakeServer:
     """Honest until told otherwise. ``override`` is (status, body) of every inference."""
 
     def __init__(self) -> None:
-        self.extensions: list[str] = []
+        self.tells_extensions = True
         self.metadata: Any = {
             "name": "toy",
             "inputs": [{"name": "picture", "datatype": "UINT8", "shape": [-1, SIDE, SIDE, 3]}],
@@ -63,7 +63,9 @@ class FakeServer:
         return application
 
     async def _server(self, request: web.Request) -> web.Response:
-        return web.json_response({"name": "fake", "version": "0", "extensions": self.extensions})
+        if not self.tells_extensions:
+            return web.Response(status=403)
+        return web.json_response({"name": "fake", "version": "0", "extensions": []})
 
     async def _model(self, request: web.Request) -> web.Response:
         return web.json_response(self.metadata)
@@ -94,6 +96,6 @@ async def serve(fake: FakeServer, context: ssl.SSLContext | None = None) -> tupl
     """A started server and its address; it notices clients that hang up."""
     runner = web.AppRunner(fake.application(), handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "localhost", 0, ssl_context=context)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
     return runner, f"127.0.0.1:{runner.addresses[0][1]}"

@@ -29,6 +29,7 @@ async def test_json_tensors_where_the_server_has_no_binary_ones(http_stage: Http
         scores.class_probabilities, np.take_along_axis(expected, batch.classes, axis=1)
     )
     assert server.headers["Content-Type"] == "application/json"
+    assert server.headers["Accept-Encoding"] == "identity"
     assert target.stats.bytes_sent == int(server.headers["Content-Length"])
 
 
@@ -178,3 +179,10 @@ async def test_a_proxy_from_the_environment_is_used(monkeypatch: pytest.MonkeyPa
                 await target.describe()
         await target.close()
     await runner.cleanup()
+
+
+async def test_a_server_that_does_not_tell_its_extensions_gets_json(http_stage: HttpStage) -> None:
+    server, opener = http_stage
+    server.tells_extensions = False
+    await opener().query(random_batch(1))
+    assert server.headers["Content-Type"] == "application/json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trustme
 
 from services.common.errors import NotFoundError, ServiceError
 from services.orchestrator.targets.registry import Registry, RegistryError, TargetConfig, load_targets
@@ -31,7 +32,7 @@ def test_every_key(file: Path) -> None:
     folder = file.parent / "more"
     folder.mkdir()
     (folder / "labels.txt").write_text("tench\n great white shark \n\n")
-    (folder / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    (folder / "ca.pem").write_bytes(trustme.CA().cert_pem.bytes())
     (folder / "token").write_text("Bearer s3cret\n")
     file.write_text(
         SMALLEST + "labels = ['cat', 'dog']\n"
@@ -63,7 +64,7 @@ def test_every_key(file: Path) -> None:
         timeout_seconds=5.0,
         sparse="never",
         tls=True,
-        tls_ca=folder / "ca.pem",
+        tls_ca=(folder / "ca.pem").read_text(),
         headers=(("authorization", "Bearer s3cret"),),
     )
     assert "s3cret" not in repr(far)
@@ -91,7 +92,9 @@ def test_every_key(file: Path) -> None:
         ('model = ""', "targets.toy.model: expected a text, got ''"),
         ('tls = "yes"', "targets.toy.tls: expected true or false, got 'yes'"),
         ('tls_ca = "l.txt"', "targets.toy.tls_ca: expected tls = true beside it"),
-        ('tls = true\ntls_ca = "l.txt"', "targets.toy.tls_ca: expected a PEM certificate in l.txt"),
+        ('tls = true\ntls_ca = "l.txt"', "targets.toy.tls_ca: expected certificates in PEM form in l.txt"),
+        ('tls = true\ntls_ca = "empty"', "targets.toy.tls_ca: expected certificates in PEM form in empty"),
+        ('tls = true\ntls_ca = "fake.pem"', "targets.toy.tls_ca: expected certificates in PEM form"),
         ('headers_files = "token"', "targets.toy.headers_files: expected a table"),
         ('headers_files = {Authorization = "l.txt"}', "headers_files.Authorization: expected a lower-case"),
         ('headers_files = {grpc-timeout = "l.txt"}', "headers_files.grpc-timeout: expected a lower-case"),
@@ -103,6 +106,8 @@ def test_every_key(file: Path) -> None:
 )  # fmt: skip
 def test_a_wrong_key_is_named_with_what_was_expected(file: Path, line: str, complaint: str) -> None:
     (file.parent / "l.txt").write_text("cat")
+    (file.parent / "empty").write_text("")
+    (file.parent / "fake.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     (file.parent / "blank.txt").write_text("cat\n\ndog\n")
     (file.parent / "binary").write_bytes(b"\xff\xfe")
     (file.parent / "two-lines").write_text("s3cret\nBearer")

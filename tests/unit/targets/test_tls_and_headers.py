@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -27,37 +26,39 @@ class Place:
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    return authority, tmp_path / "ca.pem"
+def authority() -> trustme.CA:
+    return trustme.CA()
 
 
 @pytest.fixture(params=["kserve-grpc", "kserve-http"])
-async def place(request: pytest.FixtureRequest, authority: tuple[trustme.CA, Path]) -> AsyncIterator[Place]:
-    certificate = authority[0].issue_cert("localhost")
+async def place(request: pytest.FixtureRequest, authority: trustme.CA) -> AsyncIterator[Place]:
+    certificate = authority.issue_cert("127.0.0.1")
     if request.param == "kserve-grpc":
         servicer = fake_grpc.FakeServer()
         chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
         credentials = grpc.ssl_server_credentials([(certificate.private_key_pem.bytes(), chain)])
-        server, address = await fake_grpc.serve(servicer, "localhost:0", credentials)
-        yield Place(request.param, address.replace("127.0.0.1", "localhost"), servicer)
+        server, address = await fake_grpc.serve(servicer, "127.0.0.1:0", credentials)
+        yield Place(request.param, address, servicer)
         await server.stop(None)
     else:
         fake = fake_http.FakeServer()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         certificate.configure_cert(context)
         runner, address = await fake_http.serve(fake, context)
-        yield Place(request.param, address.replace("127.0.0.1", "localhost"), fake)
+        yield Place(request.param, address, fake)
         await runner.cleanup()
 
 
 async def test_a_registered_authority_is_trusted_and_headers_travel(
-    place: Place, authority: tuple[trustme.CA, Path]
+    place: Place, authority: trustme.CA
 ) -> None:
     target = open_target(
         config(
-            place.address, place.protocol, tls=True, tls_ca=authority[1], headers=(("authorization", SECRET),)
+            place.address,
+            place.protocol,
+            tls=True,
+            tls_ca=authority.cert_pem.bytes().decode(),
+            headers=(("authorization", SECRET),),
         )
     )
     answer = await target.query(random_batch(3))

@@ -1,4 +1,4 @@
-"""How often, and how long apart, a query that a target could not take is sent again."""
+"""How often, and how long apart, a call that found nobody is made again."""
 
 from __future__ import annotations
 

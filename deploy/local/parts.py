@@ -1,0 +1,95 @@
+"""What the stack is made of: three programs, each with its command, its addresses and its bounds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.health import service_is_healthy, triton_is_healthy
+from deploy.local.ports import HOST, KINDS, Ports, address
+from deploy.triton.repository import EDITS_SUFFIX
+from deploy.triton.runtime import ServerSettings, TritonRuntime, server_command
+
+TRITON, SEGMENTATION, ORCHESTRATOR = "triton", "segmentation", "orchestrator"
+NAMES = (TRITON, SEGMENTATION, ORCHESTRATOR)
+"""In the order of starting: each needs only those before it."""
+TITLES = {TRITON: "Triton", SEGMENTATION: "the segmentation service", ORCHESTRATOR: "the orchestrator"}
+START_SECONDS = {TRITON: 180.0, SEGMENTATION: 60.0, ORCHESTRATOR: 60.0}
+STOP_SECONDS = {TRITON: 15.0, SEGMENTATION: 12.0, ORCHESTRATOR: 12.0}
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program to start."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    addresses: dict[str, str]
+
+
+def addresses(name: str, ports: Ports) -> dict[str, str]:
+    """HOST:PORT of a part, by kind: ``grpc``, for Triton ``http`` and ``metrics`` as well."""
+    own = {kind.protocol: address(ports[key]) for key, kind in KINDS.items() if kind.part == name}
+    return dict(sorted(own.items()))
+
+
+def default_addresses(name: str) -> dict[str, str]:
+    """Where a part is when nobody says otherwise."""
+    return addresses(name, {key: kind.default for key, kind in KINDS.items()})
+
+
+def is_healthy(name: str, where: Mapping[str, str], classifiers: Iterable[str]) -> bool:
+    """Ask the part itself; Triton must have both models of each classifier ready."""
+    if name != TRITON:
+        return service_is_healthy(where["grpc"])
+    models = [model for classifier in classifiers for model in (classifier, classifier + EDITS_SUFFIX)]
+    return triton_is_healthy(where["grpc"], models)
+
+
+def triton(runtime: TritonRuntime, repository: Path, ports: Ports, shared_memory_prefix: str) -> Part:
+    """The model server."""
+    settings = ServerSettings(
+        host=HOST,
+        http_port=ports["triton_http"],
+        grpc_port=ports["triton_grpc"],
+        metrics_port=ports["triton_metrics"],
+        shared_memory_prefix=shared_memory_prefix,
+    )
+    command = server_command(runtime, repository, settings)
+    return Part(TRITON, command, runtime.environment(os.environ), addresses(TRITON, ports))
+
+
+def segmentation(ports: Ports) -> Part:
+    """The service that makes masks."""
+    where = addresses(SEGMENTATION, ports)
+    return Part(SEGMENTATION, _service("segmentation", "--listen", where["grpc"]), _environment(), where)
+
+
+def orchestrator(ports: Ports, targets_file: Path) -> Part:
+    """The service that attacks."""
+    where = addresses(ORCHESTRATOR, ports)
+    command = _service(
+        "orchestrator",
+        "--listen",
+        where["grpc"],
+        "--targets",
+        str(targets_file),
+        "--segmentation",
+        addresses(SEGMENTATION, ports)["grpc"],
+    )
+    return Part(ORCHESTRATOR, command, _environment(), where)
+
+
+def _service(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", f"services.{name}", *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """Ours, and the project importable from any folder, installed or not."""
+    paths = [str(_ROOT), str(_ROOT / "proto" / "gen"), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}

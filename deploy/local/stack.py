@@ -1,0 +1,182 @@
+"""The local stack's commands: ``up``, ``down`` and ``status``.
+
+``up`` leaves either a healthy stack or nothing: whatever happens in between, all that it started is stopped.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from deploy.local import parts, starting
+from deploy.local.errors import LocalStackError
+from deploy.local.interrupts import Interrupts
+from deploy.local.parts import NAMES, TITLES, Part
+from deploy.local.ports import KINDS, Ports, address, check_ports, choose_ports
+from deploy.local.processes import is_alive
+from deploy.local.state import StackRecord, StateFolder, replace_file
+from deploy.local.targets_file import targets_toml
+from deploy.modelzoo.catalogue import ShippedModel, shipped_models
+from deploy.triton import repository, venv
+from deploy.triton.runtime import TritonRuntime, prepare_runtime
+
+_SECOND_CHANCE_SECONDS = 10.0
+"""A running part that does not say it is healthy may be busy: for so long it is asked again."""
+
+Status = dict[str, dict[str, Any]]
+"""By part: its addresses and ``healthy``."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What ``up`` is asked for: which parts, on which ports (by key of KINDS), the other ports being the
+    usual ones or, with ``free_ports``, any that are free.
+    """
+
+    names: Sequence[str] = NAMES
+    ports: Ports = field(default_factory=dict)
+    free_ports: bool = False
+
+    def all_ports(self) -> dict[str, int]:
+        """The ports of the parts wished for, 0 where the system is to choose."""
+        wanted = {key: kind for key, kind in KINDS.items() if kind.part in self.names}
+        return {
+            key: self.ports.get(key, 0 if self.free_ports else kind.default) for key, kind in wanted.items()
+        }
+
+
+class LocalStack:
+    """The stack of one state folder."""
+
+    def __init__(self, folder: StateFolder, interrupts: Interrupts, tell: Callable[[str], None]) -> None:
+        """``tell`` is given a line for a person at each step."""
+        self._folder = folder
+        self._interrupts = interrupts
+        self._tell = tell
+
+    def up(self, wish: Wish) -> Status:
+        """Start what is wished for, unless it runs and is healthy.
+
+        Raises:
+            LocalStackError, RuntimeSetupError, WeightsError, ConfigError, ContractError, RepositoryError:
+                nothing runs now, with one exception: a healthy stack whose ports are not the ones wished
+                for goes on.
+        """
+        with self._folder.locked(self._interrupts, self._tell):
+            models = shipped_models()
+            record = self._folder.read()
+            if record is not None:
+                trouble = self._trouble(record, wish, models)
+                if not trouble:
+                    _refuse_other_ports(record, wish)
+                    self._tell("The local stack is already running.")
+                    return self.status()
+                self._tell(f"Starting anew: {trouble}.")
+                starting.stop(self._folder, record)
+            check_ports(wish.all_ports())
+            self._start(wish, models, self._prepare(models))
+            return self.status()
+
+    def down(self) -> list[str]:
+        """Stop what runs, in reverse order. Returns the names of what was on record."""
+        with self._folder.locked(self._interrupts, self._tell):
+            record = self._folder.read()
+            if record is None:
+                return []
+            starting.stop(self._folder, record)
+            return list(reversed(record.parts))
+
+    def status(self) -> Status:
+        """Every part's addresses, and whether it is healthy now."""
+        record = self._folder.read()
+        status: Status = {}
+        for name in NAMES:
+            part = record.parts.get(name) if record else None
+            if record and part:
+                healthy = is_alive(part.process) and parts.is_healthy(name, part.addresses, record.models)
+                status[name] = {**part.addresses, "healthy": healthy}
+            else:
+                status[name] = {**parts.default_addresses(name), "healthy": False}
+        return status
+
+    def _trouble(self, record: StackRecord, wish: Wish, models: Sequence[ShippedModel]) -> str:
+        """Why the stack on record does not do; empty when it does."""
+        if not record.complete:
+            return "an earlier start was cut off"
+        if missing := [name for name in wish.names if name not in record.parts]:
+            return f"the stack runs without {' and '.join(TITLES[name] for name in missing)}"
+        if record.models != _digests(models):
+            return "the shipped models have changed"
+        for name, part in record.parts.items():
+            give_up = time.monotonic() + _SECOND_CHANCE_SECONDS
+            while not (alive := is_alive(part.process)) or not parts.is_healthy(
+                name, part.addresses, record.models
+            ):
+                if not alive:
+                    return f"{TITLES[name]} has died"
+                if time.monotonic() > give_up:
+                    return f"{TITLES[name]} is not healthy"
+                self._interrupts.sleep(0.5)
+        return ""
+
+    def _prepare(self, models: Sequence[ShippedModel]) -> TritonRuntime:
+        """Weights checked, the server installed, the model repository built."""
+        home = self._folder.home
+        for model in models:
+            model.verify()
+        for prefix in (repository.SCRATCH_PREFIX, venv.SCRATCH_PREFIX):
+            for left_over in home.glob(f"{prefix}*"):
+                shutil.rmtree(left_over, ignore_errors=True)
+        environment = venv.ensure_venv(home, self._tell, self._interrupts.check)
+        runtime = prepare_runtime(environment, self._folder.backends)
+        sources = [repository.Source(model.name, model.path) for model in models]
+        repository.build_repository(sources, self._folder.models)
+        return runtime
+
+    def _start(self, wish: Wish, models: Sequence[ShippedModel], runtime: TritonRuntime) -> None:
+        ports = choose_ports(wish.all_ports())
+        prefix = f"pixelprobe_{secrets.token_hex(4)}_"
+        triton = parts.triton(runtime, self._folder.models, ports, prefix)
+        replace_file(self._folder.targets_file, targets_toml(models, triton.addresses["grpc"]))
+        record = StackRecord(
+            complete=False,
+            models=_digests(models),
+            versions={"pixelprobe": _own_version(), **runtime.versions},
+            shared_memory_prefix=prefix,
+        )
+        starting.start(self._folder, record, self._chosen(wish, triton, ports), self._interrupts, self._tell)
+
+    def _chosen(self, wish: Wish, triton: Part, ports: Ports) -> list[Part]:
+        makers: Mapping[str, Callable[[], Part]] = {
+            parts.TRITON: lambda: triton,
+            parts.SEGMENTATION: lambda: parts.segmentation(ports),
+            parts.ORCHESTRATOR: lambda: parts.orchestrator(ports, self._folder.targets_file),
+        }
+        return [makers[name]() for name in NAMES if name in wish.names]
+
+
+def _refuse_other_ports(record: StackRecord, wish: Wish) -> None:
+    for key, port in wish.ports.items():
+        kind = KINDS[key]
+        if port and kind.part in wish.names:
+            running = record.parts[kind.part].addresses[kind.protocol]
+            if running != address(port):
+                raise LocalStackError(
+                    f"the local stack is already running, with {kind.title} at {running}: stop it first"
+                )
+
+
+def _digests(models: Sequence[ShippedModel]) -> dict[str, str]:
+    return {model.name: model.sha256 for model in models}
+
+
+def _own_version() -> str:
+    try:
+        return metadata.version("pixelprobe")
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,84 @@
+"""The real command line against the real local stack."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "client" / "samples"
+CAT = SAMPLES / "03_cat_000024.png"
+DOG = SAMPLES / "05_dog_000070.png"
+COMMAND = (sys.executable, "-m", "client.cli")
+
+
+@dataclass(frozen=True)
+class Cli:
+    """Runs ``pixelprobe`` in a folder of its own."""
+
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = os.pathsep.join([str(ROOT), str(ROOT / "proto" / "gen")])
+        return {**os.environ, "PYTHONPATH": path, **self.env}
+
+    def __call__(self, *arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.cwd,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def json(self, *arguments: object, code: int = 0) -> Any:
+        """What ``--json`` prints, and nothing but that."""
+        done = self(*arguments, "--json")
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self, arguments: Sequence[object], **settings: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)], cwd=self.cwd, env=self.environment, text=True, **settings
+        )
+
+
+def cli_for(stack: dict[str, Any], cwd: Path) -> Cli:
+    addresses = {
+        "PIXELPROBE_ORCHESTRATOR": stack["orchestrator"]["grpc"],
+        "PIXELPROBE_SEGMENTATION": stack["segmentation"]["grpc"],
+    }
+    return Cli(cwd, addresses)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, local_stack: dict[str, Any]) -> Cli:
+    return cli_for(local_stack, tmp_path)
+
+
+@pytest.fixture
+def offline(tmp_path: Path, unused_tcp_port: int) -> Cli:
+    """No server answers here."""
+    address = f"127.0.0.1:{unused_tcp_port}"
+    return Cli(tmp_path, {"PIXELPROBE_ORCHESTRATOR": address, "PIXELPROBE_SEGMENTATION": address})
+
+
+def assert_one_line_error(done: subprocess.CompletedProcess[str], code: int, told: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("Error: ")
+    assert told in lines[0]

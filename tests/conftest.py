@@ -1,0 +1,77 @@
+"""What many tests share: one real local stack for the session, on free ports and in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.interrupts import Interrupts
+from deploy.local.state import StateFolder
+from deploy.triton.venv import VENV_VARIABLE, ensure_venv
+
+ROOT = Path(__file__).parents[1]
+STACK_FIXTURES = {"local_stack", "local_stack_home", "local_triton"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the stack, so that ``-m 'not stack'`` leaves it out."""
+    for item in items:
+        if STACK_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.stack)
+
+
+@pytest.fixture(scope="session")
+def triton_venv() -> Path:
+    """The Triton runtime of this machine: PIXELPROBE_TRITON_VENV, or the user's own, made if need be."""
+    folder = StateFolder()
+    with folder.locked(Interrupts(), print):
+        return ensure_venv(folder.home, print, lambda: None)
+
+
+def run_local(home: Path, venv: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """``python -m deploy.local ARGUMENTS`` with its state in ``home``."""
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.local", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PIXELPROBE_HOME": str(home), VENV_VARIABLE: str(venv)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def local_stack_home(triton_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """PIXELPROBE_HOME of the running stack."""
+    home = tmp_path_factory.mktemp("pixelprobe")
+    try:
+        started = run_local(home, triton_venv, "up", "--free-ports")
+        if started.returncode:
+            pytest.fail(f"the local stack did not start: {started.stderr}", pytrace=False)
+        yield home
+    finally:
+        stopped = run_local(home, triton_venv, "down")
+        assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture(scope="session")
+def local_stack(local_stack_home: Path, triton_venv: Path) -> dict[str, dict[str, Any]]:
+    """The whole stack, healthy: what ``status --json`` prints."""
+    status: dict[str, dict[str, Any]] = json.loads(
+        run_local(local_stack_home, triton_venv, "status", "--json").stdout
+    )
+    return status
+
+
+@pytest.fixture(scope="session")
+def local_triton(local_stack: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Addresses (HOST:PORT) of the stack's Triton: ``grpc``, ``http`` and ``metrics``."""
+    return {kind: local_stack["triton"][kind] for kind in ("grpc", "http", "metrics")}

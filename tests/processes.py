@@ -1,0 +1,83 @@
+"""The two services as real processes on free ports, for tests that need one set up in a certain way."""
+
+from __future__ import annotations
+
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+START_SECONDS = 60
+
+
+@dataclass
+class RunningService:
+    """A service that listens at ``address``; ``lines`` is its log so far."""
+
+    address: str
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=15)
+
+
+@contextmanager
+def service(module: str, *arguments: str) -> Iterator[RunningService]:
+    """``python -m module --listen 127.0.0.1:0 arguments`` until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "--listen", "127.0.0.1:0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lines: list[str] = []
+    found: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line.rstrip())
+            listening = re.search(r"listening on (\S+)", line)
+            if listening:
+                found.put(listening.group(1))
+        found.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        address = found.get(timeout=START_SECONDS)
+        if address is None:
+            raise RuntimeError(f"{module} ended: " + "\n".join(lines))
+        yield RunningService(address, process, lines)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(timeout=15)
+
+
+@contextmanager
+def segmentation() -> Iterator[RunningService]:
+    """A segmentation service."""
+    with service("services.segmentation") as running:
+        yield running
+
+
+@contextmanager
+def orchestrator(targets: Path, segmentation_address: str, *arguments: str) -> Iterator[RunningService]:
+    """An orchestrator over the targets of a file."""
+    with service(
+        "services.orchestrator",
+        "--targets",
+        str(targets),
+        "--segmentation",
+        segmentation_address,
+        *arguments,
+    ) as running:
+        yield running

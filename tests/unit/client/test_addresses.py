@@ -1,0 +1,47 @@
+"""Which address wins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from client.addresses import AddressError, Addresses, find_addresses
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for variable in ("PIXELPROBE_ORCHESTRATOR", "PIXELPROBE_SEGMENTATION"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PIXELPROBE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_option_over_environment_over_running_stack_over_default(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_addresses() == Addresses("127.0.0.1:50062", "127.0.0.1:50061")
+    stack = {"orchestrator": {"grpc": "127.0.0.1:1002"}, "segmentation": {"grpc": "127.0.0.1:1001"}}
+    (home / "stack.json").write_text(json.dumps(stack))
+    assert find_addresses() == Addresses("127.0.0.1:1002", "127.0.0.1:1001")
+    monkeypatch.setenv("PIXELPROBE_ORCHESTRATOR", "example.org:2002")
+    assert find_addresses() == Addresses("example.org:2002", "127.0.0.1:1001")
+    assert find_addresses(orchestrator="[::1]:3002").orchestrator == "[::1]:3002"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"orchestrator": 3}', '{"orchestrator": {"grpc": 3}}'])
+def test_a_broken_stack_file_is_no_stack(home: Path, text: str) -> None:
+    (home / "stack.json").write_text(text)
+    assert find_addresses() == Addresses()
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost", "localhost:", "localhost:0", "a:70000", "a b:1", "http://a:1"]
+)
+def test_what_is_no_address_is_told(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AddressError, match="is not HOST:PORT"):
+        find_addresses(orchestrator=address)
+    monkeypatch.setenv("PIXELPROBE_SEGMENTATION", address or "?")
+    with pytest.raises(AddressError, match="PIXELPROBE_SEGMENTATION"):
+        find_addresses()

@@ -1,0 +1,142 @@
+"""The servicer keeps the loop free, bounds what it holds, and drops work that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
+
+from services.common.errors import ResourceExhaustedError
+from services.common.images import from_array
+from services.segmentation.base import (
+    GrabCutOptions,
+    MaskArray,
+    Options,
+    Pixels,
+    SegmentationStoppedError,
+    Segmenter,
+)
+from services.segmentation.registry import Registry, UnconfiguredSalient
+from services.segmentation.servicer import SegmentationServicer
+
+REQUEST = pb.SegmentRequest(image=from_array(np.zeros((4, 5, 3), np.uint8)))
+NO_CONTEXT: Any = None
+
+
+class Gated(Segmenter):
+    """Works until its gate opens or it is told to stop."""
+
+    id = "grabcut"
+    description = "d"
+    interactive = True
+    options = GrabCutOptions
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.running = 0
+        self.most = 0
+        self.started = 0
+        self.stopped = threading.Event()
+        self._lock = threading.Lock()
+
+    def unavailable_reason(self) -> str:
+        return ""
+
+    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> MaskArray:
+        with self._lock:
+            self.started += 1
+            self.running += 1
+            self.most = max(self.most, self.running)
+        try:
+            while not self.gate.wait(0.005):
+                if stop.is_set():
+                    self.stopped.set()
+                    raise SegmentationStoppedError
+        finally:
+            with self._lock:
+                self.running -= 1
+        return np.ones(image.shape[:2], np.bool_)
+
+
+@pytest.fixture
+def segmenter() -> Gated:
+    return Gated()
+
+
+@pytest.fixture
+def servicer(segmenter: Gated) -> Iterator[SegmentationServicer]:
+    servicer = SegmentationServicer(Registry([segmenter, UnconfiguredSalient()]), workers=2, max_waiting=4)
+    yield servicer
+    segmenter.gate.set()
+    servicer.close()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - threads set no asyncio.Event
+            await asyncio.sleep(0.005)
+
+
+async def test_work_runs_beside_the_loop_in_as_many_threads_as_allowed(
+    servicer: SegmentationServicer, segmenter: Gated
+) -> None:
+    calls = [asyncio.create_task(servicer.Segment(REQUEST, NO_CONTEXT)) for _ in range(4)]
+    await until(lambda: segmenter.running == 2)
+    # The loop is free: this answers while all workers are busy.
+    listed = await asyncio.wait_for(servicer.ListSegmenters(pb.ListSegmentersRequest(), NO_CONTEXT), 1)
+    assert [each.id for each in listed.segmenters] == ["auto", "grabcut", "u2net"]
+    segmenter.gate.set()
+    answers = await asyncio.gather(*calls)
+    assert {(answer.area_fraction, answer.needs_review) for answer in answers} == {(1.0, True)}
+    assert segmenter.most == 2
+
+
+async def test_past_the_bound_it_refuses_and_recovers(
+    servicer: SegmentationServicer, segmenter: Gated
+) -> None:
+    calls = [asyncio.create_task(servicer.Segment(REQUEST, NO_CONTEXT)) for _ in range(4)]
+    await until(lambda: segmenter.running == 2)
+    with pytest.raises(ResourceExhaustedError, match="4 pictures are waiting"):
+        await servicer.Segment(REQUEST, NO_CONTEXT)
+    segmenter.gate.set()
+    await asyncio.gather(*calls)
+    assert (await servicer.Segment(REQUEST, NO_CONTEXT)).segmenter == "grabcut"
+
+
+async def test_cancelled_work_stops_and_what_waits_never_starts(
+    servicer: SegmentationServicer, segmenter: Gated
+) -> None:
+    calls = [asyncio.create_task(servicer.Segment(REQUEST, NO_CONTEXT)) for _ in range(4)]
+    await until(lambda: segmenter.running == 2)
+    # Those that wait first, or they would start as soon as the others stop.
+    for call in reversed(calls):
+        call.cancel()
+    assert all(isinstance(each, asyncio.CancelledError) for each in await _outcomes(calls))
+    await until(lambda: segmenter.running == 0)
+    assert segmenter.stopped.is_set()
+    assert segmenter.started == 2
+
+
+async def test_it_is_ready_after_one_picture_and_stays_so_when_busy(
+    servicer: SegmentationServicer, segmenter: Gated
+) -> None:
+    first = asyncio.create_task(servicer.ready())
+    await until(lambda: segmenter.running == 1)
+    assert not first.done()
+    segmenter.gate.set()
+    assert await first
+    segmenter.gate.clear()
+    calls = [asyncio.create_task(servicer.Segment(REQUEST, NO_CONTEXT)) for _ in range(4)]
+    await until(lambda: segmenter.running == 2)
+    assert await asyncio.wait_for(servicer.ready(), 1)
+    segmenter.gate.set()
+    await asyncio.gather(*calls)
+
+
+async def _outcomes(calls: list[asyncio.Task[Any]]) -> list[Any]:
+    return await asyncio.gather(*calls, return_exceptions=True)
