@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -32,6 +32,9 @@ SEGMENT_SECONDS = 120.0
 UPLOAD_SECONDS = 120.0
 UPLOAD_BYTES = 48 * 2**20
 """About this much goes into one upload call, so that gRPC can still hold it for a retry."""
+
+UPLOAD_IMAGES = 1000
+"""No more than this go into one, however small they are; the server takes ten times as many."""
 
 WATCH_SECONDS = 120.0
 """A watch is renewed after this long."""
@@ -82,8 +85,8 @@ class PixelprobeClient:
             response = self._attacks.ListTargets(attack_pb2.ListTargetsRequest(), timeout=CALL_SECONDS)
         return [convert.target(message) for message in response.targets]
 
-    def upload_images(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:
-        """Store pictures, each (height, width, 3) uint8 RGB.
+    def upload_images(self, images: Iterable[NDArray[np.uint8]]) -> list[str]:
+        """Store pictures, each (height, width, 3) uint8 RGB; of an iterator only one call's are held at once.
 
         Returns:
             Their SHA-256 digests, in order.
@@ -126,6 +129,12 @@ class PixelprobeClient:
         request = attack_pb2.GetCampaignRequest(name=name)
         with self._orchestrator_errors():
             return convert.campaign(self._attacks.GetCampaign(request, timeout=CALL_SECONDS).campaign)
+
+    def get_campaign_spec(self, name: str) -> model.CampaignSpec:
+        """What a campaign was asked to do, pictures included; NotFoundError if there is none of that name."""
+        request = attack_pb2.GetCampaignRequest(name=name)
+        with self._orchestrator_errors():
+            return convert.spec_of(self._attacks.GetCampaign(request, timeout=CALL_SECONDS).campaign.spec)
 
     def list_campaigns(self) -> Iterator[model.Campaign]:
         """All campaigns, newest first, fetched page by page."""
@@ -251,11 +260,11 @@ class PixelprobeClient:
         return mapped_errors("segmentation", self.addresses.segmentation)
 
 
-def _chunks(images: Sequence[NDArray[np.uint8]], most_bytes: int) -> Iterator[list[NDArray[np.uint8]]]:
+def _chunks(images: Iterable[NDArray[np.uint8]], most_bytes: int) -> Iterator[list[NDArray[np.uint8]]]:
     chunk: list[NDArray[np.uint8]] = []
     size = 0
     for image in images:
-        if chunk and size + image.nbytes > most_bytes:
+        if chunk and (size + image.nbytes > most_bytes or len(chunk) == UPLOAD_IMAGES):
             yield chunk
             chunk, size = [], 0
         chunk.append(image)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +47,9 @@ def campaign_spec(spec: model.CampaignSpec) -> campaign_pb2.CampaignSpec:
             strategy=_to_wire(search.strategy, campaign_pb2.Strategy, "STRATEGY"),
             population=search.population,
             generations=search.generations,
+            crossover_rate=search.crossover_rate,
+            mutation_low=search.mutation_low,
+            mutation_high=search.mutation_high,
             region_mode=_to_wire(search.region_mode, campaign_pb2.RegionMode, "REGION_MODE"),
             no_early_stop=not search.early_stop,
         ),
@@ -55,6 +60,41 @@ def campaign_spec(spec: model.CampaignSpec) -> campaign_pb2.CampaignSpec:
     if spec.budget is not None:
         message.budget_per_attack = spec.budget
     return message
+
+
+def spec_of(message: campaign_pb2.CampaignSpec) -> model.CampaignSpec:
+    """The inverse of :func:`campaign_spec`, for a spec that the server tells with its defaults filled in."""
+    search = message.search
+    return model.CampaignSpec(
+        images=tuple(_image_of(image) for image in message.images),
+        targets=tuple(message.targets),
+        regions=tuple(_from_wire(r, campaign_pb2.Region, "REGION", model.Region) for r in message.regions),
+        pixel_counts=tuple(message.pixel_counts),
+        goals=tuple(_target_class(goal) for goal in message.goals),
+        search=model.SearchOptions(
+            strategy=_from_wire(search.strategy, campaign_pb2.Strategy, "STRATEGY", model.Strategy),
+            population=search.population,
+            generations=search.generations,
+            crossover_rate=search.crossover_rate,
+            mutation_low=search.mutation_low,
+            mutation_high=search.mutation_high,
+            region_mode=_from_wire(
+                search.region_mode, campaign_pb2.RegionMode, "REGION_MODE", model.RegionMode
+            ),
+            early_stop=not search.no_early_stop,
+        ),
+        budget=message.budget_per_attack if message.HasField("budget_per_attack") else None,
+        seed=message.seed,
+        display_name=message.display_name,
+        segmenter=message.masks.segmenter,
+        accept_unreviewed=message.masks.accept_unreviewed,
+        attack_misclassified=message.attack_misclassified,
+    )
+
+
+def spec_digest(spec: model.CampaignSpec) -> str:
+    """SHA-256 in hex over all that the spec asks for; fields added to the message later do not change it."""
+    return hashlib.sha256(campaign_spec(spec).SerializeToString(deterministic=True)).hexdigest()
 
 
 def campaign(message: campaign_pb2.Campaign) -> model.Campaign:
@@ -70,19 +110,20 @@ def campaign(message: campaign_pb2.Campaign) -> model.Campaign:
         queries_sent=progress.queries_sent,
         queries_skipped=progress.queries_skipped,
         queries_repeated=progress.queries_repeated,
+        create_time=_time(message, "create_time"),
+        end_time=_time(message, "end_time"),
     )
 
 
 def attack(message: result_pb2.Attack) -> model.Attack:
     """An attack, with its result where it has one."""
-    targeted = message.goal.WhichOneof("kind") == "target_class"
     return model.Attack(
         name=message.name,
         image_index=message.image_index,
         target=message.target,
         region=_from_wire(message.region, campaign_pb2.Region, "REGION", model.Region),
         pixels=message.pixels,
-        target_class=message.goal.target_class if targeted else None,
+        target_class=_target_class(message.goal),
         state=_from_wire(message.state, result_pb2.AttackState, "ATTACK_STATE", model.AttackState),
         result=_result(message.result) if message.HasField("result") else None,
     )
@@ -158,6 +199,23 @@ def _campaign_image(image: model.CampaignImage) -> campaign_pb2.CampaignImage:
     if image.mask is not None:
         message.mask.CopyFrom(mask_from_array(image.mask))
     return message
+
+
+def _image_of(message: campaign_pb2.CampaignImage) -> model.CampaignImage:
+    return model.CampaignImage(
+        digest=message.digest,
+        display_name=message.display_name,
+        label=message.label if message.HasField("label") else None,
+        mask=mask_to_array(message.mask) if message.HasField("mask") else None,
+    )
+
+
+def _target_class(goal: campaign_pb2.Goal) -> int | None:
+    return goal.target_class if goal.WhichOneof("kind") == "target_class" else None
+
+
+def _time(message: campaign_pb2.Campaign, field: Literal["create_time", "end_time"]) -> datetime | None:
+    return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else None
 
 
 def _goal(target_class: int | None) -> campaign_pb2.Goal:

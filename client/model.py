@@ -6,6 +6,7 @@ Those that hold arrays compare by identity.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ class Region(StrEnum):
     WHOLE = "whole"
     FOREGROUND = "foreground"
     BACKGROUND = "background"
+    CONTROL = "control"
 
 
 class RegionMode(StrEnum):
@@ -120,13 +122,21 @@ class CampaignImage:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """Parameters of the search; the defaults are the paper's."""
+    """Parameters of the search; the defaults are the paper's.
+
+    Attributes:
+        crossover_rate: CR in [0, 1]; the paper does not tell its own.
+        mutation_low: F is drawn from [mutation_low, mutation_high) once a generation.
+    """
 
     strategy: Strategy = Strategy.RAND1BIN
     population: int = 400
     generations: int = 100
     region_mode: RegionMode = RegionMode.COMPOSITE
     early_stop: bool = True
+    crossover_rate: float = 0.7
+    mutation_low: float = 0.5
+    mutation_high: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -153,10 +163,21 @@ class CampaignSpec:
     accept_unreviewed: bool = False
     attack_misclassified: bool = False
 
+    @property
+    def attack_count(self) -> int:
+        """How many attacks it stands for."""
+        goals = len(self.pixel_counts) * len(self.goals)
+        return len(self.images) * len(self.targets) * len(self.regions) * goals
+
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign on the server, and how far it is."""
+    """A campaign on the server, and how far it is.
+
+    Attributes:
+        create_time: aware, in UTC; None where the server does not tell.
+        end_time: None until it has ended.
+    """
 
     name: str
     display_name: str
@@ -167,6 +188,8 @@ class Campaign:
     queries_sent: int
     queries_skipped: int
     queries_repeated: int
+    create_time: datetime | None = None
+    end_time: datetime | None = None
 
     @property
     def ended(self) -> bool:

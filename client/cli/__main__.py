@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import click
 
 from client.cli.attack import attack
@@ -17,8 +19,15 @@ SECTIONS = {
 }
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("pixelprobe")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
 @click.group(cls=Shell, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pixelprobe", message="%(prog)s %(version)s")
+@click.version_option(_version(), message="%(prog)s %(version)s")
 def cli() -> None:
     """Measure how easily, and where, a served image classifier is fooled by a few changed pixels.
 

@@ -96,7 +96,7 @@ def _attack(
     spec = CampaignSpec(
         images=(),
         targets=TARGETS,
-        regions=tuple(Region),
+        regions=(Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND),
         pixel_counts=PIXELS,
         search=SEARCH,
         budget=budget,

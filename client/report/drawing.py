@@ -26,6 +26,7 @@ RING_DARK: Colour = (220, 0, 70)
 
 ARROW = "→"  # Pillow's built-in font lacks the glyph, so it is drawn
 _SUPERSAMPLE = 4
+_SMALLEST_RING = 6  # inner radius; a ring has to be found on a large picture
 
 
 @functools.cache
@@ -68,7 +69,7 @@ def ring(figure: Image.Image, edits: Sequence[Edit], scale: int, corner: tuple[i
 def _ring_stencil(scale: int) -> Image.Image:
     """An RGBA ring around a square of side ``scale``, clear of its corners, smoothed by supersampling."""
     width = max(2, round(scale / 6))
-    inner = scale * 0.7072 + max(2, scale // 4)
+    inner = max(scale * 0.7072 + max(2, scale // 4), _SMALLEST_RING)
     outer = inner + 2 * width
     side = int(outer * 2) + 3
     side += (side - scale) % 2  # centred on the square to the pixel

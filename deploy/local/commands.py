@@ -85,7 +85,9 @@ def up(
         free_ports=free_ports,
     )
     stack = LocalStack(StateFolder(home), interrupts, lambda line: click.echo(line, err=as_json))
-    _show(_guarded(lambda: stack.up(wish)), as_json)
+    found = _guarded(lambda: stack.up(wish))
+    interrupts.ignore()
+    _show(found, as_json)
 
 
 @main.command()

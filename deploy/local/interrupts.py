@@ -33,6 +33,11 @@ class Interrupts:
         if self._signum is None:
             self._signum = signum
 
+    def ignore(self) -> None:
+        """From now on signals do nothing: the work is done, and its result stands."""
+        for signum in SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
+
     def check(self) -> None:
         """Raises Interrupted when a signal came."""
         if self._signum is not None:

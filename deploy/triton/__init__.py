@@ -1,9 +1,11 @@
 """Serving classifiers with Triton: builds the model repository and runs the server without Docker.
 
-config.py       what a config.pbtxt says, checked and written through Triton's own protobuf
-contract.py     the input contract, read from an ONNX file
-edits_graph.py  ONNX surgery: a classifier becomes one that takes sparse queries
-repository.py   ONNX files -> model repository
+config.py         what a config.pbtxt says, checked and written through Triton's own protobuf
+contract.py       the input contract, read from an ONNX file
+edits_graph.py    ONNX surgery: a classifier becomes one that takes sparse queries
+repository.py     ONNX files -> model repository
 backend_model.py  the model.py that runs ONNX Runtime inside Triton's Python backend
-interpreter.py, venv.py, runtime.py  the server itself, from the PyPI wheel
+interpreter.py    what a Python must have to run that backend
+venv.py           the venv of Triton's processes, from the pinned requirements.txt
+runtime.py        the server itself, from the PyPI wheel, and its command line
 """

@@ -12,6 +12,7 @@ from pathlib import Path
 SUPPORTED_PYTHONS = ("3.11", "3.12")
 """Those with a wheel of numpy < 2 and a stub in the tritonserver wheel, of those the project supports."""
 
+_PROBE_SECONDS = 60.0
 _PROBE = """
 import importlib.metadata as metadata, json, sys, sysconfig
 from pathlib import Path
@@ -64,11 +65,21 @@ def probe(python: Path) -> Interpreter:
     """
     try:
         answer = subprocess.run(
-            [python, "-I", "-c", _PROBE], capture_output=True, check=True, timeout=60, text=True
+            [python, "-I", "-c", _PROBE],
+            capture_output=True,
+            check=False,
+            timeout=_PROBE_SECONDS,
+            text=True,
+            start_new_session=True,  # the terminal's Ctrl-C is for us to handle
         )
-        return Interpreter(**json.loads(answer.stdout))
-    except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
-        raise RuntimeSetupError(f"the Python {python} does not run: {error}") from error
+    except OSError as error:
+        raise RuntimeSetupError(f"the Python {python} does not run: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeSetupError(f"the Python {python} does not answer") from error
+    if answer.returncode:
+        reason = (answer.stderr.strip().splitlines() or ["no output"])[-1]
+        raise RuntimeSetupError(f"the Python {python} does not run: {reason}")
+    return Interpreter(**json.loads(answer.stdout))
 
 
 def check_platform(interpreter: Interpreter, system: str = sys.platform, machine: str = "") -> None:

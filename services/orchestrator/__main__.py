@@ -104,7 +104,7 @@ async def _any_target_answers(registry: Registry) -> bool:
     """Ready means that at least one target can be described."""
     for name in registry.names():
         try:
-            await registry.get(name).describe()
+            await registry.get(name).check()
         except ServiceError:
             continue
         return True

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import contextlib
+import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 
-from services.common.errors import (
-    AlreadyExistsError,
-    ConflictError,
-    FailedPreconditionError,
-    InvalidArgumentError,
-    NotFoundError,
-)
-from services.orchestrator.core.domain import CampaignState, Pixels
-from services.orchestrator.core.spec import CampaignImage, CampaignSpec
+from services.common.errors import AlreadyExistsError, ConflictError, FailedPreconditionError
+from services.orchestrator.admission import check_goals, check_images, same_request
+from services.orchestrator.core.domain import CampaignState
+from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.runner import Progress
 from services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
-from services.orchestrator.targets.base import TargetInfo
+from services.orchestrator.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +26,26 @@ ENDED = frozenset({CampaignState.SUCCEEDED, CampaignState.CANCELLED})
 UNFINISHED = frozenset({CampaignState.PENDING, CampaignState.RUNNING})
 WATCH_POLL_SECONDS = 1.0
 EVENTS_A_READ = 256
+POLL_SECONDS = 2.0
+"""Between two looks at what other orchestrators did to the campaigns in the store."""
+LONGEST_STALL_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class _Stall:
+    """The store failed a campaign, and may not even take a note of it: why, and when to try again."""
+
+    reason: str
+    pause: float
+    until: float
 
 
 class CampaignManager:
-    """Runs each unfinished campaign as one task of the event loop."""
+    """Runs each unfinished campaign as one task of the event loop, whoever created it.
+
+    While the store cannot do its work a campaign is shown as PAUSED with the reason, although the store has it
+    as RUNNING: it goes on by itself when the store is back, or at once when it is resumed.
+    """
 
     def __init__(
         self, store: Store, batchers: BatcherPool, executor: LocalExecutor, events: EventHub
@@ -41,15 +55,22 @@ class CampaignManager:
         self._executor = executor
         self._events = events
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[str] = set()
+        self._stalls: dict[str, _Stall] = {}
+        self._polling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take up every campaign that an earlier process left unfinished."""
-        for campaign_id in await self._store.campaigns_in(UNFINISHED):
-            self._launch(campaign_id)
+        """Take up every campaign that an earlier process left unfinished, and go on looking for more."""
+        for campaign_id in await self._store.campaigns_in({CampaignState.CANCELLED}):
+            await self._store.cancel_attacks(campaign_id)  # of whoever died while cancelling
+        await self._look_around()
+        self._polling = asyncio.create_task(self._poll(), name="campaigns-poll")
 
     async def stop(self) -> None:
         """Checkpoint what is running and give it back to the store."""
         tasks = list(self._tasks.values())
+        if self._polling:
+            tasks.append(self._polling)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -64,12 +85,12 @@ class CampaignManager:
             AlreadyExistsError: ``request_id`` belongs to another spec.
         """
         infos = [(await self._batchers.get(name)).info for name in spec.targets]
-        await self._check_images(spec, infos)
-        _check_goals(spec, infos)
+        await check_images(self._store, spec, infos)
+        check_goals(spec, infos)
         record, is_new = await self._store.create_campaign(spec, request_id)
         if is_new:
             self._launch(record.id)
-        elif not _same_request(record.spec, spec):
+        elif not same_request(record.spec, spec):
             raise AlreadyExistsError(f"request id {request_id!r} was used for another campaign")
         return record
 
@@ -86,10 +107,7 @@ class CampaignManager:
             )
         except ConflictError:  # it ended just now
             return await self._store.get_campaign(campaign_id)
-        task = self._tasks.get(campaign_id)
-        if task:
-            await self._executor.cancel_campaign(campaign_id, task)
-        self._events.notify(campaign_id)
+        await self._end_attacks(campaign_id)
         return record
 
     async def resume(self, campaign_id: str) -> CampaignRecord:
@@ -100,6 +118,8 @@ class CampaignManager:
         """
         record = await self._store.get_campaign(campaign_id)
         if record.state in UNFINISHED:
+            if self._stalls.pop(campaign_id, None):
+                self._launch(campaign_id)
             return record
         if record.state is CampaignState.SUCCEEDED:
             raise FailedPreconditionError(f"campaign {campaign_id} has finished; there is nothing to resume")
@@ -111,6 +131,13 @@ class CampaignManager:
         self._launch(campaign_id)
         return record
 
+    def as_seen(self, record: CampaignRecord) -> CampaignRecord:
+        """The record as clients should see it: paused while the store fails it."""
+        stall = self._stalls.get(record.id)
+        if stall is None or record.state not in UNFINISHED:
+            return record
+        return replace(record, state=CampaignState.PAUSED, state_reason=stall.reason)
+
     async def watch(
         self, campaign_id: str, after_sequence: int
     ) -> AsyncIterator[tuple[int, Event | tuple[AttackId, Progress]]]:
@@ -119,6 +146,7 @@ class CampaignManager:
         Yields (sequence, event); progress repeats the last lasting event's sequence.
         """
         sequence = after_sequence
+        stalled = False
         await self._store.get_campaign(campaign_id)
         with self._events.watch(campaign_id) as watcher:
             while True:
@@ -129,6 +157,10 @@ class CampaignManager:
                         yield sequence, event
                 if ended:
                     return
+                if stalled is not (campaign_id in self._stalls):
+                    stalled = not stalled
+                    state = CampaignState.PAUSED if stalled else CampaignState.RUNNING
+                    yield sequence, Event(sequence, campaign_state=state)
                 for item in watcher.take_progress().items():
                     yield sequence, item
                 await watcher.wait(WATCH_POLL_SECONDS)
@@ -138,7 +170,39 @@ class CampaignManager:
         record = await self._store.get_campaign(campaign_id)
         return record.state in ENDED and campaign_id not in self._tasks
 
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                await self._look_around()
+            except StoreError as error:
+                log.warning("cannot look for campaigns: %s", error.message)
+
+    async def _look_around(self) -> None:
+        """Start what nobody here runs yet, end what was cancelled elsewhere."""
+        unfinished = await self._store.campaigns_in(UNFINISHED)
+        for campaign_id in unfinished:
+            stall = self._stalls.get(campaign_id)
+            if stall is None or stall.until <= time.monotonic():
+                self._launch(campaign_id)
+        for campaign_id in self._tasks.keys() - set(unfinished):
+            if (await self._store.get_campaign(campaign_id)).state is CampaignState.CANCELLED:
+                await self._end_attacks(campaign_id)
+
+    async def _end_attacks(self, campaign_id: str) -> None:
+        """Finish a cancelled campaign's attacks."""
+        self._stalls.pop(campaign_id, None)
+        if campaign_id not in self._ending:
+            self._ending.add(campaign_id)
+            try:
+                await self._executor.cancel_campaign(campaign_id, self._tasks.get(campaign_id))
+            finally:
+                self._ending.discard(campaign_id)
+        self._events.notify(campaign_id)
+
     def _launch(self, campaign_id: str) -> None:
+        if campaign_id in self._tasks:
+            return
         task = asyncio.create_task(self._run(campaign_id), name=f"campaign-{campaign_id}")
         self._tasks[campaign_id] = task
 
@@ -151,79 +215,41 @@ class CampaignManager:
 
     async def _run(self, campaign_id: str) -> None:
         try:
-            record = await self._store.get_campaign(campaign_id)
-            if record.state is CampaignState.PENDING:
-                await self._change(campaign_id, CampaignState.RUNNING, CampaignState.PENDING)
+            await self._store.check()
+            await self._begin(campaign_id)
             await self._executor.run_campaign(campaign_id)
-            await self._change(campaign_id, CampaignState.SUCCEEDED, CampaignState.RUNNING)
+            while not await self._store.finish_campaign(campaign_id):
+                await asyncio.sleep(POLL_SECONDS)  # others run what is left, or died running it
+                await self._executor.run_campaign(campaign_id)
         except ConflictError:
             log.info("campaign %s changed state meanwhile", campaign_id)
+        except StoreError as error:
+            self._stall(campaign_id, error)
         except Exception:
             log.exception("campaign %s stopped unexpectedly", campaign_id)
-            await self._store.change_campaign_state(
-                campaign_id,
-                CampaignState.PAUSED,
-                expected=UNFINISHED,
-                reason="internal error; see the orchestrator's log, then resume",
-            )
+            await self._pause(campaign_id, "internal error; see the orchestrator's log, then resume")
 
-    async def _change(self, campaign_id: str, new: CampaignState, expected: CampaignState) -> None:
-        await self._store.change_campaign_state(campaign_id, new, expected={expected})
+    async def _begin(self, campaign_id: str) -> None:
+        with contextlib.suppress(ConflictError):  # not pending: it goes on, here or elsewhere
+            await self._store.change_campaign_state(
+                campaign_id, CampaignState.RUNNING, expected={CampaignState.PENDING}
+            )
+        if self._stalls.pop(campaign_id, None):
+            log.info("campaign %s goes on", campaign_id)
         self._events.notify(campaign_id)
 
-    async def _check_images(self, spec: CampaignSpec, infos: list[TargetInfo]) -> None:
-        missing = await self._store.missing_images({image.digest for image in spec.images})
-        if missing:
-            raise NotFoundError(
-                f"{len(missing)} pictures were not uploaded, {sorted(missing)[0]} among them",
-                reason="IMAGE_NOT_FOUND",
+    def _stall(self, campaign_id: str, error: StoreError) -> None:
+        before = self._stalls.get(campaign_id)
+        pause = min(2 * before.pause, LONGEST_STALL_SECONDS) if before else POLL_SECONDS
+        self._stalls[campaign_id] = _Stall(error.message, pause, time.monotonic() + pause)
+        log.error("campaign %s pauses: %s; trying again in %.0f s", campaign_id, error.message, pause)
+
+    async def _pause(self, campaign_id: str, reason: str) -> None:
+        try:
+            await self._store.change_campaign_state(
+                campaign_id, CampaignState.PAUSED, expected=UNFINISHED, reason=reason
             )
-        for index, image in enumerate(spec.images):
-            pixels = await self._store.get_image(image.digest)
-            for info in infos:
-                _check_image(f"images[{index}]", image, pixels, info)
-
-
-def _check_image(field: str, image: CampaignImage, pixels: Pixels, info: TargetInfo) -> None:
-    height, width, _ = pixels.shape
-    if (width, height) != (info.width, info.height):
-        raise InvalidArgumentError(
-            field,
-            f"{image.display_name or image.digest[:12]} is {width}x{height} pixels,"
-            f" target {info.name} takes {info.width}x{info.height}",
-        )
-    if image.mask is not None and image.mask.shape != (height, width):
-        raise InvalidArgumentError(
-            f"{field}.mask",
-            f"is {image.mask.shape[1]}x{image.mask.shape[0]} pixels, its picture {width}x{height}",
-        )
-    if image.label is not None and image.label >= info.classes:
-        raise InvalidArgumentError(
-            f"{field}.label", f"{image.label} is no class of {info.name} (0 to {info.classes - 1})"
-        )
-
-
-def _check_goals(spec: CampaignSpec, infos: list[TargetInfo]) -> None:
-    for index, goal in enumerate(spec.goals):
-        for info in infos:
-            if goal.target_class is not None and goal.target_class >= info.classes:
-                raise InvalidArgumentError(
-                    f"goals[{index}].target_class",
-                    f"{goal.target_class} is no class of {info.name} (0 to {info.classes - 1})",
-                )
-
-
-def _same_request(one: CampaignSpec, other: CampaignSpec) -> bool:
-    """Equal specs; masks, which have no cheap equality, by their pixels."""
-
-    def plain(spec: CampaignSpec) -> tuple[object, ...]:
-        images = [
-            (image.digest, image.label, None if image.mask is None else image.mask.tobytes())
-            for image in spec.images
-        ]
-        return (
-            images, spec.targets, spec.regions, spec.pixel_counts, spec.goals, spec.search,
-            spec.budget_per_attack, spec.seed, spec.masks, spec.attack_misclassified,
-        )  # fmt: skip
-
-    return plain(one) == plain(other)
+        except ConflictError:
+            log.info("campaign %s changed state meanwhile", campaign_id)
+        except StoreError as error:
+            self._stall(campaign_id, error)

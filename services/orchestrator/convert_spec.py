@@ -19,6 +19,7 @@ REGIONS = {
     campaign_pb2.REGION_WHOLE: Region.WHOLE,
     campaign_pb2.REGION_FOREGROUND: Region.FOREGROUND,
     campaign_pb2.REGION_BACKGROUND: Region.BACKGROUND,
+    campaign_pb2.REGION_CONTROL: Region.CONTROL,
 }
 STRATEGIES = {
     campaign_pb2.STRATEGY_UNSPECIFIED: Strategy.RAND1BIN,

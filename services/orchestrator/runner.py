@@ -7,7 +7,6 @@ that how requests are fused on the wire changes nothing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,32 +22,23 @@ from services.orchestrator.core.domain import (
     Pixels,
     Region,
     attack_seed,
+    control_seed,
 )
 from services.orchestrator.core.goal import cost, is_success, not_applicable_reason, scored_class
-from services.orchestrator.core.memory import ScoredMemory
 from services.orchestrator.core.perturbation import decode, effective, to_edits
 from services.orchestrator.core.region import RegionMap
 from services.orchestrator.core.scoring import GenerationScoring
 from services.orchestrator.core.search.base import Search
-from services.orchestrator.core.search.factory import create_search, restore_search
-from services.orchestrator.core.search.state import SearchState
 from services.orchestrator.core.spec import CampaignImage, CampaignSpec
-from services.orchestrator.core.trace import (
-    Best,
-    Trace,
-    decode_checkpoint,
-    decode_scored,
-    encode_checkpoint,
-    encode_scored,
-)
+from services.orchestrator.core.trace import Best, Trace
+from services.orchestrator.journal import Journal
 from services.orchestrator.masks import MaskError, MaskSource
 from services.orchestrator.query.batcher import Batcher
 from services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from services.orchestrator.query.fusion import Ask
-from services.orchestrator.store.base import AttackRecord, Checkpoint, Store
+from services.orchestrator.store.base import AttackRecord, Store, StoredMask
 from services.orchestrator.targets.base import Scores, TargetError
 
-CHECKPOINT_SECONDS = 1.0
 FEW_CLASSES = 16
 """Up to so many classes, the clean picture's best are asked for along with the goal's: it costs nothing."""
 
@@ -83,12 +73,9 @@ class AttackRun:
         self._batcher = batcher
         self._on_progress = on_progress
         self._goal = record.key.goal
-        self._trace = Trace()
+        self._journal = Journal(store, record.id, record.key.pixels)
         self._budget = Budget(spec.budget_per_attack)
-        self._memory = ScoredMemory(record.key.pixels)
         self._region_area = 0.0
-        self._pending: Checkpoint | None = None
-        self._saved_at = time.monotonic()
 
     async def execute(self) -> AttackResult:
         """Run to the end, from the last checkpoint if there is one. Expected failures become outcomes."""
@@ -125,30 +112,29 @@ class AttackRun:
         )
 
     async def save(self) -> None:
-        """Store the state at the end of the last generation, unless that is done already."""
-        if self._pending is not None:
-            checkpoint, self._pending = self._pending, None
-            await self._store.save_checkpoint(self._record.id, checkpoint)
-            self._saved_at = time.monotonic()
+        """Store how far it is, unless that is done already."""
+        await self._journal.save()
 
     async def _execute(self) -> AttackResult:
         image = await self._store.get_image(self._record.key.image_digest)
         region = await self._region(image)
         if isinstance(region, str):
             return self.result(Outcome.NOT_APPLICABLE, region)
-        search = await self._resume()
+        search = await self._journal.resume(self._spec.search, attack_seed(self._spec.seed, self._record.key))
         if not self._trace.clean_top:
             await self._score_clean(image)
         reason = not_applicable_reason(
-            self._goal, self._clean_class, self._image_spec.label, self._spec.attack_misclassified
+            self._goal,
+            self._clean_class,
+            self._image_spec.label,
+            self._spec.attack_misclassified,
+            self._batcher.info.labels,
         )
         if reason:
             return self.result(Outcome.NOT_APPLICABLE, reason)
         while not search.finished:
             if await self._generation(search, image, region):
                 return self.result(Outcome.SUCCESS)
-            if time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
-                await self.save()
         return self.result(Outcome.SUCCESS if self._met else Outcome.FAILURE)
 
     async def _region(self, image: Pixels) -> RegionMap | str:
@@ -157,25 +143,25 @@ class AttackRun:
         self.mask = self._image_spec.mask
         wanted = self._record.key.region
         if self.mask is None and wanted is not Region.WHOLE:
-            made = await self._masks.mask_for(image, self._record.key.image_digest, self._spec.masks)
-            self.mask = made.mask
-            if made.review_reason and not self._spec.masks.accept_unreviewed:
-                return f"the mask needs review: {made.review_reason}"
-        region = RegionMap.from_mask(wanted, self.mask, height, width)
+            kept = await self._kept_mask(image)
+            self.mask = kept.mask
+            if kept.review_reason and not self._spec.masks.accept_unreviewed:
+                return f"the mask needs review: {kept.review_reason}"
+        seed = control_seed(self._spec.seed, self._record.key.image_digest)
+        region = RegionMap.from_mask(wanted, self.mask, height, width, seed)
         self._region_area = region.area_fraction
         if region.is_empty:
             return f"the {wanted.value} has no pixels"
         return region
 
-    async def _resume(self) -> Search:
-        seed = attack_seed(self._spec.seed, self._record.key)
-        checkpoint = await self._store.load_checkpoint(self._record.id)
-        if checkpoint is None:
-            return create_search(self._spec.search, self._record.key.pixels, seed)
-        self._trace, search = decode_checkpoint(checkpoint.state)
-        for chunk in checkpoint.scored:
-            self._memory.insert(*decode_scored(chunk))
-        return restore_search(SearchState.from_bytes(search))
+    async def _kept_mask(self, image: Pixels) -> StoredMask:
+        """The one that the campaign uses for this picture: made once, whoever asks and however often."""
+        campaign, digest = self._record.id.campaign_id, self._record.key.image_digest
+        kept = await self._store.get_mask(campaign, digest)
+        if kept is None:
+            made = await self._masks.mask_for(image, digest, self._spec.masks)
+            kept = await self._store.put_mask(campaign, digest, StoredMask(made.mask, made.review_reason))
+        return kept
 
     async def _score_clean(self, image: Pixels) -> None:
         """Query the picture as it is: an edit that paints a pixel in its own colour."""
@@ -194,24 +180,37 @@ class AttackRun:
         edits = decode(search.ask(), height, width)
         candidates = effective(edits, image, region, self._spec.search.region_mode)
         scoring = GenerationScoring(
-            candidates, self._memory, self._trace.clean_probability, self._clean_class
+            candidates, self._journal.memory, self._trace.clean_probability, self._clean_class
         )
-        self._trace.skipped += scoring.skipped
-        self._trace.repeated += scoring.repeated
+        answered = self._begin(scoring)
         piece = self._spec.search.stop_check_queries if self._spec.search.early_stop else len(edits)
         generation = search.generation + 1
-        for start in range(0, len(scoring.fresh), piece):
+        for start in range(answered, len(scoring.fresh), piece):
             met = await self._piece(scoring, scoring.fresh[start : start + piece], image, generation)
             self._report(generation, scoring)
             if met and self._spec.search.early_stop:
                 self._trace.fitness_by_generation.append(self._best_fitness(scoring))
                 return True
+            await self._journal.save_now_and_then()
         probabilities = scoring.probabilities()
         search.tell(cost(self._goal, probabilities))
         self._trace.fitness_by_generation.append(self._best_fitness(scoring))
         self._trace.generations = search.generation
-        self._remember(search, scoring)
+        self._journal.end_generation(search)
+        await self._journal.save_now_and_then()
         return False
+
+    def _begin(self, scoring: GenerationScoring) -> int:
+        """Count what need not be sent. Returns how many are answered already: more than 0 after a restart."""
+        journal = self._journal
+        if not journal.under_way:
+            self._trace.skipped += scoring.skipped
+            self._trace.repeated += scoring.repeated
+            journal.begin_generation()
+        _, probability, top_class = journal.answered()
+        answered = len(probability)
+        scoring.record(scoring.fresh[:answered], probability, top_class)
+        return answered
 
     async def _piece(
         self, scoring: GenerationScoring, rows: NDArray[np.intp], image: Pixels, generation: int
@@ -229,6 +228,7 @@ class AttackRun:
             probability, top_class = scores.class_probabilities[:, 0], scores.top_classes[:, 0]
             scoring.record(affordable, probability, top_class)
             met = self._judge(scoring, affordable, scores, generation)
+            self._journal.add(scoring.candidates.edits[affordable], probability, top_class)
         if len(affordable) < len(rows) and not (met and self._spec.search.early_stop):
             raise BudgetExhaustedError(f"all {self._budget.limit} queries of the budget are spent")
         return met
@@ -250,16 +250,6 @@ class AttackRun:
         )
         self._trace.offer(candidate, generation, self._budget.sent)
         return candidate.success
-
-    def _remember(self, search: Search, scoring: GenerationScoring) -> None:
-        """Make this end of a generation the state to go on from, once it is saved."""
-        fresh = scoring.fresh
-        edits = scoring.candidates.edits[fresh]
-        answers = self._memory.answers(self._memory.lookup(edits))
-        chunk = encode_scored(edits, *answers)
-        earlier = self._pending.scored if self._pending else ()
-        state = encode_checkpoint(self._trace, search.state().to_bytes())
-        self._pending = Checkpoint(state, (*earlier, chunk))
 
     async def _query(self, image: Pixels, edits: NDArray[np.int16], classes: list[int]) -> Scores:
         ask = Ask(image, self._record.key.image_digest, edits, np.array(classes, dtype=np.int32))
@@ -283,6 +273,10 @@ class AttackRun:
 
     def _report(self, generation: int, scoring: GenerationScoring) -> None:
         self._on_progress(Progress(generation, self._best_fitness(scoring), self._budget.sent))
+
+    @property
+    def _trace(self) -> Trace:
+        return self._journal.trace
 
     @property
     def _clean_class(self) -> int:

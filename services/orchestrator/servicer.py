@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import grpc
@@ -22,6 +22,8 @@ from services.orchestrator.targets.registry import Registry
 
 MAX_PAGE = 1000
 MAX_IMAGES_A_CALL = 10_000
+IMAGES_AT_ONCE = 64
+"""Put away together: a durable store shares one flush among them."""
 MAX_REQUEST_ID = 128
 DESCRIBE_SECONDS = 5.0
 
@@ -44,12 +46,17 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         self, request_iterator: AsyncIterator[pb.UploadImagesRequest], context: Context
     ) -> pb.UploadImagesResponse:
         digests: list[str] = []
+        puts: list[Awaitable[None]] = []
         async for request in request_iterator:
             if len(digests) == MAX_IMAGES_A_CALL:
                 raise InvalidArgumentError("image", f"more than {MAX_IMAGES_A_CALL} pictures in one call")
             image = to_array(request.image, field=f"image[{len(digests)}]")
             digests.append(image_digest(image))
-            await self._store.put_image(digests[-1], image)
+            puts.append(self._store.put_image(digests[-1], image))
+            if len(puts) == IMAGES_AT_ONCE:
+                await asyncio.gather(*puts)
+                puts.clear()
+        await asyncio.gather(*puts)
         return pb.UploadImagesResponse(digests=digests)
 
     async def CreateCampaign(
@@ -120,6 +127,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         return [convert.attack_to_pb(record) for record in records[:size]], more
 
     async def _campaign(self, record: CampaignRecord, *, with_images: bool = True) -> Any:
+        record = self._campaigns.as_seen(record)
         progress = await self._store.progress(record.id)
         return convert.campaign_to_pb(record, progress, with_images=with_images)
 
@@ -149,7 +157,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
     async def _describe(self, name: str) -> pb.Target:
         try:
             async with asyncio.timeout(DESCRIBE_SECONDS):
-                info = await self._registry.get(name).describe()
+                info = await self._registry.get(name).check()
         except (ServiceError, TimeoutError) as error:
             reason = f"no answer in {DESCRIBE_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
             return pb.Target(name=name, available=False, unavailable_reason=reason)

@@ -68,14 +68,14 @@ def test_the_demo_uses_the_running_stack_and_leaves_it_running(
     local_stack_home: Path, tmp_path: Path
 ) -> None:
     cli = at_home(tmp_path, local_stack_home)
-    done = cli("demo", "--budget", 30, "--out", "demo")
+    done = cli("demo", "--budget", 20, "--out", "demo")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     for word in ("whole", "foreground", "background", "mean queries to success", "contact_sheet.png"):
         assert word in done.stdout
     records = json.loads((tmp_path / "demo" / "results.json").read_text())
     assert len(records) == 216
-    assert all(record["queries_sent"] <= 30 for record in records)
+    assert all(record["queries_sent"] <= 20 for record in records)
     assert {record["outcome"] for record in records} <= {"success", "budget_exhausted", "not_applicable"}
     with Image.open(tmp_path / "demo" / "contact_sheet.png") as sheet:
         assert sheet.width > 11 * 128
@@ -103,7 +103,7 @@ def test_a_demo_that_is_interrupted_stops_the_stack_that_it_started(
     assert "cancelled" in {record["outcome"] for record in records}
     assert not (home / "stack.json").exists()
     for name in ("triton", "segmentation", "orchestrator"):
-        assert not Path(f"/proc/{stack[name]['pid']}").exists(), f"{name} still runs"
+        assert not runs(stack[name]["pid"]), f"{name} still runs"
 
 
 def at_home(cwd: Path, home: Path, **env: str) -> Cli:
@@ -120,3 +120,11 @@ def queries_sent(home: Path) -> int:
             return sum(campaign.queries_sent for campaign in client.list_campaigns())
     except (OSError, KeyError, UnavailableError):
         return 0
+
+
+def runs(pid: int) -> bool:
+    """It is there, and not merely waiting for a lazy init to collect it."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False

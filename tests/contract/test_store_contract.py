@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,8 +31,12 @@ from services.orchestrator.store.base import (
     Event,
     QueryCount,
     Store,
+    StoredMask,
 )
-from services.orchestrator.store.memory import MemoryStore
+from services.orchestrator.store.errors import LeaseLostError
+from services.orchestrator.store.location import locate
+from services.orchestrator.store.opening import open_store
+from tests.postgres import shared_server
 
 PICTURE = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(4, 3, 3)
 SPEC = CampaignSpec(
@@ -59,9 +64,14 @@ RESULT = AttackResult(
 )
 
 
-@pytest.fixture(params=["memory"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    opened = {"memory": MemoryStore}[request.param]()
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    url = {
+        "memory": lambda: "memory://",
+        "sqlite": lambda: f"sqlite:///{tmp_path / 'store.db'}",
+        "postgresql": lambda: shared_server().new_database(),
+    }[request.param]()
+    opened = await open_store(locate(url, None))
     yield opened
     await opened.close()
 
@@ -83,10 +93,10 @@ async def run(store: Store, campaign_id: str) -> None:
 
 async def test_pictures_by_content(store: Store) -> None:
     digest = image_digest(PICTURE)
-    assert await store.missing_images([digest, "0" * 64]) == {digest, "0" * 64}
+    assert await store.image_sizes([digest, "0" * 64]) == {}
     await store.put_image(digest, PICTURE)
     await store.put_image(digest, PICTURE)
-    assert await store.missing_images([digest, "0" * 64]) == {"0" * 64}
+    assert await store.image_sizes([digest, "0" * 64]) == {digest: (4, 3)}
     np.testing.assert_array_equal(await store.get_image(digest), PICTURE)
     with pytest.raises(NotFoundError):
         await store.get_image("0" * 64)

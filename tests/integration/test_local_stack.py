@@ -264,6 +264,15 @@ def test_ctrl_c_reaches_the_stack_through_the_command_line(stack: Stack) -> None
     stack.assert_nothing_left()
 
 
+def test_command_line_hands_output_and_exit_code_on(stack: Stack) -> None:
+    for arguments in (("status",), ("up", "--no-such-option"), ("down", "--help")):
+        asked = stack.begin(*arguments, command=("-m", "client.cli"))
+        answer = (*asked.communicate(timeout=SECONDS), asked.returncode)
+        direct = stack(*arguments)
+        assert answer == (direct.stdout, direct.stderr, direct.returncode)
+        assert "Traceback" not in answer[1]
+
+
 def test_what_a_killed_start_left_is_cleaned_up(stack: Stack) -> None:
     starting = stack.begin(*TRITON_ALONE)
     triton = wait_for_record(stack)

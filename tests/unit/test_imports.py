@@ -24,10 +24,11 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("targets", "store", "masks", "convert", "convert_spec"),
     ("query",),
+    ("journal",),
     ("runner",),
     ("events",),
     ("executors",),
-    ("campaign",),
+    ("campaign", "admission"),
     ("servicer",),
     ("__main__",),
 )

@@ -35,6 +35,7 @@ class Region(Enum):
     WHOLE = "whole"
     FOREGROUND = "foreground"
     BACKGROUND = "background"
+    CONTROL = "control"
 
 
 class RegionMode(Enum):
@@ -214,4 +215,10 @@ def attack_seed(campaign_seed: int, key: AttackKey) -> int:
         str(key.pixels),
         str(key.goal),
     )
+    return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:16], "big")
+
+
+def control_seed(campaign_seed: int, image_digest: str) -> int:
+    """A 128-bit seed of a picture's control region: one for all attacks of a campaign on that picture."""
+    parts = ("pixelprobe-control-region-1", str(campaign_seed), image_digest)
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:16], "big")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,11 @@ def is_success(goal: Goal, clean_class: int, top_class: NDArray[np.integer]) -> 
 
 
 def not_applicable_reason(
-    goal: Goal, clean_class: int, label: int | None, attack_misclassified: bool
+    goal: Goal,
+    clean_class: int,
+    label: int | None,
+    attack_misclassified: bool,
+    names: Sequence[str] = (),
 ) -> str | None:
     """Why there is nothing to attack in a picture of class ``clean_class``, for people; None if there is.
 
@@ -44,9 +50,14 @@ def not_applicable_reason(
         clean_class: the class that the model gives the clean picture.
         label: the true class, where known.
         attack_misclassified: attack pictures that the model gets wrong without any edit too.
+        names: the classes' names, where known.
     """
+
+    def name(index: int) -> str:
+        return names[index] if index < len(names) else f"class {index}"
+
     if label is not None and clean_class != label and not attack_misclassified:
-        return f"the clean picture is misclassified: class {clean_class} instead of {label}"
+        return f"the clean picture is misclassified: {name(clean_class)} instead of {name(label)}"
     if goal.target_class == clean_class:
-        return f"the clean picture is of the target class {clean_class} already"
+        return f"the clean picture is of the target class already: {name(clean_class)}"
     return None

@@ -1,4 +1,14 @@
-"""Where edits may land: the whole picture, its foreground or its background."""
+"""Where edits may land: the whole picture, its foreground, its background, or a control region.
+
+The control (ours) tells what size alone does: a small region is harder to attack whatever it shows. It has
+exactly as many pixels as the foreground, drawn uniformly from the whole picture, so that each pixel is as
+likely in it as any other and what lies there means nothing. A control of the foreground's shape, the mask
+moved to another place, was considered and left: objects fill much of a picture and sit in its middle, so a
+moved mask falls on the object again, or is cut off at the border and no longer of the same size, and where
+it can go at all depends on the object. The price: scattered pixels sample more different surroundings than
+one patch of the same size, so the control is, if anything, the easier region; a foreground that beats it
+does so in spite of that.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +44,9 @@ class RegionMap:
         object.__setattr__(self, "allowed", allowed)
 
     @classmethod
-    def from_mask(cls, region: Region, mask: MaskArray | None, height: int, width: int) -> RegionMap:
+    def from_mask(
+        cls, region: Region, mask: MaskArray | None, height: int, width: int, control_seed: int = 0
+    ) -> RegionMap:
         """The map of ``region`` in a picture of ``height`` x ``width`` pixels.
 
         Args:
@@ -42,9 +54,10 @@ class RegionMap:
             mask: (height, width) bool, True is foreground.
             height: of the picture, in pixels.
             width: of the picture, in pixels.
+            control_seed: draws the control region, see ``domain.control_seed``; the others ignore it.
 
         Raises:
-            InvalidSpecError: foreground or background without a mask, or with one that is not bool or of
+            InvalidSpecError: any but the whole picture without a mask, or with one that is not bool or of
                 another size than the picture.
         """
         if region is Region.WHOLE:
@@ -56,6 +69,8 @@ class RegionMap:
         if mask.shape != (height, width):
             size = " x ".join(str(side) for side in reversed(mask.shape))
             raise InvalidSpecError("mask", f"it is {size} pixels, the picture {width} x {height}")
+        if region is Region.CONTROL:
+            return cls(_scattered(int(mask.sum()), height, width, control_seed))
         return cls(mask if region is Region.FOREGROUND else ~mask)
 
     @property
@@ -94,3 +109,12 @@ class RegionMap:
         """(2, height, width): row and column of the nearest allowed pixel; made when first asked for."""
         indices = distance_transform_edt(~self.allowed, return_distances=False, return_indices=True)
         return np.asarray(indices, dtype=np.intp)
+
+
+def _scattered(pixels: int, height: int, width: int, seed: int) -> NDArray[np.bool_]:
+    """So many pixels of a picture, every set of that size being equally likely."""
+    # Raw numbers of a named bit generator stay the same in all versions of NumPy; permutations may not.
+    numbers = np.random.PCG64(seed).random_raw(height * width)
+    chosen = np.zeros(height * width, dtype=np.bool_)
+    chosen[np.argsort(numbers, kind="stable")[:pixels]] = True
+    return chosen.reshape(height, width)

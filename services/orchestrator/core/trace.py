@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from services.orchestrator.core.domain import ClassScore, Edit
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 
 
 class CheckpointError(Exception):
@@ -81,18 +81,26 @@ class Trace:
         )
 
 
-def encode_checkpoint(trace: Trace, search: bytes) -> bytes:
-    """An attack's state at the end of a generation: JSON, with the search's own bytes inside."""
+def encode_checkpoint(trace: Trace, search: bytes, answered: bytes | None) -> bytes:
+    """An attack's state as JSON.
+
+    Args:
+        trace: as it is now.
+        search: the search's own bytes, of the end of the last generation.
+        answered: of the generation under way, the answers that the trace has seen (``encode_scored``); None
+            if none is under way.
+    """
     return json.dumps(
         {
             "version": CHECKPOINT_VERSION,
             "trace": trace.dump(),
             "search": base64.b64encode(search).decode(),
+            "answered": None if answered is None else base64.b64encode(answered).decode(),
         }
     ).encode()
 
 
-def decode_checkpoint(state: bytes) -> tuple[Trace, bytes]:
+def decode_checkpoint(state: bytes) -> tuple[Trace, bytes, bytes | None]:
     """The inverse of :func:`encode_checkpoint`.
 
     Raises:
@@ -102,7 +110,11 @@ def decode_checkpoint(state: bytes) -> tuple[Trace, bytes]:
         data = json.loads(state)
         if data["version"] != CHECKPOINT_VERSION:
             raise CheckpointError(f"checkpoint version {data['version']} is not {CHECKPOINT_VERSION}")
-        return Trace.load(data["trace"]), base64.b64decode(data["search"], validate=True)
+        return (
+            Trace.load(data["trace"]),
+            base64.b64decode(data["search"], validate=True),
+            None if data["answered"] is None else base64.b64decode(data["answered"], validate=True),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"not a checkpoint: {error}") from error
 

@@ -13,6 +13,7 @@ from services.orchestrator.masks import MaskSource
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.runner import AttackRun
 from services.orchestrator.store.base import AttackRecord, Store
+from services.orchestrator.store.errors import LeaseLostError, StoreError
 from services.orchestrator.targets.base import TargetError
 
 log = logging.getLogger(__name__)
@@ -38,24 +39,35 @@ class LocalExecutor:
         self._cancelled: set[str] = set()
 
     async def run_campaign(self, campaign_id: str) -> None:
-        """Run all pending attacks.
+        """Run attacks until none is left to claim; others may still run some.
 
-        When it is cancelled, or the store fails, attacks under way are checkpointed and given back to the
-        store as pending.
+        When it is cancelled, attacks under way are checkpointed and given back to the store as pending.
+
+        Raises:
+            StoreError: the store failed. Attacks under way ended and can be claimed again once it works.
         """
         spec = (await self._store.get_campaign(campaign_id)).spec
-        async with asyncio.TaskGroup() as attacks:
-            while record := await self._claim(campaign_id):
-                attacks.create_task(self._run_in_slot(record, spec), name=f"attack-{record.id}")
+        try:
+            async with asyncio.TaskGroup() as attacks:
+                while record := await self._claim(campaign_id):
+                    attacks.create_task(self._run_in_slot(record, spec), name=f"attack-{record.id}")
+        except BaseExceptionGroup as failures:
+            of_store, others = failures.split(StoreError)
+            if of_store is None or others is not None:
+                raise
+            raise of_store.exceptions[0] from failures
 
-    async def cancel_campaign(self, campaign_id: str, running: asyncio.Task[None]) -> None:
-        """End ``running``, a task of :meth:`run_campaign`: all attacks not yet finished are CANCELLED."""
+    async def cancel_campaign(self, campaign_id: str, running: asyncio.Task[None] | None) -> None:
+        """End ``running``, a task of :meth:`run_campaign`; all attacks not yet finished are CANCELLED.
+
+        Those that run here finish with what they have found; those that run elsewhere are taken away.
+        """
         self._cancelled.add(campaign_id)
         try:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-            while record := await self._store.claim_attack(campaign_id):
-                await self._finish(record, AttackResult(Outcome.CANCELLED), None)
+            if running is not None:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            await self._store.cancel_attacks(campaign_id)
         finally:
             self._cancelled.discard(campaign_id)
 
@@ -73,8 +85,21 @@ class LocalExecutor:
     async def _run_in_slot(self, record: AttackRecord, spec: CampaignSpec) -> None:
         try:
             await self._run_attack(record, spec)
+        except LeaseLostError:
+            log.info("attack %s runs elsewhere by now, or has ended", record.id)
+        except (asyncio.CancelledError, StoreError):
+            await self._give_back(record)
+            raise
         finally:
             self._slots.release()
+
+    async def _give_back(self, record: AttackRecord) -> None:
+        try:
+            await self._store.release_attack(record.id)
+        except LeaseLostError:
+            log.info("attack %s runs elsewhere by now, or has ended", record.id)
+        except StoreError as error:
+            log.warning("attack %s was not given back, and goes on later: %s", record.id, error.message)
 
     async def _run_attack(self, record: AttackRecord, spec: CampaignSpec) -> None:
         run: AttackRun | None = None
@@ -91,11 +116,12 @@ class LocalExecutor:
             result = await run.execute()
         except asyncio.CancelledError:
             if run is not None:
-                await run.save()
+                await self._save(run, record)
             if record.id.campaign_id not in self._cancelled:
-                await self._store.release_attack(record.id)
                 raise
             result = run.result(Outcome.CANCELLED) if run else AttackResult(Outcome.CANCELLED)
+        except (LeaseLostError, StoreError):
+            raise
         except TargetError as error:
             result = AttackResult(Outcome.ERROR, reason=error.message)
         except ServiceError as error:
@@ -106,6 +132,12 @@ class LocalExecutor:
             log.exception("attack %s failed unexpectedly", record.id)
             result = AttackResult(Outcome.ERROR, reason="internal error; the orchestrator's log has details")
         await self._finish(record, result, run.mask if run else None)
+
+    async def _save(self, run: AttackRun, record: AttackRecord) -> None:
+        try:
+            await run.save()
+        except StoreError as error:
+            log.warning("attack %s goes on from an earlier checkpoint: %s", record.id, error.message)
 
     async def _finish(self, record: AttackRecord, result: AttackResult, mask: MaskArray | None) -> None:
         await self._store.finish_attack(record.id, result, mask)

@@ -15,6 +15,7 @@ from services.common.retry import RetryPolicy
 from services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from services.orchestrator.query.fusion import Ask, fuse, join, split
 from services.orchestrator.store.base import AttackId, QueryCount
+from services.orchestrator.store.errors import LeaseLostError
 from services.orchestrator.targets.base import (
     Scores,
     Target,
@@ -31,7 +32,7 @@ class QueryLedger(Protocol):
     """The part of the store that counts queries."""
 
     async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
-        """Before sending."""
+        """Before sending. Raises LeaseLostError where attacks are not ours any more; then none is counted."""
 
     async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
         """After sending."""
@@ -109,6 +110,8 @@ class Batcher:
         Raises:
             TargetError: refused, or unavailable through all attempts.
             BudgetExhaustedError: a retry would exceed the attack's hard limit.
+            LeaseLostError: the attack runs elsewhere by now.
+            StoreError: the queries could not be counted, and so were not sent.
         """
         pending = _Pending(attack, ask, budget)
         self._queue.append(pending)
@@ -177,7 +180,7 @@ class Batcher:
     async def _send(self, slices: list[_Slice]) -> None:
         """Send one request, again while the policy allows; deliver the answers."""
         pauses = self._retry.pauses()
-        while slices := _affordable(slices):
+        while slices := await self._reserved(_affordable(slices)):
             try:
                 scores = await self._attempt(slices)
             except TargetUnavailableError as error:
@@ -193,9 +196,22 @@ class Batcher:
                 part.pending.answer(part.start, answer)
             return
 
+    async def _reserved(self, slices: list[_Slice]) -> list[_Slice]:
+        """Those whose queries the ledger counted; those of attacks that run elsewhere by now fail."""
+        while slices:
+            try:
+                await self._ledger.reserve_queries([part.count for part in slices])
+            except LeaseLostError as error:
+                for part in slices:
+                    if part.pending.attack in error.attacks:
+                        part.pending.fail(error)
+                slices = [part for part in slices if part.pending.attack not in error.attacks]
+            else:
+                break
+        return slices
+
     async def _attempt(self, slices: list[_Slice]) -> Scores:
         counts = [part.count for part in slices]
-        await self._ledger.reserve_queries(counts)
         try:
             return await self._target.query(fuse([part.ask for part in slices]))
         finally:

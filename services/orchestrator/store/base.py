@@ -127,8 +127,8 @@ class Store(ABC):
         """The picture of that digest."""
 
     @abstractmethod
-    async def missing_images(self, digests: Collection[str]) -> set[str]:
-        """Those of ``digests`` that were never put."""
+    async def image_sizes(self, digests: Collection[str]) -> dict[str, tuple[int, int]]:
+        """(height, width) of those of ``digests`` that were put."""
 
     # Masks, by campaign and picture, so that all attacks of a campaign see the same one.
 

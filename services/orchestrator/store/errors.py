@@ -28,7 +28,7 @@ class StoreFullError(StoreError, ResourceExhaustedError):
 
 
 class LeaseLostError(ConflictError):
-    """``attacks`` are no longer this store object's to run: finished, given back, or taken by somebody else."""
+    """``attacks`` are not this store object's to run: finished, given back, or taken by somebody else."""
 
     reason = "LEASE_LOST"
 

@@ -69,8 +69,9 @@ class MemoryStore(Store):
             raise NotFoundError(f"no picture with the digest {digest}", reason="IMAGE_NOT_FOUND")
         return self._images[digest]
 
-    async def missing_images(self, digests: Collection[str]) -> set[str]:
-        return set(digests) - self._images.keys()
+    async def image_sizes(self, digests: Collection[str]) -> dict[str, tuple[int, int]]:
+        found = self._images.keys() & set(digests)
+        return {digest: (self._images[digest].shape[0], self._images[digest].shape[1]) for digest in found}
 
     async def put_mask(self, campaign_id: str, image_digest: str, mask: StoredMask) -> StoredMask:
         return self._campaign(campaign_id).masks.setdefault(image_digest, mask)

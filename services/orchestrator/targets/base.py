@@ -114,6 +114,14 @@ class Target(ABC):
         """
 
     @abstractmethod
+    async def check(self) -> TargetInfo:
+        """Like :meth:`describe`, and ask on top of it whether the model is ready at this moment.
+
+        Raises:
+            TargetUnavailableError, TargetError: as there.
+        """
+
+    @abstractmethod
     async def query(self, batch: QueryBatch) -> Scores:
         """Send one batch, once.
 

@@ -60,6 +60,13 @@ class KServeTarget(Target):
     async def describe(self) -> TargetInfo:
         return (await self._described()).info
 
+    async def check(self) -> TargetInfo:
+        known = self._model
+        if known is None:
+            return await self.describe()  # which asks that too
+        await self._check_ready()
+        return known.info
+
     async def query(self, batch: QueryBatch) -> Scores:
         model = await self._described()
         info = model.info
@@ -116,11 +123,14 @@ class KServeTarget(Target):
                     self._model = await self._ask_model()
         return self._model
 
+    async def _check_ready(self) -> None:
+        if not await self._transport.ready(self._config.model):
+            raise TargetUnavailableError(f"{self._where}: is not ready")
+
     async def _ask_model(self) -> _Model:
         config = self._config
         metadata = await self._available_metadata(config.model)
-        if not await self._transport.ready(config.model):
-            raise TargetUnavailableError(f"{self._where}: is not ready")
+        await self._check_ready()
         image, probabilities = self._contract(metadata)
         height, width, classes = image.shape[1], image.shape[2], probabilities.shape[1]
         if config.labels and len(config.labels) != classes:

@@ -48,16 +48,16 @@ def test_enlarging_is_crisp() -> None:
 def test_rings_show_on_any_ground_and_keep_the_pixel(ground: int, scale: int) -> None:
     canvas = Image.new("RGB", (40 * scale, 40 * scale), (ground, ground, ground))
     before = np.asarray(canvas).astype(int)
-    ring(canvas, [Edit(20, 10, 1, 2, 3)], scale)
+    ring(canvas, [Edit(20, 18, 1, 2, 3)], scale)
     after = np.asarray(canvas).astype(int)
-    square = np.s_[10 * scale : 11 * scale, 20 * scale : 21 * scale]
+    square = np.s_[18 * scale : 19 * scale, 20 * scale : 21 * scale]
     np.testing.assert_array_equal(after[square], before[square])
     assert (np.abs(after - before).max(axis=2) > 80).sum() >= 12
     for colour in (RING_DARK, RING_LIGHT):
         assert (np.abs(after - np.array(colour)).max(axis=2) < 60).any()
     ys, xs = np.nonzero((after != before).any(axis=2))
     centre = (ys.min() + ys.max() + 1) / 2, (xs.min() + xs.max() + 1) / 2
-    assert centre == (10.5 * scale, 20.5 * scale)
+    assert centre == (18.5 * scale, 20.5 * scale)
 
 
 def test_overlays_keep_the_foreground_and_dim_the_rest() -> None:

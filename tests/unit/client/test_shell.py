@@ -87,6 +87,12 @@ def test_help_lists_every_command_in_a_section(arguments: list[str]) -> None:
     assert set(cli.commands) == {name for names in cli.sections.values() for name in names}
 
 
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(cli, ["--version"], prog_name="pixelprobe")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("pixelprobe ")
+
+
 @pytest.mark.parametrize("name", ["attack", "segment", "demo", "targets"])
 def test_every_command_has_help(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])

@@ -40,11 +40,11 @@ def test_success_is_any_other_class_or_the_very_target() -> None:
     [
         (Goal(), None, False, None),
         (Goal(), 3, False, None),
-        (Goal(), 0, False, "misclassified: class 3 instead of 0"),
+        (Goal(), 0, False, "misclassified: class 3 instead of class 0"),
         (Goal(), 0, True, None),
         (Goal(5), None, False, None),
-        (Goal(3), None, False, "target class 3 already"),
-        (Goal(3), 0, True, "target class 3 already"),
+        (Goal(3), None, False, "of the target class already: class 3"),
+        (Goal(3), 0, True, "of the target class already: class 3"),
         (Goal(0), 0, True, None),
         (Goal(0), 0, False, "misclassified"),
     ],
@@ -58,3 +58,11 @@ def test_what_cannot_be_attacked_is_told_with_its_reason(
     else:
         assert reason is not None
         assert said in reason
+
+
+def test_reasons_use_names_where_they_are_known() -> None:
+    names = ("airplane", "automobile", "bird", "cat")
+    reason = not_applicable_reason(Goal(), 3, 0, False, names)
+    assert reason == "the clean picture is misclassified: cat instead of airplane"
+    beyond = not_applicable_reason(Goal(), 3, 7, False, names)
+    assert beyond == "the clean picture is misclassified: cat instead of class 7"

@@ -47,8 +47,10 @@ def test_a_checkpoint_gives_back_all_of_it() -> None:
         skipped=7,
         repeated=8,
     )
-    assert decode_checkpoint(encode_checkpoint(trace, b"\x00search\xff")) == (trace, b"\x00search\xff")
-    empty, _ = decode_checkpoint(encode_checkpoint(Trace(clean_probability=0.5), b""))
+    for answered in (None, b"", b"\x00answered\xff"):
+        found = decode_checkpoint(encode_checkpoint(trace, b"\x00search\xff", answered))
+        assert found == (trace, b"\x00search\xff", answered)
+    empty, _, _ = decode_checkpoint(encode_checkpoint(Trace(clean_probability=0.5), b"", None))
     assert empty == Trace(clean_probability=0.5)
 
 
@@ -64,7 +66,7 @@ def test_scored_candidates_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[]", b'{"version": 99}', b"\xff\xfe", b'{"version": 1, "trace": {}}']
+    "data", [b"", b"{}", b"[]", b'{"version": 99}', b"\xff\xfe", b'{"version": 2, "trace": {}}']
 )
 def test_other_bytes_are_no_checkpoint(data: bytes) -> None:
     with pytest.raises(CheckpointError):

@@ -39,6 +39,9 @@ class FakeTarget(Target):
     async def describe(self) -> TargetInfo:
         return INFO
 
+    async def check(self) -> TargetInfo:
+        return INFO
+
     async def query(self, batch: QueryBatch) -> Scores:
         self.batches.append(batch)
         self._at_once += 1

@@ -60,6 +60,19 @@ def test_figure_6_lists_each_curve_and_the_mean() -> None:
     ]
 
 
+def test_a_mean_is_known_as_far_as_all_its_curves_are() -> None:
+    rows = [
+        made(image, region=region, fitness_by_generation=fitness)
+        for image, fitness in (("a", (0.5,)), ("b", (0.5, 0.25)))
+        for region in ("whole", "foreground", "background")
+    ]
+    means = [row for row in fitness_rows(Evaluation(rows)) if row.image_digest == ""]
+    assert [(row.generation, row.fitness, row.known) for row in means] == [
+        (0, 0.5, True),
+        (1, 0.375, False),
+    ] * 3
+
+
 def test_budget_curves_say_where_they_are_a_lower_bound() -> None:
     rows = [
         made("a", queries_to_success=10, queries_sent=10),

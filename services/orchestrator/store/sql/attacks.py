@@ -120,8 +120,16 @@ def require(connection: sa.Connection, lease: Lease) -> None:
         raise LeaseLostError([lease.attack])
 
 
-def finish(connection: sa.Connection, lease: Lease, result: AttackResult, mask: MaskArray | None) -> datetime:
-    """Store the result. Returns when."""
+def settled_after(queries: int) -> sa.ColumnElement[int]:
+    """The value of ``settled`` once so many more are known to be sent: never more than were reserved."""
+    total = attacks.c.settled + queries
+    return sa.case((total > attacks.c.reserved, attacks.c.reserved), else_=total)
+
+
+def finish(
+    connection: sa.Connection, lease: Lease, result: AttackResult, mask: MaskArray | None, settled: int
+) -> datetime:
+    """Store the result, and that ``settled`` more queries are known to be sent. Returns when."""
     attack, now = lease.attack, time.time()
     events.append_finished(connection, attack.campaign_id, [attack.number])
     finished = connection.execute(
@@ -133,6 +141,7 @@ def finish(connection: sa.Connection, lease: Lease, result: AttackResult, mask: 
             outcome=result.outcome,
             skipped=result.ledger.skipped,
             repeated=result.ledger.repeated,
+            settled=settled_after(settled),
             end_time=now,
         )
     )
@@ -150,6 +159,12 @@ def finish(connection: sa.Connection, lease: Lease, result: AttackResult, mask: 
         for table in (checkpoints, scored):
             connection.execute(sa.delete(table).where(is_attack(table, attack)))
     return datetime.fromtimestamp(now, UTC)
+
+
+def any_unfinished(connection: sa.Connection, campaign_id: str) -> bool:
+    """Whether some attack is pending or running."""
+    unfinished = sa.and_(attacks.c.campaign_id == campaign_id, attacks.c.state.in_(UNFINISHED))
+    return bool(connection.scalar(sa.select(sa.exists().where(unfinished))))
 
 
 def cancel_all(connection: sa.Connection, campaign_id: str) -> int:
@@ -224,7 +239,7 @@ _RECORDS = (
 )
 
 
-def _record(row: sa.Row[Any], spec: CampaignSpec) -> AttackRecord:
+def _record(row: Any, spec: CampaignSpec) -> AttackRecord:
     planned = spec.attack(row.number)
     return AttackRecord(
         id=AttackId(row.campaign_id, row.number),

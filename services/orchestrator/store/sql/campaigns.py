@@ -17,6 +17,7 @@ from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.store.base import CampaignProgress, CampaignRecord
 from services.orchestrator.store.schema import attacks, campaigns, results
 from services.orchestrator.store.sql import events
+from services.orchestrator.store.sql.attacks import any_unfinished
 
 ENDED = (CampaignState.SUCCEEDED, CampaignState.CANCELLED)
 _COLUMNS = [column for column in campaigns.c if column.name != "spec"]
@@ -140,11 +141,7 @@ def finish(connection: sa.Connection, campaign_id: str) -> bool:
     """RUNNING becomes SUCCEEDED if no attack is unfinished."""
     running = {CampaignState.RUNNING}
     _lock(connection, campaign_id, running)
-    unfinished = sa.exists().where(
-        attacks.c.campaign_id == campaign_id,
-        attacks.c.state.in_([AttackState.PENDING, AttackState.RUNNING]),
-    )
-    if connection.scalar(sa.select(unfinished)):
+    if any_unfinished(connection, campaign_id):
         return False
     change_state(connection, campaign_id, CampaignState.SUCCEEDED, running, "")
     return True

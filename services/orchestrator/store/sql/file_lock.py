@@ -1,4 +1,4 @@
-"""Proof that one process alone uses an SQLite file: a lock that the system takes back when its holder dies."""
+"""Proof that one process alone uses an SQLite file: a lock that ends with its holder, however that ends."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from services.common.errors import NotFoundError
 from services.orchestrator.store.base import AttackId
 from services.orchestrator.store.errors import LeaseLostError
 from services.orchestrator.store.schema import attacks
-from services.orchestrator.store.sql.attacks import Lease, is_attack
+from services.orchestrator.store.sql.attacks import Lease, is_attack, settled_after
 
 
 def reserve(
@@ -39,11 +39,10 @@ def _reserve(connection: sa.Connection, lease: Lease, queries: int) -> bool:
 def settle(connection: sa.Connection, settled: Mapping[AttackId, int]) -> None:
     """Note that so many reserved queries were sent; never more than were reserved."""
     for attack in sorted(settled, key=lambda one: (one.campaign_id, one.number)):
-        total = attacks.c.settled + settled[attack]
         connection.execute(
             sa.update(attacks)
             .where(is_attack(attacks, attack))
-            .values(settled=sa.case((total > attacks.c.reserved, attacks.c.reserved), else_=total))
+            .values(settled=settled_after(settled[attack]))
         )
 
 

@@ -32,16 +32,17 @@ def get_image(connection: sa.Connection, digest: str) -> Pixels:
     return np.frombuffer(row.rgb, dtype=np.uint8).reshape(row.height, row.width, 3)
 
 
-def missing_images(connection: sa.Connection, digests: Collection[str]) -> set[str]:
-    """Those of ``digests`` that are not there."""
+def image_sizes(connection: sa.Connection, digests: Collection[str]) -> dict[str, tuple[int, int]]:
+    """(height, width) of those of ``digests`` that are there."""
     wanted = sorted(digests)
-    missing = set(wanted)
+    sizes: dict[str, tuple[int, int]] = {}
     for start in range(0, len(wanted), _DIGESTS_A_QUERY):
-        some = wanted[start : start + _DIGESTS_A_QUERY]
-        missing.difference_update(
-            connection.scalars(sa.select(images.c.digest).where(images.c.digest.in_(some)))
-        )
-    return missing
+        some = images.c.digest.in_(wanted[start : start + _DIGESTS_A_QUERY])
+        for row in connection.execute(
+            sa.select(images.c.digest, images.c.height, images.c.width).where(some)
+        ):
+            sizes[row.digest] = (row.height, row.width)
+    return sizes
 
 
 def put_mask(connection: sa.Connection, mask: MaskArray) -> str:

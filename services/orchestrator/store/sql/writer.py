@@ -1,7 +1,8 @@
 """SQLite's one writer: a thread that commits together what waits together.
 
-A commit costs a flush to the disk (4 ms where this was measured). Attacks finish, checkpoint and reserve side
-by side, so the flush is shared: each piece of work runs in a savepoint of its own, and all are committed once.
+A commit costs a flush to the disk (4 ms where this was measured). Attacks finish, checkpoint and reserve
+side by side, so the flush is shared: each piece of work runs in a savepoint of its own, and all are committed
+once.
 """
 
 from __future__ import annotations

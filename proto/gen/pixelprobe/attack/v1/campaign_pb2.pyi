@@ -55,6 +55,10 @@ class _RegionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Region.ValueTy
     REGION_WHOLE: _Region.ValueType  # 1
     REGION_FOREGROUND: _Region.ValueType  # 2
     REGION_BACKGROUND: _Region.ValueType  # 3
+    REGION_CONTROL: _Region.ValueType  # 4
+    """As many pixels as the foreground, drawn at random from the whole picture: the same ones for all targets,
+    pixel counts and goals of a campaign. Tells what a region's size alone does.
+    """
 
 class Region(_Region, metaclass=_RegionEnumTypeWrapper): ...
 
@@ -62,6 +66,10 @@ REGION_UNSPECIFIED: Region.ValueType  # 0
 REGION_WHOLE: Region.ValueType  # 1
 REGION_FOREGROUND: Region.ValueType  # 2
 REGION_BACKGROUND: Region.ValueType  # 3
+REGION_CONTROL: Region.ValueType  # 4
+"""As many pixels as the foreground, drawn at random from the whole picture: the same ones for all targets,
+pixel counts and goals of a campaign. Tells what a region's size alone does.
+"""
 Global___Region: _TypeAlias = Region  # noqa: Y015
 
 class _Strategy:
