@@ -25,7 +25,7 @@ from pixelprobe.segmentation.v1.segmentation_service_pb2_grpc import Segmentatio
 from client import convert, masks, model
 from client.addresses import Addresses
 from client.rpc import mapped_errors, open_channel, to_exception
-from services.common.images import from_array
+from services.common.images import from_array, to_array
 
 CALL_SECONDS = 30.0
 SEGMENT_SECONDS = 120.0
@@ -101,6 +101,12 @@ class PixelprobeClient:
                 response = self._attacks.UploadImages(iter(requests), timeout=UPLOAD_SECONDS)
             digests.extend(response.digests)
         return digests
+
+    def get_image(self, digest: str) -> NDArray[np.uint8]:
+        """A stored picture, (height, width, 3) uint8 RGB and read-only; NotFoundError if there is none."""
+        request = attack_pb2.GetImageRequest(digest=digest)
+        with self._orchestrator_errors():
+            return to_array(self._attacks.GetImage(request, timeout=CALL_SECONDS).image)
 
     # Campaigns
 

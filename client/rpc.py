@@ -16,6 +16,7 @@ RETRIED_METHODS = {
     "pixelprobe.attack.v1.AttackService": (
         "ListTargets",
         "UploadImages",
+        "GetImage",
         "CreateCampaign",  # idempotent by its request_id, which the client always sends
         "GetCampaign",
         "ListCampaigns",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +11,10 @@ import pytest
 
 from deploy.local.interrupts import Interrupts
 from deploy.local.state import StateFolder
-from deploy.triton.venv import VENV_VARIABLE, ensure_venv
+from deploy.triton.venv import ensure_venv
+from tests.stacks import Stack, run_local
 
-ROOT = Path(__file__).parents[1]
-STACK_FIXTURES = {"local_stack", "local_stack_home", "local_triton"}
+STACK_FIXTURES = {"fresh_stack", "local_stack", "local_stack_home", "local_triton"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,19 +30,6 @@ def triton_venv() -> Path:
     folder = StateFolder()
     with folder.locked(Interrupts(), print):
         return ensure_venv(folder.home, print, lambda: None)
-
-
-def run_local(home: Path, venv: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """``python -m deploy.local ARGUMENTS`` with its state in ``home``."""
-    return subprocess.run(
-        [sys.executable, "-m", "deploy.local", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PIXELPROBE_HOME": str(home), VENV_VARIABLE: str(venv)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +59,14 @@ def local_stack(local_stack_home: Path, triton_venv: Path) -> dict[str, dict[str
 def local_triton(local_stack: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Addresses (HOST:PORT) of the stack's Triton: ``grpc``, ``http`` and ``metrics``."""
     return {kind: local_stack["triton"][kind] for kind in ("grpc", "http", "metrics")}
+
+
+@pytest.fixture
+def fresh_stack(tmp_path: Path, triton_venv: Path) -> Iterator[Stack]:
+    """A state folder of this test alone, in which nothing runs yet; nor may anything afterwards."""
+    stack = Stack(tmp_path / "home", triton_venv)
+    try:
+        yield stack
+    finally:
+        stack("down")
+        stack.assert_nothing_left()

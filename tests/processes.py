@@ -71,13 +71,15 @@ def segmentation() -> Iterator[RunningService]:
 
 @contextmanager
 def orchestrator(targets: Path, segmentation_address: str, *arguments: str) -> Iterator[RunningService]:
-    """An orchestrator over the targets of a file."""
+    """An orchestrator over the targets of a file; in memory, unless ``--store`` says otherwise."""
     with service(
         "services.orchestrator",
         "--targets",
         str(targets),
         "--segmentation",
         segmentation_address,
+        "--store",
+        "memory://",
         *arguments,
     ) as running:
         yield running

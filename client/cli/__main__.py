@@ -7,6 +7,7 @@ import importlib.metadata
 import click
 
 from client.cli.attack import attack
+from client.cli.campaign import campaign
 from client.cli.demo import demo
 from client.cli.segment import segment
 from client.cli.shell import Shell
@@ -15,7 +16,7 @@ from client.cli.targets import targets
 
 SECTIONS = {
     "Local stack": ("up", "down", "status", "demo"),
-    "Attacks": ("targets", "segment", "attack"),
+    "Attacks": ("targets", "segment", "attack", "campaign"),
 }
 
 
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (up, down, status, demo, targets, segment, attack):
+for command in (up, down, status, demo, targets, segment, attack, campaign):
     cli.add_command(command)
 
 

@@ -8,32 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client.report.figure_data import (
-    BudgetRow,
-    ComparisonRow,
-    FitnessRow,
-    PairRow,
-    ReachedRow,
-    budget_rows,
-    comparison_rows,
-    fitness_rows,
-    pair_rows,
-    reached_rows,
-)
+from client.report.figure_data import BudgetRow, ComparisonRow, FitnessRow, PairRow, ReachedRow
 from client.report.metrics.evaluation import Evaluation
-from client.report.metrics.left_out import LeftOut, left_out
+from client.report.metrics.left_out import LeftOut
+from client.report.numbers import Numbers, work_out
 from client.report.reference import Reference
-from client.report.tables import (
-    Accuracy,
-    TableRow,
-    area_table,
-    drop_table,
-    soon_table,
-    table_1,
-    table_2,
-    table_3,
-    table_4,
-)
+from client.report.tables import Accuracy, TableRow
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -52,6 +32,38 @@ def write_csv(path: Path, kind: type[DataclassInstance], rows: Iterable[Dataclas
         writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
 
 
+def write_numbers(folder: Path, numbers: Numbers) -> list[Path]:
+    """Write all tables and figures' data into ``folder``, made if need be.
+
+    Returns:
+        The files.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    contents: dict[str, tuple[type[DataclassInstance], Iterable[DataclassInstance]]] = {
+        "table_1": (TableRow, numbers.table_1),
+        "table_2": (TableRow, numbers.table_2),
+        "table_3": (TableRow, numbers.table_3),
+        "table_4": (TableRow, numbers.table_4),
+        "relative_drops": (TableRow, numbers.drops),
+        "success_within_generations": (TableRow, numbers.soon),
+        "region_areas": (TableRow, numbers.areas),
+        "figure_3": (ReachedRow, numbers.reached),
+        "figures_4_and_5": (PairRow, numbers.pairs),
+        "figure_6": (FitnessRow, numbers.fitness),
+        "success_by_budget": (BudgetRow, numbers.budgets),
+        "region_comparisons": (ComparisonRow, numbers.comparisons),
+        "left_out": (LeftOut, numbers.left_out),
+    }
+    written = []
+    for name, (kind, rows) in contents.items():
+        written.append(folder / f"{name}.csv")
+        write_csv(written[-1], kind, rows)
+    return written
+
+
 def write_tables(
     folder: Path,
     evaluation: Evaluation,
@@ -59,48 +71,8 @@ def write_tables(
     accuracies: Mapping[str, Accuracy],
     classes: int = 10,
 ) -> list[Path]:
-    """Write all tables and figures' data into ``folder``, made if need be.
-
-    Args:
-        folder: where to.
-        evaluation: the attacks.
-        reference: the paper's numbers.
-        accuracies: on clean pictures, by model, for table I.
-        classes: how many the models know.
-
-    Returns:
-        The files.
-
-    Raises:
-        OSError: a file cannot be written.
-        InvalidArgumentError: an attack names a class beyond ``classes``.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    tables = {
-        "table_1": table_1(accuracies, reference),
-        "table_2": table_2(evaluation, reference, classes),
-        "table_3": table_3(evaluation, reference),
-        "table_4": table_4(evaluation, reference),
-        "relative_drops": drop_table(evaluation, reference, classes),
-        "success_within_generations": soon_table(evaluation),
-        "region_areas": area_table(evaluation),
-    }
-    written = []
-    for name, table in tables.items():
-        written.append(folder / f"{name}.csv")
-        write_csv(written[-1], TableRow, table)
-    figures: dict[str, tuple[type[DataclassInstance], Iterable[DataclassInstance]]] = {
-        "figure_3": (ReachedRow, reached_rows(evaluation, classes)),
-        "figures_4_and_5": (PairRow, pair_rows(evaluation, classes)),
-        "figure_6": (FitnessRow, fitness_rows(evaluation)),
-        "success_by_budget": (BudgetRow, budget_rows(evaluation)),
-        "region_comparisons": (ComparisonRow, comparison_rows(evaluation)),
-        "left_out": (LeftOut, left_out(evaluation, classes)),
-    }
-    for name, (kind, rows) in figures.items():
-        written.append(folder / f"{name}.csv")
-        write_csv(written[-1], kind, rows)
-    return written
+    """Work out all numbers and write them: :func:`work_out`, then :func:`write_numbers`."""
+    return write_numbers(folder, work_out(evaluation, reference, accuracies, classes))
 
 
 def _cell(value: object) -> object:

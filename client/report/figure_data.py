@@ -15,6 +15,9 @@ from client.report.metrics.fitness import PAPER_IMAGES, PAPER_REGIONS, fitness_p
 from client.report.metrics.regions import compare_regions
 from client.report.metrics.success import targeted_pictures
 
+ZEROS_LISTED = 100
+"""Up to so many classes, pairs of classes without successes are listed too: of 1000 there are a million."""
+
 COMPARED = (("foreground", "background"), ("foreground", "control"), ("background", "control"))
 
 
@@ -35,7 +38,7 @@ class ReachedRow:
 
 @dataclass(frozen=True)
 class PairRow:
-    """Fig. 4 (goal "untargeted") and 5 ("targeted"): successes between two classes, zeros too."""
+    """Fig. 4 (goal "untargeted") and 5 ("targeted"): successes between two classes."""
 
     model: str
     region: str
@@ -110,14 +113,15 @@ def reached_rows(evaluation: Evaluation, classes: int = 10) -> Iterator[ReachedR
 
 
 def pair_rows(evaluation: Evaluation, classes: int = 10) -> Iterator[PairRow]:
-    """Fig. 4 and 5, of every condition that has such attacks."""
+    """Fig. 4 and 5, of every condition that has such attacks; zeros too, of up to ZEROS_LISTED classes."""
     for condition in evaluation.conditions:
         untargeted, targeted = evaluation.untargeted(*condition), evaluation.targeted(*condition)
         for goal, attacks in (("untargeted", untargeted), ("targeted", targeted)):
             if attacks:
                 for original, counts in enumerate(class_pairs(attacks, classes)):
                     for reached, successes in enumerate(counts):
-                        yield PairRow(*condition, goal, original, reached, successes)
+                        if successes or classes <= ZEROS_LISTED:
+                            yield PairRow(*condition, goal, original, reached, successes)
 
 
 def fitness_rows(

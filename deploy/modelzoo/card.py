@@ -234,14 +234,20 @@ def _training(card: Card) -> str:
     recipe, data = card.recipe, card.data
     size = f"{data.images:,} pictures" if data.images is not None else "number of pictures not recorded"
     stored = f", stored as {data.encoding}" if data.encoding else ""
+    restart = recipe["restart_epochs"]
+    cycles = (
+        f"one-cycle learning rate with a peak of {recipe['peak_learning_rate']}"
+        + f", then a second cycle of {restart} epochs with a peak of {recipe['restart_peak_learning_rate']}"
+        * (restart > 0)
+    )
     lossy = "; JPEG is a lossy copy, so expect another accuracy on the originals" * (data.encoding == "JPEG")
     facts = (
         f"Data: {data.name} (Krizhevsky, 2009), {data.split} split, {size}{stored}{lossy}.",
         f"Length: {card.training.steps:,} of {card.training.planned_steps:,} steps, which are "
-        f"{recipe['epochs']} epochs in batches of {recipe['batch_size']}. Short, for a CPU: the papers train "
-        "far longer.",
+        f"{recipe['epochs'] + restart} epochs in batches of {recipe['batch_size']}. Short, for a CPU: the "
+        "papers train far longer.",
         f"Optimiser: SGD with Nesterov momentum {recipe['momentum']}, weight decay {recipe['weight_decay']}, "
-        f"one-cycle learning rate with a peak of {recipe['peak_learning_rate']}; bfloat16 autocast.",
+        f"{cycles}; bfloat16 autocast.",
         f"Augmentation: random crops after padding by {recipe['crop_padding']} pixels, and mirroring.",
         f"Seed: {recipe['seed']}.",
     )

@@ -54,7 +54,7 @@ def export(architecture: str, checkpoint: Path, out: Path, data: LabelledImages 
     recipe = Recipe(**state["recipe"])
     if recipe.architecture != architecture:
         raise ExportError(f"{checkpoint} is a checkpoint of {recipe.architecture}, not of {architecture}")
-    steps = Training(state["step"], state["schedule"]["total_steps"])
+    steps = Training(state["step"], state["planned_steps"])
     if data and planned_steps(recipe, len(data.images)) != steps.planned_steps:
         raise ExportError(f"{checkpoint} was not trained on a data set of {len(data.images)} pictures")
     network = half_precision_weights(fold_batch_norm(_network(recipe, state)))

@@ -13,6 +13,7 @@ CIFAR10_STD = (0.2470, 0.2435, 0.2616)
 class Recipe:
     """SGD with Nesterov momentum and a one-cycle learning rate; random crop and flip.
 
+    Where one cycle is not enough a second, lower one follows for ``restart_epochs``.
     ``dropout`` is far below the papers' 0.5: their hundreds of epochs need it, a short training does not.
     """
 
@@ -20,6 +21,8 @@ class Recipe:
     epochs: int = 8
     batch_size: int = 128
     peak_learning_rate: float = 0.1
+    restart_epochs: int = 0
+    restart_peak_learning_rate: float = 0.05
     weight_decay: float = 5e-4
     momentum: float = 0.9
     dropout: float = 0.1
@@ -29,6 +32,6 @@ class Recipe:
 
 RECIPES = {
     "allconv": Recipe("allconv"),
-    "nin": Recipe("nin"),
+    "nin": Recipe("nin", restart_epochs=5),
     "vgg16": Recipe("vgg16", epochs=7),
 }

@@ -58,7 +58,7 @@ def augment(images: NDArray[np.uint8], rng: np.random.Generator, padding: int) -
 
 def planned_steps(recipe: Recipe, images: int) -> int:
     """Steps of the whole training on a data set of so many images; only full batches are used."""
-    return recipe.epochs * (images // recipe.batch_size)
+    return (recipe.epochs + recipe.restart_epochs) * (images // recipe.batch_size)
 
 
 def train(
@@ -95,10 +95,16 @@ def train(
     total = planned_steps(recipe, len(data.images))
     if not total:
         raise DatasetError(f"{len(data.images)} pictures are less than one batch of {recipe.batch_size}")
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.peak_learning_rate, total_steps=total, pct_start=0.25
-    )
-    first = _resume(checkpoint, recipe, total, network, optimiser, schedule)
+    restart = recipe.epochs * steps_per_epoch
+    state = _resumed(checkpoint, recipe, total)
+    first = state["step"] if state else 0
+    if state:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+    schedule = _one_cycle(optimiser, recipe, steps_per_epoch, restarted=first >= restart)
+    if state and first != restart:  # at the restart itself a new cycle begins
+        schedule.load_state_dict(state["schedule"])
+        optimiser.load_state_dict(state["optimiser"])  # making the schedule has reset its rate
     network.train()
     last = total if max_steps is None else min(total, max_steps)
     order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -106,6 +112,8 @@ def train(
         epoch, position = divmod(step, steps_per_epoch)
         if position == 0 or not len(order):
             order = np.random.default_rng([recipe.seed, epoch]).permutation(len(data.images))
+        if step == restart and step > first:
+            schedule = _one_cycle(optimiser, recipe, steps_per_epoch, restarted=True)
         rows = order[position * recipe.batch_size : (position + 1) * recipe.batch_size]
         rng = np.random.default_rng([recipe.seed, epoch, position])
         torch.manual_seed(int(rng.integers(2**31)))  # dropout
@@ -123,7 +131,7 @@ def train(
             accuracy = (logits.argmax(1) == labels).float().mean().item()
             progress(step + 1, total, loss.item(), accuracy)
         if (step + 1) % checkpoint_every == 0 or step + 1 == last:
-            _save(checkpoint, recipe, step + 1, network, optimiser, schedule)
+            _save(checkpoint, recipe, (step + 1, total), network, optimiser, schedule)
     return network.eval()
 
 
@@ -162,7 +170,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def _save(
     path: Path,
     recipe: Recipe,
-    step: int,
+    steps: tuple[int, int],
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -174,7 +182,8 @@ def _save(
         {
             "version": CHECKPOINT_VERSION,
             "recipe": asdict(recipe),
-            "step": step,
+            "step": steps[0],
+            "planned_steps": steps[1],
             "network": network.state_dict(),
             "optimiser": optimiser.state_dict(),
             "schedule": schedule.state_dict(),
@@ -184,23 +193,23 @@ def _save(
     partial.replace(path)
 
 
-def _resume(
-    path: Path,
-    recipe: Recipe,
-    total: int,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> int:
-    """Load the checkpoint into the three objects. Returns the number of steps already done."""
+def _one_cycle(
+    optimiser: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int, *, restarted: bool
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """The first cycle of the learning rate, or the second."""
+    epochs = recipe.restart_epochs if restarted else recipe.epochs
+    peak = recipe.restart_peak_learning_rate if restarted else recipe.peak_learning_rate
+    steps = max(1, epochs * steps_per_epoch)  # a finished training makes no more steps
+    return torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=steps, pct_start=0.25)
+
+
+def _resumed(path: Path, recipe: Recipe, total: int) -> dict[str, Any] | None:
+    """The checkpoint to go on from, if there is one, and if it is of this very training."""
     if not path.exists():
-        return 0
+        return None
     state = load_checkpoint(path)
-    if state["recipe"] != asdict(recipe) or state["schedule"]["total_steps"] != total:
+    if state["recipe"] != asdict(recipe) or state["planned_steps"] != total:
         raise CheckpointMismatchError(
             f"{path} was written for another recipe or data set; delete it or choose another folder"
         )
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    schedule.load_state_dict(state["schedule"])
-    return int(state["step"])
+    return state

@@ -20,7 +20,11 @@ from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.servicer import AttackServicer
-from services.orchestrator.store.memory import MemoryStore
+from services.orchestrator.store.base import Store
+from services.orchestrator.store.errors import StoreError, StoreSetupError
+from services.orchestrator.store.location import StoreLocation
+from services.orchestrator.store.opening import open_store
+from services.orchestrator.store.options import store_options
 from services.orchestrator.targets.registry import Registry, RegistryError
 
 
@@ -57,18 +61,26 @@ ERROR_MAP: ErrorMap = {
     show_default=True,
     help="How many attacks run at once, over all campaigns.",
 )
-def main(listen: str, targets: Path, segmentation: str, attacks_in_flight: int) -> None:
+@store_options
+def main(listen: str, targets: Path, segmentation: str, attacks_in_flight: int, store: StoreLocation) -> None:
     """Read the settings and serve."""
     configure_logging()
     try:
         registry = Registry.from_file(targets)
     except RegistryError as error:
         raise StartError(error.message) from error
-    asyncio.run(_serve(listen, registry, segmentation, attacks_in_flight))
+    try:
+        asyncio.run(_serve(listen, registry, segmentation, attacks_in_flight, store))
+    except StoreSetupError as error:
+        raise StartError(str(error)) from error
+    except StoreError as error:
+        raise StartError(f"store {store}: {error.message}") from error
 
 
-async def _serve(listen: str, registry: Registry, segmentation: str, attacks_in_flight: int) -> None:
-    store = MemoryStore()
+async def _serve(
+    listen: str, registry: Registry, segmentation: str, attacks_in_flight: int, location: StoreLocation
+) -> None:
+    store = await open_store(location)
     masks = MaskSource(segmentation)
     batchers = BatcherPool(registry, store)
     events = EventHub()
@@ -82,10 +94,10 @@ async def _serve(listen: str, registry: Registry, segmentation: str, attacks_in_
         return [attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name]
 
     async def ready() -> bool:
-        return await _any_target_answers(registry)
+        return await _store_works(store) and await _any_target_answers(registry)
 
-    await campaigns.start()
     try:
+        await campaigns.start()
         await serve(
             listen=listen,
             add_servicers=add_servicers,
@@ -94,10 +106,19 @@ async def _serve(listen: str, registry: Registry, segmentation: str, attacks_in_
             on_shutdown=campaigns.stop,
         )
     finally:
+        await campaigns.stop()
         await batchers.close()
         await masks.close()
         await registry.close()
         await store.close()
+
+
+async def _store_works(store: Store) -> bool:
+    try:
+        await store.check()
+    except StoreError:
+        return False
+    return True
 
 
 async def _any_target_answers(registry: Registry) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -43,8 +43,8 @@ class _Stall:
 class CampaignManager:
     """Runs each unfinished campaign as one task of the event loop, whoever created it.
 
-    While the store cannot do its work a campaign is shown as PAUSED with the reason, although the store has it
-    as RUNNING: it goes on by itself when the store is back, or at once when it is resumed.
+    While the store cannot do its work a campaign is shown as PAUSED with the reason, although the store has
+    it as RUNNING: it goes on by itself when the store is back, or at once when it is resumed.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from pixelprobe.attack.v1 import attack_service_pb2 as pb
 from pixelprobe.attack.v1 import attack_service_pb2_grpc as pb_grpc
 
 from services.common.errors import InvalidArgumentError, ServiceError
-from services.common.images import to_array
+from services.common.images import from_array, to_array
 from services.orchestrator import convert
 from services.orchestrator.campaign import CampaignManager
 from services.orchestrator.convert_spec import spec_from_pb
@@ -58,6 +58,9 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
                 puts.clear()
         await asyncio.gather(*puts)
         return pb.UploadImagesResponse(digests=digests)
+
+    async def GetImage(self, request: pb.GetImageRequest, context: Context) -> pb.GetImageResponse:
+        return pb.GetImageResponse(image=from_array(await self._store.get_image(request.digest)))
 
     async def CreateCampaign(
         self, request: pb.CreateCampaignRequest, context: Context

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,15 @@ def ask_triton(address: str, model: str, pictures: NDArray[np.uint8]) -> NDArray
         tensor.set_data_from_numpy(pictures)
         answer: NDArray[np.float32] = server.infer(model, [tensor]).as_numpy("probabilities")
     return answer
+
+
+def settled(count: Callable[[], int]) -> int:
+    """The count once it no longer moves: Triton counts a request just after it was answered."""
+    before, now = -1, count()
+    while now != before:
+        time.sleep(0.3)
+        before, now = now, count()
+    return now
 
 
 def images_scored(http_address: str, model: str) -> int:

@@ -90,6 +90,25 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
         assert torch.equal(momentum, state["momentum_buffer"]), key
 
 
+@pytest.mark.parametrize("stopped_after", [STEPS - 2, STEPS, STEPS + 3, 2 * STEPS])
+def test_a_second_cycle_goes_on_from_any_step(tmp_path: Path, stopped_after: int) -> None:
+    """STEPS of the first cycle, as many of the second: before, at and after the restart, and at the end."""
+    recipe = replace(RESUMED, restart_epochs=RESUMED.epochs)
+    data = coloured_shapes(PICTURES, seed=2)
+    cut, whole = tmp_path / "cut.pt", tmp_path / "whole.pt"
+    train(recipe, data, cut, max_steps=stopped_after)
+    resumed = train(recipe, data, cut)
+    uninterrupted = train(recipe, data, whole)
+    assert load_checkpoint(cut)["step"] == load_checkpoint(whole)["step"] == 2 * STEPS
+    for name, weights in uninterrupted.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], weights, rtol=0, atol=0)
+    one_cycle = train(replace(RESUMED, epochs=2 * RESUMED.epochs), data, tmp_path / "one_cycle.pt")
+    assert any(
+        not torch.equal(one_cycle.state_dict()[name], weights)
+        for name, weights in uninterrupted.state_dict().items()
+    )
+
+
 def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
     data = coloured_shapes(SMALL_BATCH, seed=2)
     recipe = small_recipe("allconv")

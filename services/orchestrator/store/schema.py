@@ -159,6 +159,10 @@ lease_holders = sa.Table(
     "lease_holders",
     metadata,
     sa.Column("id", sa.String(ID_LENGTH), primary_key=True),
+    sa.Column("seen", sa.Double, nullable=False),
     sa.Column("expires", sa.Double),
 )
-"""Orchestrators at work, and until when by the database's clock; no time means until the row is deleted."""
+"""Orchestrators at work: their last sign of life, and until when others leave their attacks alone.
+
+Both by the database's clock. One that ``expires`` never is the only one, alone with its SQLite file.
+"""

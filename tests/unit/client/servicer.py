@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from pixelprobe.attack.v1 import attack_service_pb2 as pb
 from pixelprobe.attack.v1 import attack_service_pb2_grpc as pb_grpc
 from pixelprobe.attack.v1 import campaign_pb2, result_pb2
+from pixelprobe.image.v1 import image_pb2
 
 from client.addresses import Addresses
 from services.common.errors import ServiceError
@@ -29,6 +30,7 @@ class FaultyServicer(pb_grpc.AttackServiceServicer):
         self.faults: list[ServiceError | grpc.StatusCode] = []
         self.calls: list[str] = []
         self.uploads: list[int] = []
+        self.images: dict[str, image_pb2.Image] = {}
         self.request_ids: list[str] = []
         self.watched_after: list[int] = []
         self.streams: list[list[pb.WatchCampaignResponse | grpc.StatusCode]] = []
@@ -53,6 +55,10 @@ class FaultyServicer(pb_grpc.AttackServiceServicer):
         self._enter("UploadImages", context)
         self.uploads.append(len(images))
         return pb.UploadImagesResponse(digests=[hashlib.sha256(image.rgb).hexdigest() for image in images])
+
+    def GetImage(self, request: pb.GetImageRequest, context: Context) -> Any:
+        self._enter("GetImage", context)
+        return pb.GetImageResponse(image=self.images[request.digest])
 
     def CreateCampaign(self, request: pb.CreateCampaignRequest, context: Context) -> Any:
         self.request_ids.append(request.request_id)

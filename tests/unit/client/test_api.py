@@ -23,6 +23,7 @@ from services.common.errors import (
     ServiceError,
     UnavailableError,
 )
+from services.common.images import from_array
 from tests.unit.client.servicer import FaultyServicer
 from tests.unit.client.values import NAME, SPEC
 
@@ -125,6 +126,14 @@ def test_uploads_are_split_by_size_and_survive_a_retry(
     digests = client.upload_images(images)
     assert servicer.uploads == [2, 2, 1]
     assert len(set(digests)) == 5
+
+
+def test_a_picture_comes_back_as_it_was_sent(client: PixelprobeClient, servicer: FaultyServicer) -> None:
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    servicer.images["d"] = from_array(pixels)
+    servicer.faults = [UNAVAILABLE]
+    assert np.array_equal(client.get_image("d"), pixels)
+    assert servicer.calls == ["GetImage", "GetImage"]
 
 
 def test_results_are_read_page_by_page(client: PixelprobeClient, servicer: FaultyServicer) -> None:

@@ -33,12 +33,10 @@ def _postgresql_now(*_: Any, **__: Any) -> str:
 
 def renew(connection: sa.Connection, holder: str, seconds: float | None) -> None:
     """Make ``holder`` alive for so long from now; None: until it leaves."""
-    expires = sa.null() if seconds is None else now_seconds() + seconds
-    renewed = connection.execute(
-        sa.update(lease_holders).where(lease_holders.c.id == holder).values(expires=expires)
-    )
+    times = {"seen": now_seconds(), "expires": sa.null() if seconds is None else now_seconds() + seconds}
+    renewed = connection.execute(sa.update(lease_holders).where(lease_holders.c.id == holder).values(times))
     if not renewed.rowcount:
-        connection.execute(sa.insert(lease_holders).values(id=holder, expires=expires))
+        connection.execute(sa.insert(lease_holders).values(id=holder, **times))
 
 
 def leave(connection: sa.Connection, holder: str) -> None:

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 10.0
 """So long after its last sign of life others take over what an orchestrator runs."""
 
-_LAST_WORD_SECONDS = 2.0
-"""How long something that can as well be left undone is tried."""
+_BRIEF_SECONDS = 2.0
+"""How long something is tried that can as well be left undone, or is done again soon."""
 
 
 class SqlStore(SqlCampaignStore):
@@ -83,7 +83,9 @@ class SqlStore(SqlCampaignStore):
                 log.warning("the lease was not renewed: %s", error.message)
 
     async def check(self) -> None:
-        await self._database.write(lambda c: leases.renew(c, self._owner, self._lease_seconds))
+        await self._database.write(
+            lambda c: leases.renew(c, self._owner, self._lease_seconds), patience=_BRIEF_SECONDS
+        )
 
     async def claim_attack(self, campaign_id: str) -> AttackRecord | None:
         spec = await self._spec(campaign_id)
@@ -99,7 +101,7 @@ class SqlStore(SqlCampaignStore):
     async def release_attack(self, attack: AttackId) -> None:
         lease = await self._lease(attack)
         del self._held[attack]
-        await self._database.write(lambda c: attacks.release(c, lease), patience=_LAST_WORD_SECONDS)
+        await self._database.write(lambda c: attacks.release(c, lease), patience=_BRIEF_SECONDS)
 
     async def finish_attack(
         self, attack: AttackId, result: AttackResult, mask: MaskArray | None
@@ -154,7 +156,7 @@ class SqlStore(SqlCampaignStore):
             self._heartbeat.cancel()
             await asyncio.gather(self._heartbeat, return_exceptions=True)
         try:
-            await self._database.write(self._move_out, patience=_LAST_WORD_SECONDS)
+            await self._database.write(self._move_out, patience=_BRIEF_SECONDS)
         except StoreError as error:
             log.warning("left without a word: %s", error.message)
         await self._connected.close()

@@ -27,7 +27,7 @@ from pixelprobe.attack.v1 import result_pb2 as pixelprobe_dot_attack_dot_v1_dot_
 from pixelprobe.image.v1 import image_pb2 as pixelprobe_dot_image_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pixelprobe/attack/v1/attack_service.proto\x12\x14pixelprobe.attack.v1\x1a#pixelprobe/attack/v1/campaign.proto\x1a!pixelprobe/attack/v1/result.proto\x1a\x1fpixelprobe/image/v1/image.proto\"\x9d\x01\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0f\n\x07\x63lasses\x18\x06 \x01(\r\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x16\n\x0esparse_queries\x18\x08 \x01(\x08\"\x14\n\x12ListTargetsRequest\"D\n\x13ListTargetsResponse\x12-\n\x07targets\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Target\"@\n\x13UploadImagesRequest\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.pixelprobe.image.v1.Image\"\'\n\x14UploadImagesResponse\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"]\n\x15\x43reateCampaignRequest\x12\x30\n\x04spec\x18\x01 \x01(\x0b\x32\".pixelprobe.attack.v1.CampaignSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"J\n\x16\x43reateCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"\"\n\x12GetCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x13GetCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"=\n\x14ListCampaignsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x15ListCampaignsResponse\x12\x31\n\tcampaigns\x18\x01 \x03(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x43\x61ncelCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x43\x61ncelCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"%\n\x15ResumeCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16ResumeCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"<\n\x14WatchCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"\xd2\x01\n\x15WatchCampaignResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x32\n\x08\x63\x61mpaign\x18\x02 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.CampaignH\x00\x12\x30\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1c.pixelprobe.attack.v1.AttackH\x00\x12\x38\n\x08progress\x18\x04 \x01(\x0b\x32$.pixelprobe.attack.v1.AttackProgressH\x00\x42\x07\n\x05\x65vent\"`\n\x0e\x41ttackProgress\x12\x0e\n\x06\x61ttack\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x14\n\x0c\x62\x65st_fitness\x18\x03 \x01(\x02\x12\x14\n\x0cqueries_sent\x18\x04 \x01(\x04\" \n\x10GetAttackRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x11GetAttackResponse\x12,\n\x06\x61ttack\x18\x01 \x01(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\"K\n\x12ListAttacksRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x13ListAttacksResponse\x12-\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x12ListResultsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x13ListResultsResponse\x12-\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x83\t\n\rAttackService\x12\x62\n\x0bListTargets\x12(.pixelprobe.attack.v1.ListTargetsRequest\x1a).pixelprobe.attack.v1.ListTargetsResponse\x12g\n\x0cUploadImages\x12).pixelprobe.attack.v1.UploadImagesRequest\x1a*.pixelprobe.attack.v1.UploadImagesResponse(\x01\x12k\n\x0e\x43reateCampaign\x12+.pixelprobe.attack.v1.CreateCampaignRequest\x1a,.pixelprobe.attack.v1.CreateCampaignResponse\x12\x62\n\x0bGetCampaign\x12(.pixelprobe.attack.v1.GetCampaignRequest\x1a).pixelprobe.attack.v1.GetCampaignResponse\x12h\n\rListCampaigns\x12*.pixelprobe.attack.v1.ListCampaignsRequest\x1a+.pixelprobe.attack.v1.ListCampaignsResponse\x12k\n\x0e\x43\x61ncelCampaign\x12+.pixelprobe.attack.v1.CancelCampaignRequest\x1a,.pixelprobe.attack.v1.CancelCampaignResponse\x12k\n\x0eResumeCampaign\x12+.pixelprobe.attack.v1.ResumeCampaignRequest\x1a,.pixelprobe.attack.v1.ResumeCampaignResponse\x12j\n\rWatchCampaign\x12*.pixelprobe.attack.v1.WatchCampaignRequest\x1a+.pixelprobe.attack.v1.WatchCampaignResponse0\x01\x12\\\n\tGetAttack\x12&.pixelprobe.attack.v1.GetAttackRequest\x1a\'.pixelprobe.attack.v1.GetAttackResponse\x12\x62\n\x0bListAttacks\x12(.pixelprobe.attack.v1.ListAttacksRequest\x1a).pixelprobe.attack.v1.ListAttacksResponse\x12\x62\n\x0bListResults\x12(.pixelprobe.attack.v1.ListResultsRequest\x1a).pixelprobe.attack.v1.ListResultsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pixelprobe/attack/v1/attack_service.proto\x12\x14pixelprobe.attack.v1\x1a#pixelprobe/attack/v1/campaign.proto\x1a!pixelprobe/attack/v1/result.proto\x1a\x1fpixelprobe/image/v1/image.proto\"\x9d\x01\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0f\n\x07\x63lasses\x18\x06 \x01(\r\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x16\n\x0esparse_queries\x18\x08 \x01(\x08\"\x14\n\x12ListTargetsRequest\"D\n\x13ListTargetsResponse\x12-\n\x07targets\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Target\"@\n\x13UploadImagesRequest\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.pixelprobe.image.v1.Image\"\'\n\x14UploadImagesResponse\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"!\n\x0fGetImageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"=\n\x10GetImageResponse\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.pixelprobe.image.v1.Image\"]\n\x15\x43reateCampaignRequest\x12\x30\n\x04spec\x18\x01 \x01(\x0b\x32\".pixelprobe.attack.v1.CampaignSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"J\n\x16\x43reateCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"\"\n\x12GetCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x13GetCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"=\n\x14ListCampaignsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x15ListCampaignsResponse\x12\x31\n\tcampaigns\x18\x01 \x03(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x43\x61ncelCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x43\x61ncelCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"%\n\x15ResumeCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16ResumeCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"<\n\x14WatchCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"\xd2\x01\n\x15WatchCampaignResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x32\n\x08\x63\x61mpaign\x18\x02 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.CampaignH\x00\x12\x30\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1c.pixelprobe.attack.v1.AttackH\x00\x12\x38\n\x08progress\x18\x04 \x01(\x0b\x32$.pixelprobe.attack.v1.AttackProgressH\x00\x42\x07\n\x05\x65vent\"`\n\x0e\x41ttackProgress\x12\x0e\n\x06\x61ttack\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x14\n\x0c\x62\x65st_fitness\x18\x03 \x01(\x02\x12\x14\n\x0cqueries_sent\x18\x04 \x01(\x04\" \n\x10GetAttackRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x11GetAttackResponse\x12,\n\x06\x61ttack\x18\x01 \x01(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\"K\n\x12ListAttacksRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x13ListAttacksResponse\x12-\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x12ListResultsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x13ListResultsResponse\x12-\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xde\t\n\rAttackService\x12\x62\n\x0bListTargets\x12(.pixelprobe.attack.v1.ListTargetsRequest\x1a).pixelprobe.attack.v1.ListTargetsResponse\x12g\n\x0cUploadImages\x12).pixelprobe.attack.v1.UploadImagesRequest\x1a*.pixelprobe.attack.v1.UploadImagesResponse(\x01\x12Y\n\x08GetImage\x12%.pixelprobe.attack.v1.GetImageRequest\x1a&.pixelprobe.attack.v1.GetImageResponse\x12k\n\x0e\x43reateCampaign\x12+.pixelprobe.attack.v1.CreateCampaignRequest\x1a,.pixelprobe.attack.v1.CreateCampaignResponse\x12\x62\n\x0bGetCampaign\x12(.pixelprobe.attack.v1.GetCampaignRequest\x1a).pixelprobe.attack.v1.GetCampaignResponse\x12h\n\rListCampaigns\x12*.pixelprobe.attack.v1.ListCampaignsRequest\x1a+.pixelprobe.attack.v1.ListCampaignsResponse\x12k\n\x0e\x43\x61ncelCampaign\x12+.pixelprobe.attack.v1.CancelCampaignRequest\x1a,.pixelprobe.attack.v1.CancelCampaignResponse\x12k\n\x0eResumeCampaign\x12+.pixelprobe.attack.v1.ResumeCampaignRequest\x1a,.pixelprobe.attack.v1.ResumeCampaignResponse\x12j\n\rWatchCampaign\x12*.pixelprobe.attack.v1.WatchCampaignRequest\x1a+.pixelprobe.attack.v1.WatchCampaignResponse0\x01\x12\\\n\tGetAttack\x12&.pixelprobe.attack.v1.GetAttackRequest\x1a\'.pixelprobe.attack.v1.GetAttackResponse\x12\x62\n\x0bListAttacks\x12(.pixelprobe.attack.v1.ListAttacksRequest\x1a).pixelprobe.attack.v1.ListAttacksResponse\x12\x62\n\x0bListResults\x12(.pixelprobe.attack.v1.ListResultsRequest\x1a).pixelprobe.attack.v1.ListResultsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,44 +44,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADIMAGESREQUEST']._serialized_end=488
   _globals['_UPLOADIMAGESRESPONSE']._serialized_start=490
   _globals['_UPLOADIMAGESRESPONSE']._serialized_end=529
-  _globals['_CREATECAMPAIGNREQUEST']._serialized_start=531
-  _globals['_CREATECAMPAIGNREQUEST']._serialized_end=624
-  _globals['_CREATECAMPAIGNRESPONSE']._serialized_start=626
-  _globals['_CREATECAMPAIGNRESPONSE']._serialized_end=700
-  _globals['_GETCAMPAIGNREQUEST']._serialized_start=702
-  _globals['_GETCAMPAIGNREQUEST']._serialized_end=736
-  _globals['_GETCAMPAIGNRESPONSE']._serialized_start=738
-  _globals['_GETCAMPAIGNRESPONSE']._serialized_end=809
-  _globals['_LISTCAMPAIGNSREQUEST']._serialized_start=811
-  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=872
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=874
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=973
-  _globals['_CANCELCAMPAIGNREQUEST']._serialized_start=975
-  _globals['_CANCELCAMPAIGNREQUEST']._serialized_end=1012
-  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_start=1014
-  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_end=1088
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=1090
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=1127
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=1129
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=1203
-  _globals['_WATCHCAMPAIGNREQUEST']._serialized_start=1205
-  _globals['_WATCHCAMPAIGNREQUEST']._serialized_end=1265
-  _globals['_WATCHCAMPAIGNRESPONSE']._serialized_start=1268
-  _globals['_WATCHCAMPAIGNRESPONSE']._serialized_end=1478
-  _globals['_ATTACKPROGRESS']._serialized_start=1480
-  _globals['_ATTACKPROGRESS']._serialized_end=1576
-  _globals['_GETATTACKREQUEST']._serialized_start=1578
-  _globals['_GETATTACKREQUEST']._serialized_end=1610
-  _globals['_GETATTACKRESPONSE']._serialized_start=1612
-  _globals['_GETATTACKRESPONSE']._serialized_end=1677
-  _globals['_LISTATTACKSREQUEST']._serialized_start=1679
-  _globals['_LISTATTACKSREQUEST']._serialized_end=1754
-  _globals['_LISTATTACKSRESPONSE']._serialized_start=1756
-  _globals['_LISTATTACKSRESPONSE']._serialized_end=1849
-  _globals['_LISTRESULTSREQUEST']._serialized_start=1851
-  _globals['_LISTRESULTSREQUEST']._serialized_end=1926
-  _globals['_LISTRESULTSRESPONSE']._serialized_start=1928
-  _globals['_LISTRESULTSRESPONSE']._serialized_end=2021
-  _globals['_ATTACKSERVICE']._serialized_start=2024
-  _globals['_ATTACKSERVICE']._serialized_end=3179
+  _globals['_GETIMAGEREQUEST']._serialized_start=531
+  _globals['_GETIMAGEREQUEST']._serialized_end=564
+  _globals['_GETIMAGERESPONSE']._serialized_start=566
+  _globals['_GETIMAGERESPONSE']._serialized_end=627
+  _globals['_CREATECAMPAIGNREQUEST']._serialized_start=629
+  _globals['_CREATECAMPAIGNREQUEST']._serialized_end=722
+  _globals['_CREATECAMPAIGNRESPONSE']._serialized_start=724
+  _globals['_CREATECAMPAIGNRESPONSE']._serialized_end=798
+  _globals['_GETCAMPAIGNREQUEST']._serialized_start=800
+  _globals['_GETCAMPAIGNREQUEST']._serialized_end=834
+  _globals['_GETCAMPAIGNRESPONSE']._serialized_start=836
+  _globals['_GETCAMPAIGNRESPONSE']._serialized_end=907
+  _globals['_LISTCAMPAIGNSREQUEST']._serialized_start=909
+  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=970
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=972
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=1071
+  _globals['_CANCELCAMPAIGNREQUEST']._serialized_start=1073
+  _globals['_CANCELCAMPAIGNREQUEST']._serialized_end=1110
+  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_start=1112
+  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_end=1186
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=1188
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=1225
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=1227
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=1301
+  _globals['_WATCHCAMPAIGNREQUEST']._serialized_start=1303
+  _globals['_WATCHCAMPAIGNREQUEST']._serialized_end=1363
+  _globals['_WATCHCAMPAIGNRESPONSE']._serialized_start=1366
+  _globals['_WATCHCAMPAIGNRESPONSE']._serialized_end=1576
+  _globals['_ATTACKPROGRESS']._serialized_start=1578
+  _globals['_ATTACKPROGRESS']._serialized_end=1674
+  _globals['_GETATTACKREQUEST']._serialized_start=1676
+  _globals['_GETATTACKREQUEST']._serialized_end=1708
+  _globals['_GETATTACKRESPONSE']._serialized_start=1710
+  _globals['_GETATTACKRESPONSE']._serialized_end=1775
+  _globals['_LISTATTACKSREQUEST']._serialized_start=1777
+  _globals['_LISTATTACKSREQUEST']._serialized_end=1852
+  _globals['_LISTATTACKSRESPONSE']._serialized_start=1854
+  _globals['_LISTATTACKSRESPONSE']._serialized_end=1947
+  _globals['_LISTRESULTSREQUEST']._serialized_start=1949
+  _globals['_LISTRESULTSREQUEST']._serialized_end=2024
+  _globals['_LISTRESULTSRESPONSE']._serialized_start=2026
+  _globals['_LISTRESULTSRESPONSE']._serialized_end=2119
+  _globals['_ATTACKSERVICE']._serialized_start=2122
+  _globals['_ATTACKSERVICE']._serialized_end=3368
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,11 @@ class AttackServiceStub(object):
                 request_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.UploadImagesRequest.SerializeToString,
                 response_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.UploadImagesResponse.FromString,
                 _registered_method=True)
+        self.GetImage = channel.unary_unary(
+                '/pixelprobe.attack.v1.AttackService/GetImage',
+                request_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.GetImageRequest.SerializeToString,
+                response_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.GetImageResponse.FromString,
+                _registered_method=True)
         self.CreateCampaign = channel.unary_unary(
                 '/pixelprobe.attack.v1.AttackService/CreateCampaign',
                 request_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.CreateCampaignRequest.SerializeToString,
@@ -103,6 +108,13 @@ class AttackServiceServicer(object):
 
     def UploadImages(self, request_iterator, context):
         """Stores pictures by content; uploading one twice is harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImage(self, request, context):
+        """A stored picture, exactly as it was uploaded. NOT_FOUND: no picture of that digest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,6 +196,11 @@ def add_AttackServiceServicer_to_server(servicer, server):
                     servicer.UploadImages,
                     request_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.UploadImagesRequest.FromString,
                     response_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.UploadImagesResponse.SerializeToString,
+            ),
+            'GetImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImage,
+                    request_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.GetImageRequest.FromString,
+                    response_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.GetImageResponse.SerializeToString,
             ),
             'CreateCampaign': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCampaign,
@@ -285,6 +302,33 @@ class AttackService(object):
             '/pixelprobe.attack.v1.AttackService/UploadImages',
             pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.UploadImagesRequest.SerializeToString,
             pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.UploadImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pixelprobe.attack.v1.AttackService/GetImage',
+            pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.GetImageRequest.SerializeToString,
+            pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.GetImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

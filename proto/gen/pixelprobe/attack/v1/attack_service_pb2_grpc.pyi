@@ -35,6 +35,8 @@ class AttackServiceStub:
     """The targets that the operator registered, each asked for its metadata."""
     UploadImages: _grpc.StreamUnaryMultiCallable[_attack_service_pb2.UploadImagesRequest, _attack_service_pb2.UploadImagesResponse]
     """Stores pictures by content; uploading one twice is harmless."""
+    GetImage: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.GetImageRequest, _attack_service_pb2.GetImageResponse]
+    """A stored picture, exactly as it was uploaded. NOT_FOUND: no picture of that digest."""
     CreateCampaign: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.CreateCampaignRequest, _attack_service_pb2.CreateCampaignResponse]
     """Starts a campaign. Repeating a request_id returns the first one's campaign.
 
@@ -63,6 +65,8 @@ class AttackServiceAsyncStub(AttackServiceStub):
     """The targets that the operator registered, each asked for its metadata."""
     UploadImages: _aio.StreamUnaryMultiCallable[_attack_service_pb2.UploadImagesRequest, _attack_service_pb2.UploadImagesResponse]  # type: ignore[assignment]
     """Stores pictures by content; uploading one twice is harmless."""
+    GetImage: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.GetImageRequest, _attack_service_pb2.GetImageResponse]  # type: ignore[assignment]
+    """A stored picture, exactly as it was uploaded. NOT_FOUND: no picture of that digest."""
     CreateCampaign: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.CreateCampaignRequest, _attack_service_pb2.CreateCampaignResponse]  # type: ignore[assignment]
     """Starts a campaign. Repeating a request_id returns the first one's campaign.
 
@@ -100,6 +104,14 @@ class AttackServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_attack_service_pb2.UploadImagesResponse, _abc.Awaitable[_attack_service_pb2.UploadImagesResponse]]:
         """Stores pictures by content; uploading one twice is harmless."""
+
+    @_abc_1.abstractmethod
+    def GetImage(
+        self,
+        request: _attack_service_pb2.GetImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_attack_service_pb2.GetImageResponse, _abc.Awaitable[_attack_service_pb2.GetImageResponse]]:
+        """A stored picture, exactly as it was uploaded. NOT_FOUND: no picture of that digest."""
 
     @_abc_1.abstractmethod
     def CreateCampaign(

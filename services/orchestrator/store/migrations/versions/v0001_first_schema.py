@@ -51,6 +51,7 @@ def _campaigns() -> None:
     op.create_table(
         "lease_holders",
         sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("seen", sa.Double, nullable=False),
         sa.Column("expires", sa.Double),
         sa.PrimaryKeyConstraint("id", name="pk_lease_holders"),
     )

@@ -1,0 +1,44 @@
+"""What a data set is: named pictures, decoded one at a time, in an order that a seed makes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from client.pictures import Picture
+from client.plan import PlanError
+
+
+class DatasetError(PlanError):
+    """A data set is missing, damaged or not what it should be; the message is one line that says which."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture of a data set, not decoded yet.
+
+    Attributes:
+        name: its own within the data set, for people too.
+        class_name: its true class, where known.
+        class_index: its number, where the data set itself numbers the classes.
+        load: decodes it; raises PictureError if it cannot be used.
+    """
+
+    name: str
+    class_name: str | None
+    class_index: int | None
+    load: Callable[[], Picture]
+
+
+def in_seeds_order(entries: Iterable[Entry], seed: int) -> list[Entry]:
+    """The entries in an order that depends on their names and the seed alone.
+
+    Sorted by a hash, so that it is the same on every machine, and a picture that comes or goes leaves the
+    order of the others as it is.
+    """
+
+    def key(entry: Entry) -> bytes:
+        return hashlib.sha256(f"pixelprobe-pick-1\n{seed}\n{entry.name}".encode()).digest()
+
+    return sorted(entries, key=key)

@@ -1,0 +1,174 @@
+"""What goes wrong with the local stack is said in one line, and nothing is left running."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.processes import identify, is_alive, members
+from tests.stacks import (
+    INTERRUPTED,
+    SECONDS,
+    TRITON_ALONE,
+    Stack,
+    error_line,
+    run_local,
+    wait_for_record,
+)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_taken_port_is_named_before_anything_starts(fresh_stack: Stack, taken_port: int) -> None:
+    line = error_line(fresh_stack("up", "--free-ports", "--orchestrator-port", str(taken_port)))
+
+    assert f"port {taken_port}" in line
+    assert "--orchestrator-port" in line
+    assert not (fresh_stack.home / "logs").exists()
+    fresh_stack.assert_nothing_left()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("later_seconds", [0.0, 0.4])
+def test_an_interrupted_start_leaves_nothing(
+    fresh_stack: Stack, signum: signal.Signals, later_seconds: float
+) -> None:
+    starting = fresh_stack.begin(*TRITON_ALONE)
+    triton = wait_for_record(fresh_stack)
+    time.sleep(later_seconds)
+    starting.send_signal(signum)
+    _, told = starting.communicate(timeout=SECONDS)
+
+    if starting.returncode == 0:  # it was healthy before the signal came
+        pytest.fail("the start was too fast to be interrupted")
+    assert starting.returncode == 128 + signum
+    assert told == "Interrupted; nothing is left running.\n"
+    assert not is_alive(triton)
+    assert members(triton) == []
+    fresh_stack.assert_nothing_left()
+
+
+def test_ctrl_c_before_the_start_does_nothing(fresh_stack: Stack) -> None:
+    starting = fresh_stack.begin(*TRITON_ALONE)
+    time.sleep(0.15)
+    starting.send_signal(signal.SIGINT)
+    _, told = starting.communicate(timeout=SECONDS)
+
+    assert starting.returncode in (INTERRUPTED, -signal.SIGINT)
+    assert "Triton" not in told
+    fresh_stack.assert_nothing_left()
+
+
+def test_ctrl_c_reaches_the_stack_through_the_command_line(fresh_stack: Stack) -> None:
+    starting = fresh_stack.begin(*TRITON_ALONE, command=("-m", "client.cli"))
+    wait_for_record(fresh_stack)
+    starting.send_signal(signal.SIGINT)
+    _, told = starting.communicate(timeout=SECONDS)
+
+    assert (starting.returncode, told) == (INTERRUPTED, "Interrupted; nothing is left running.\n")
+    fresh_stack.assert_nothing_left()
+
+
+def test_what_a_killed_start_left_is_cleaned_up(fresh_stack: Stack) -> None:
+    starting = fresh_stack.begin(*TRITON_ALONE)
+    triton = wait_for_record(fresh_stack)
+    starting.kill()
+    starting.communicate()
+    assert is_alive(triton)
+
+    assert fresh_stack("down").stdout == "Stopped triton.\n"
+
+    assert members(triton) == []
+    fresh_stack.assert_nothing_left()
+
+
+def test_a_triton_that_cannot_load_is_explained_and_gone(fresh_stack: Stack) -> None:
+    broken = fresh_stack.home / "models" / "broken"
+    broken.mkdir(parents=True)
+    (broken / "config.pbtxt").write_text('name: "another"\nbackend: "python"\n')
+
+    done = fresh_stack(*TRITON_ALONE)
+
+    line = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert line.startswith("Error: Triton ended with exit code 1 while starting: ")
+    assert str(fresh_stack.home / "logs" / "triton.log") in line
+    assert "another" in line
+    fresh_stack.assert_nothing_left()
+
+
+def test_a_service_that_cannot_start_takes_triton_down_with_it(
+    fresh_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIXELPROBE_LOG_LEVEL", "LOUD")
+
+    done = fresh_stack("up", "--free-ports")
+
+    assert done.returncode == 1
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("Error: the segmentation service ended with exit code 2 while starting: ")
+    assert "LOUD" in line
+    assert str(fresh_stack.home / "logs" / "segmentation.log") in line
+    fresh_stack.assert_nothing_left()
+
+
+def test_a_recycled_pid_is_left_in_peace(fresh_stack: Stack) -> None:
+    bystander = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        now = identify(bystander.pid)
+        assert now is not None
+        record = {
+            "format": 1,
+            "complete": True,
+            "models": {},
+            "versions": {},
+            "shared_memory_prefix": "pixelprobe_none_",
+            "triton": {"grpc": "127.0.0.1:1", "pid": now.pid, "started": now.started + "1", "log": "log"},
+        }
+        fresh_stack.home.mkdir()
+        (fresh_stack.home / "stack.json").write_text(json.dumps(record))
+
+        assert fresh_stack.status()["triton"]["healthy"] is False
+        assert fresh_stack("down").returncode == 0
+
+        assert is_alive(now)
+    finally:
+        bystander.kill()
+        bystander.communicate()
+
+
+def test_a_runtime_that_is_not_there_is_named(tmp_path: Path) -> None:
+    line = error_line(run_local(tmp_path / "home", tmp_path / "nowhere", *TRITON_ALONE))
+
+    assert "nowhere" in line
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path, triton_venv: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    line = error_line(run_local(tmp_path / "file", triton_venv, *TRITON_ALONE))
+
+    assert str(tmp_path / "file") in line
+
+
+def test_a_damaged_record_is_named(fresh_stack: Stack) -> None:
+    fresh_stack.home.mkdir()
+    (fresh_stack.home / "stack.json").write_text("{")
+
+    for command in ("up", "down", "status"):
+        assert "stack.json is damaged" in error_line(fresh_stack(command))
+    (fresh_stack.home / "stack.json").unlink()
