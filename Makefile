@@ -5,16 +5,20 @@ MODELS_VENV ?= .venv-models
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-models lint format bench proto up down lock clean
+.PHONY: help demo test e2e test-models lint format bench proto up down lock clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.user ## Attack three real classifiers on a dozen pictures: set-up, local stack, contact sheet
 	$(BIN)/pixelprobe demo --out out/demo
 
 test: $(VENV)/.dev ## Run all tests that need no deep-learning framework, against a real Triton
-	$(BIN)/pytest tests --ignore=tests/models
+	tests/install-system-packages
+	$(BIN)/pytest tests --ignore=tests/models --ignore=tests/e2e
+
+e2e: $(VENV)/.dev ## Test the compose stack; needs a Docker engine with Compose 2.24 or later
+	$(BIN)/pytest tests/e2e
 
 test-models: $(MODELS_VENV)/.ready ## Test architectures, training and export (installs torch)
 	$(MODELS_VENV)/bin/pytest tests/models

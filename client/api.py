@@ -28,6 +28,9 @@ from client.rpc import mapped_errors, open_channel, to_exception
 from services.common.images import from_array, to_array
 
 CALL_SECONDS = 30.0
+CHANGE_SECONDS = 120.0
+"""Creating, cancelling and resuming write a row for each attack; a campaign may have 100,000 of them."""
+
 SEGMENT_SECONDS = 120.0
 UPLOAD_SECONDS = 120.0
 UPLOAD_BYTES = 48 * 2**20
@@ -127,7 +130,7 @@ class PixelprobeClient:
             spec=convert.campaign_spec(spec), request_id=request_id or uuid.uuid4().hex
         )
         with self._orchestrator_errors():
-            response = self._attacks.CreateCampaign(request, timeout=CALL_SECONDS)
+            response = self._attacks.CreateCampaign(request, timeout=CHANGE_SECONDS)
         return convert.campaign(response.campaign)
 
     def get_campaign(self, name: str) -> model.Campaign:
@@ -156,13 +159,13 @@ class PixelprobeClient:
         """End a campaign; attacks under way finish as cancelled. Cancelling twice is harmless."""
         request = attack_pb2.CancelCampaignRequest(name=name)
         with self._orchestrator_errors():
-            return convert.campaign(self._attacks.CancelCampaign(request, timeout=CALL_SECONDS).campaign)
+            return convert.campaign(self._attacks.CancelCampaign(request, timeout=CHANGE_SECONDS).campaign)
 
     def resume_campaign(self, name: str) -> model.Campaign:
         """Take a paused or cancelled campaign up again; FailedPreconditionError in any other state."""
         request = attack_pb2.ResumeCampaignRequest(name=name)
         with self._orchestrator_errors():
-            return convert.campaign(self._attacks.ResumeCampaign(request, timeout=CALL_SECONDS).campaign)
+            return convert.campaign(self._attacks.ResumeCampaign(request, timeout=CHANGE_SECONDS).campaign)
 
     def watch_campaign(self, name: str, after_sequence: int = 0) -> Iterator[model.Event]:
         """What happens, as it happens, until the campaign ends.

@@ -9,6 +9,7 @@ import click
 from client.cli.attack import attack
 from client.cli.campaign import campaign
 from client.cli.demo import demo
+from client.cli.report import report
 from client.cli.segment import segment
 from client.cli.shell import Shell
 from client.cli.stack import down, status, up
@@ -16,7 +17,7 @@ from client.cli.targets import targets
 
 SECTIONS = {
     "Local stack": ("up", "down", "status", "demo"),
-    "Attacks": ("targets", "segment", "attack", "campaign"),
+    "Attacks": ("targets", "segment", "attack", "campaign", "report"),
 }
 
 
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (up, down, status, demo, targets, segment, attack, campaign):
+for command in (up, down, status, demo, targets, segment, attack, campaign, report):
     cli.add_command(command)
 
 

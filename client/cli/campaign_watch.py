@@ -57,7 +57,10 @@ class Pace:
             self._history.popleft()
         (then, before), (_, after) = self._history[0], self._history[-1]
         rate = (after - before) / (now - then) if now > then else 0.0
-        return rate, self._queries_left(campaigns) / rate if rate > 0 else None
+        left = self._queries_left(campaigns)
+        if not left:
+            return rate, 0.0
+        return rate, left / rate if rate > 0 else None
 
     def _queries_left(self, campaigns: Sequence[Campaign]) -> float:
         left = 0.0

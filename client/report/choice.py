@@ -30,8 +30,8 @@ class Choice:
 def choose_pictures(evaluation: Evaluation, limit: int = GALLERY_PICTURES) -> Choice | None:
     """Pictures for the gallery; None where no untargeted attack succeeded.
 
-    Attacks with the fewest pixels that ever succeeded are shown, in foreground and background as in Fig. 1, or
-    in whatever region there is. Pictures that fell in more regions and for more models come first;
+    Attacks with the fewest pixels that ever succeeded are shown, in foreground and background as in Fig. 1,
+    or in whatever region there is. Pictures that fell in more regions and for more models come first;
     a second picture of a class comes after the first of every other. Depends on nothing but the attacks.
     """
     regions = [region for region in PAPER_REGIONS if region in evaluation.regions] or evaluation.regions[:1]

@@ -1,4 +1,4 @@
-"""Reads campaigns from the server: their specs, every finished attack, and the few pictures that are shown."""
+"""Reads campaigns from the server: specs, every finished attack, and the few pictures that are shown."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def count_classes(
 ) -> tuple[int, list[str]]:
     """How many classes all targets know, and what to say about it.
 
-    A target that is not there any more is taken to know as many as its attacks have named.
+    A target that is not available now is taken to know as many as the others, or as attacks have named.
 
     Raises:
         PlanError: they know different numbers.
@@ -92,15 +92,16 @@ def count_classes(
             indices = [score.class_index for score in (*row.clean_top, *row.best_top)]
             indices += [index for index in (row.label, row.target_class) if index is not None]
             named[row.target] = max([named.get(row.target, 0), *(index + 1 for index in indices)])
-    for name, classes in named.items():
-        told[name] = max(classes, *told.values()) if told else classes
-        notes.append(f"{name} is not served any more; it is taken to know {told[name]} classes")
+    most = max([*told.values(), *named.values()], default=1)
+    for name in named:
+        told[name] = most
+        notes.append(f"{name} is not available now; it is taken to know {most} classes")
     if len(set(told.values())) > 1:
         numbers = ", ".join(f"{name} {classes}" for name, classes in told.items())
         raise PlanError(
-            f"one report is about one set of classes, but these are known: {numbers}; use --target"
+            f"a report is about one set of classes, but there are {numbers}; choose with --target"
         )
-    return next(iter(told.values()), 1), notes
+    return most, notes
 
 
 def _read(
@@ -130,7 +131,7 @@ def _gallery(client: PixelprobeClient, evaluation: Evaluation, names: Mapping[Ke
     rows = {
         (row.image_digest, row.target, row.region): row
         for row in evaluation.rows
-        if _is_like(row, choice.pixels)
+        if row.target_class is None and row.pixels == choice.pixels
     }
     try:
         pictures = tuple(
@@ -140,10 +141,6 @@ def _gallery(client: PixelprobeClient, evaluation: Evaluation, names: Mapping[Ke
     except ServiceError as error:
         return Gallery(missing=f"The server did not hand out the pictures: {error}.")
     return Gallery(pictures, choice.pixels)
-
-
-def _is_like(row: AttackRow, pixels: int) -> bool:
-    return row.target_class is None and row.pixels == pixels
 
 
 def _picture(

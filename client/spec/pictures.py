@@ -105,9 +105,10 @@ class Pick:
             label = self._labels[entry.class_name] if entry.class_name is not None else None
             yield PickedPicture(entry.name, label, pixels)
         if len(seen) < self._least:
+            lost = f"{len(self.unreadable)} cannot be read, {len(self.duplicates)} come twice"
             raise SpecError(
-                f"{self._spec.path}: expected {self._least} pictures, got {len(seen)}: "
-                f"of {len(self._entries)} {len(self.unreadable)} cannot be read and {len(self.duplicates)} come twice"
+                f"{self._spec.path}: expected {self._least} pictures, got {len(seen)}; "
+                f"of {len(self._entries)} {lost}"
             )
 
     def _fit(self, planned: PlannedPicture) -> PlannedPicture:

@@ -73,7 +73,7 @@ _DEFAULT = AttackGroup("", None, (), (Region.WHOLE,), (1,), (UNTARGETED,), Searc
 def shipped_specs() -> dict[str, Path]:
     """The specs that come with the package, by name."""
     folder = Path(str(files("client.specs")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def find_spec(text: str) -> Path:

@@ -19,6 +19,7 @@ from client.report.figures.style import (
     new_figure,
     percent,
     pixels_in_words,
+    region_legend,
 )
 
 
@@ -51,7 +52,7 @@ def _draw(rows: Sequence[BudgetRow]) -> Figure:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}%"))
     axes.set_xlabel("queries sent for a picture, at most")
     light_grid(axes, "y")
-    figure.legend(loc="outside upper left", ncols=len(regions), handlelength=2.2, columnspacing=1)
+    region_legend(figure, axes)
     return figure
 
 

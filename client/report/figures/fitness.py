@@ -13,6 +13,7 @@ from client.report.figures.style import (
     FAINT,
     REGION_STYLES,
     Chart,
+    LineStyle,
     chart_style,
     file_name,
     finish,
@@ -41,7 +42,7 @@ def _chart(model: str, rows: Sequence[FitnessRow]) -> Chart:
 
 
 def _draw(rows: Sequence[FitnessRow]) -> Figure:
-    figure = new_figure(4.0)
+    figure = new_figure(3.7)
     panels = figure.subplots(2, 2, sharex=True, sharey=True).flat
     regions = list(dict.fromkeys(row.region for row in rows))
     *own, together = panels
@@ -71,19 +72,19 @@ def _mean(rows: Sequence[FitnessRow], region: str) -> list[FitnessRow]:
     return [row for row in rows if row.region == region and not row.image_digest]
 
 
-def _plot(axes: Axes, curve: Sequence[FitnessRow], colour: str, line: object, width: float) -> None:
+def _plot(axes: Axes, curve: Sequence[FitnessRow], colour: str, line: LineStyle, width: float) -> None:
     """What was measured as a line; what is only known not to be higher, fainter."""
     measured = [row for row in curve if row.known]
     beyond = [row for row in curve if not row.known]
     x = [row.generation for row in measured]
-    axes.plot(x, [row.fitness for row in measured], color=colour, ls=line, lw=width)  # type: ignore[arg-type]
+    axes.plot(x, [row.fitness for row in measured], color=colour, ls=line, lw=width)
     if beyond:
         tail = [*measured[-1:], *beyond]
         axes.plot(
             [row.generation for row in tail],
             [row.fitness for row in tail],
             color=colour,
-            ls=line,  # type: ignore[arg-type]
+            ls=line,
             lw=width,
             alpha=0.35,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -29,9 +29,7 @@ _SHADES = LinearSegmentedColormap.from_list("counts", ["#f1f3f6", "#9fc3e0", "#2
 FIGURES = {"untargeted": "figure_4", "targeted": "figure_5"}
 
 
-def pair_charts(
-    rows: Sequence[PairRow], goal: str, labels: dict[str, tuple[str, ...]] | None = None
-) -> Iterator[Chart]:
+def pair_charts(rows: Sequence[PairRow], goal: str, labels: Mapping[str, tuple[str, ...]]) -> Iterator[Chart]:
     """One chart a model and region, of one goal.
 
     Colours are on one scale for all regions of a model, so that regions compare.
@@ -49,7 +47,7 @@ def pair_charts(
         most = max(row.successes for row in of_model)
         for region in dict.fromkeys(row.region for row in of_model):
             counts = _counts([row for row in of_model if row.region == region])
-            names = (labels or {}).get(model, ())
+            names = labels.get(model, ())
             yield _chart(counts, most, model, region, pixels, goal, names)
 
 
@@ -75,7 +73,7 @@ def _chart(
     names = [labels[index] if index < len(labels) else str(index) for index in range(size)]
     title = f"{model}, {region}: {goal} successes by original class and class reached"
     with chart_style():
-        figure = new_figure(3.9, 4.3)
+        figure = new_figure(3.75, width=3.4)
         axes = figure.add_subplot()
         axes.pcolormesh(counts, cmap=_SHADES, vmin=0, vmax=max(1, most), edgecolors="white", linewidth=1)
         for original, reached in zip(*np.nonzero(counts), strict=True):

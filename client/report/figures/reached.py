@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.scale import FuncScale
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from client.report.figure_data import ReachedRow
 from client.report.figures.style import (
@@ -21,6 +21,7 @@ from client.report.figures.style import (
     new_figure,
     percent,
     pixels_in_words,
+    region_legend,
 )
 
 MOST_CLASSES = 20
@@ -46,7 +47,7 @@ def reached_charts(rows: Sequence[ReachedRow]) -> Iterator[Chart]:
 def _draw(rows: Sequence[ReachedRow]) -> Figure:
     counts = sorted({row.pixels for row in rows})
     regions = list(dict.fromkeys(row.region for row in rows))
-    figure = new_figure(0.8 + 1.9 * len(counts))
+    figure = new_figure(0.9 + 1.8 * len(counts))
     panels = figure.subplots(len(counts), sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, pixels in zip(panels, counts, strict=True):
         axes.set_title(pixels_in_words(pixels))
@@ -56,19 +57,22 @@ def _draw(rows: Sequence[ReachedRow]) -> Figure:
             if own:
                 _points(axes, own, shift)
         light_grid(axes, "y")
-        axes.set_yscale(FuncScale(axes, (_root, np.square)))
+        axes.set_yscale(FuncScale(axes, (_root, _square)))
         axes.set_ylim(0, 100)
         axes.set_yticks(_TICKS, [f"{tick}%" for tick in _TICKS])
         axes.set_ylabel("pictures")
     panels[-1].set_xticks(range(1 + max(row.classes_reached for row in rows)))
     panels[-1].set_xlabel("target classes reached")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(regions), columnspacing=1)
+    region_legend(figure, panels[0])
     return figure
 
 
-def _root(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _root(values: ArrayLike) -> ArrayLike:
     return np.sqrt(np.maximum(values, 0))
+
+
+def _square(values: ArrayLike) -> ArrayLike:
+    return np.square(values)
 
 
 def _points(axes: Axes, rows: Sequence[ReachedRow], shift: float) -> None:

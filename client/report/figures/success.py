@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from client.report.figures.style import (
@@ -50,7 +51,8 @@ def _chart(rows: Sequence[TableRow], pixels: int) -> Chart:
             text.set_color(REGION_STYLES[region].text)
         axes.set_ylim(y - 0.2, -0.8)
         highest = max([row.high or row.ours or 0 for row in rows] + [row.paper or 0 for row in rows])
-        axes.set_xlim(0, min(100, max(5, highest * 1.06)))
+        right = min(100, max(5, highest * 1.06))
+        axes.set_xlim(-0.02 * right, right)
         axes.set_xlabel("pictures fooled, %")
         light_grid(axes, "x")
         axes.spines["left"].set_visible(False)
@@ -61,13 +63,13 @@ def _chart(rows: Sequence[TableRow], pixels: int) -> Chart:
         return finish(figure, f"success_{pixels}px", "", title, _alt(rows, title))
 
 
-def _line(axes: object, row: TableRow, y: float) -> None:
+def _line(axes: Axes, row: TableRow, y: float) -> None:
     style = REGION_STYLES[row.region]
     if row.low is not None and row.high is not None:
-        axes.plot([row.low, row.high], [y, y], color=style.colour, lw=2.2, alpha=0.55, clip_on=False)  # type: ignore[attr-defined]
-    axes.plot(row.ours, y, style.marker, color=style.colour, ms=6, clip_on=False, zorder=4)  # type: ignore[attr-defined]
+        axes.plot([row.low, row.high], [y, y], color=style.colour, lw=2.2, alpha=0.55, clip_on=False)
+    axes.plot(row.ours or 0, y, style.marker, color=style.colour, ms=6, clip_on=False, zorder=4)
     if row.paper is not None:
-        axes.plot(row.paper, y, "|", color=INK, ms=13, mew=2, clip_on=False, zorder=5)  # type: ignore[attr-defined]
+        axes.plot(row.paper, y, "|", color=INK, ms=13, mew=2, clip_on=False, zorder=5)
 
 
 def _legend() -> list[Line2D]:

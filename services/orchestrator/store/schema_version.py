@@ -24,6 +24,11 @@ def configuration(migrations: str = "services.orchestrator.store:migrations") ->
     return config
 
 
+def head(config: Config) -> str | None:
+    """The revision that this program's migrations lead to."""
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
 def prepare(connection: sa.Connection, config: Config) -> None:
     """Make the schema in an empty database; else see that it is the one this program knows.
 
@@ -31,20 +36,19 @@ def prepare(connection: sa.Connection, config: Config) -> None:
         StoreSetupError: it is older, newer, or not ours.
     """
     _lock(connection)
-    scripts = ScriptDirectory.from_config(config)
-    head, found = scripts.get_current_head(), current(connection)
-    if found == head:
+    wanted, found = head(config), current(connection)
+    if found == wanted:
         return
     if found is None:
         _refuse_foreign_tables(connection)
         _run(connection, config)
-    elif _is_known(scripts, found):
+    elif _is_known(config, found):
         raise StoreSetupError(
-            f"its schema is {found}, older than this program's {head}: back it up, stop all orchestrators,"
+            f"its schema is {found}, older than this program's {wanted}: back it up, stop all orchestrators,"
             f" run `{MIGRATE}` with the same --store or --store-file"
         )
     else:
-        raise _newer(found, head)
+        raise _newer(found, wanted)
 
 
 def upgrade(connection: sa.Connection, config: Config) -> tuple[str | None, str | None]:
@@ -54,15 +58,14 @@ def upgrade(connection: sa.Connection, config: Config) -> tuple[str | None, str 
         StoreSetupError: it is newer, or not ours.
     """
     _lock(connection)
-    scripts = ScriptDirectory.from_config(config)
-    head, found = scripts.get_current_head(), current(connection)
+    wanted, found = head(config), current(connection)
     if found is None:
         _refuse_foreign_tables(connection)
-    elif not _is_known(scripts, found):
-        raise _newer(found, head)
-    if found != head:
+    elif not _is_known(config, found):
+        raise _newer(found, wanted)
+    if found != wanted:
         _run(connection, config)
-    return found, head
+    return found, wanted
 
 
 def current(connection: sa.Connection) -> str | None:
@@ -81,7 +84,8 @@ def _lock(connection: sa.Connection) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRESQL_LOCK)))
 
 
-def _is_known(scripts: ScriptDirectory, revision: str) -> bool:
+def _is_known(config: Config, revision: str) -> bool:
+    scripts = ScriptDirectory.from_config(config)
     return revision in {script.revision for script in scripts.walk_revisions()}
 
 
@@ -91,8 +95,8 @@ def _refuse_foreign_tables(connection: sa.Connection) -> None:
         raise StoreSetupError(f"it holds other tables ({', '.join(sorted(tables)[:3])}): give an empty one")
 
 
-def _newer(found: str, head: str | None) -> StoreSetupError:
+def _newer(found: str, wanted: str | None) -> StoreSetupError:
     return StoreSetupError(
-        f"its schema is {found}, newer than this program's {head}: run `{_UPGRADE_PROGRAM}`,"
+        f"its schema is {found}, newer than this program's {wanted}: run `{_UPGRADE_PROGRAM}`,"
         " or give another database"
     )

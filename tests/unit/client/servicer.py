@@ -16,7 +16,7 @@ from pixelprobe.attack.v1 import campaign_pb2, result_pb2
 from pixelprobe.image.v1 import image_pb2
 
 from client.addresses import Addresses
-from services.common.errors import ServiceError
+from services.common.errors import NotFoundError, ServiceError
 from services.common.status import to_status
 from tests.unit.client.values import NAME
 
@@ -103,6 +103,54 @@ class FaultyServicer(pb_grpc.AttackServiceServicer):
         page = self.attacks[start : start + 2]
         token = str(start + 2) if start + 2 < len(self.attacks) else ""
         return pb.ListResultsResponse(attacks=page, next_page_token=token)
+
+
+class CampaignServicer(FaultyServicer):
+    """Keeps campaigns by request id, in the order of creation; each look moves a running one on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: dict[str, campaign_pb2.Campaign] = {}
+        self.resumed: list[str] = []
+        self.steps = 0
+
+    def CreateCampaign(self, request: pb.CreateCampaignRequest, context: Context) -> Any:
+        self._enter("CreateCampaign", context)
+        name = f"campaigns/{len(self.made):03d}"
+        made = campaign_pb2.Campaign(name=name, spec=request.spec, state=campaign_pb2.CAMPAIGN_STATE_PENDING)
+        made.progress.attacks_total = 10
+        return pb.CreateCampaignResponse(campaign=self.made.setdefault(request.request_id, made))
+
+    def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Context) -> Any:
+        """Two on a page, newest first."""
+        start = int(request.page_token or 0)
+        newest = [*self.made.values()][::-1]
+        token = str(start + 2) if start + 2 < len(newest) else ""
+        return pb.ListCampaignsResponse(campaigns=newest[start : start + 2], next_page_token=token)
+
+    def GetCampaign(self, request: pb.GetCampaignRequest, context: Context) -> Any:
+        self._enter("GetCampaign", context)
+        found = self._find(request.name, context)
+        if found.state == campaign_pb2.CAMPAIGN_STATE_RUNNING:
+            found.progress.attacks_finished += self.steps
+            found.progress.queries_sent += 100 * self.steps
+            if found.progress.attacks_finished >= found.progress.attacks_total:
+                found.state = campaign_pb2.CAMPAIGN_STATE_SUCCEEDED
+        return pb.GetCampaignResponse(campaign=found)
+
+    def ResumeCampaign(self, request: pb.ResumeCampaignRequest, context: Context) -> Any:
+        found = self._find(request.name, context)
+        self.resumed.append(found.name)
+        found.state = campaign_pb2.CAMPAIGN_STATE_RUNNING
+        return pb.ResumeCampaignResponse(campaign=found)
+
+    def _find(self, name: str, context: Context) -> campaign_pb2.Campaign:
+        for made in self.made.values():
+            if made.name == name:
+                return made
+        self.faults.append(NotFoundError(f"there is no campaign {name}"))
+        self._enter("_find", context)
+        raise AssertionError
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import shutil
 from pathlib import Path
@@ -14,42 +13,29 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from client.datasets.base import DatasetError, Entry, in_seeds_order
 from client.datasets.cifar10 import CLASSES, cifar10_entries
 from client.datasets.folder import folder_entries
 from client.datasets.pickled import read_batch
 from client.pictures import Picture, PictureError, save_png
+from tests.unit.client.cifar10_files import pictures, png, write_parquet
 
 FIRST_OF_2022 = ["test-00546", "test-00502", "test-00070"]
 SAMPLES = sorted((Path(__file__).parents[3] / "client" / "samples").glob("*.png"))
 
 
-def pictures(count: int) -> np.ndarray:
-    return np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+_Pickler: Any = pickle._Pickler  # the one in Python, whose opcodes can be changed
 
 
-def png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write_parquet(path: Path, cells: list[Any], labels: list[Any], column: str = "img") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = [{"bytes": cell, "path": None} for cell in cells] if column == "img" else cells
-    pq.write_table(pa.table({column: values, "label": labels}), path)
-
-
-class Python2Pickler(pickle._Pickler):
+class Python2Pickler(_Pickler):  # type: ignore[misc]
     """Writes byte strings as Python 2 did, which is how the real batches were written."""
 
     def save_bytes(self, obj: bytes, memo: Any = None) -> None:
         self.write(pickle.BINSTRING + len(obj).to_bytes(4, "little") + obj)
         self.memoize(obj)
 
-    dispatch: ClassVar[dict[type, Any]] = {**pickle._Pickler.dispatch, bytes: save_bytes}
+    dispatch: ClassVar[dict[type, Any]] = {**_Pickler.dispatch, bytes: save_bytes}
 
 
 def batch(images: np.ndarray, labels: list[Any]) -> dict[bytes, Any]:

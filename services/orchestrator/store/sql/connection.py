@@ -10,7 +10,7 @@ from services.orchestrator.store.sql.database import Database
 from services.orchestrator.store.sql.engine import create_engine
 from services.orchestrator.store.sql.file_lock import FileLock
 
-_LOCK_WAIT_SECONDS = 5.0
+LOCK_WAIT_SECONDS = 5.0
 """A predecessor that was told to stop may need a moment."""
 
 
@@ -44,7 +44,7 @@ def connect(location: StoreLocation) -> Connected:
         file = location.file
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(file.with_name(file.name + ".lock"), _LOCK_WAIT_SECONDS)
+            lock = FileLock(file.with_name(file.name + ".lock"), LOCK_WAIT_SECONDS)
         except OSError as error:
             raise StoreSetupError(f"cannot be opened: {error.filename}: {error.strerror}") from error
     return Connected(Database(create_engine(location.url)), lock)

@@ -27,13 +27,13 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 class Database:
     """Runs each piece of work in one transaction, which is committed when the work returns.
 
-    A failure that may pass is repeated for ``patience`` seconds, work and all; so work must bear being done
+    A failure that may pass is repeated for PATIENCE_SECONDS, work and all; so work must bear being done
     twice, because a connection can break after the commit and before its confirmation.
     """
 
-    def __init__(self, engine: sa.Engine, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._patience = patience
+        self._patience = PATIENCE_SECONDS
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._writer = SerialWriter(engine) if self.is_sqlite else None
         self._threads = ThreadPoolExecutor(

@@ -1,0 +1,50 @@
+# The images of segmentation, orchestrator and models: each the files that it runs and no others.
+#   docker build -f deploy/docker/python.Dockerfile --target NAME --build-arg NAME=NAME .
+# Pin the base with --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+ARG NAME
+COPY deploy/constraints.txt deploy/docker/requirements/${NAME}.txt /build/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m venv --without-pip /opt/venv \
+    && python3 -m pip --python /opt/venv/bin/python --disable-pip-version-check --no-input install \
+        --only-binary=:all: --constraint /build/constraints.txt --requirement "/build/${NAME}.txt" \
+    && find /opt/venv -type d -name tests -prune -exec rm -r {} +
+COPY deploy/docker/minimal-root.sh /build/
+RUN sh /build/minimal-root.sh /build/root /opt/venv
+
+FROM scratch AS runtime
+COPY --from=build /build/root /
+ENV PATH=/opt/venv/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    OPENBLAS_NUM_THREADS=1
+WORKDIR /app
+USER 10001:10001
+
+FROM runtime AS service
+COPY proto/gen/pixelprobe pixelprobe
+COPY services/__init__.py services/
+COPY services/common services/common
+COPY deploy/docker/service_ready.py ./
+
+FROM service AS segmentation
+COPY services/segmentation services/segmentation
+ENV PIXELPROBE_LISTEN=0.0.0.0:50061
+EXPOSE 50061
+ENTRYPOINT ["python", "-m", "services.segmentation"]
+
+FROM service AS orchestrator
+COPY services/orchestrator services/orchestrator
+ENV PIXELPROBE_LISTEN=0.0.0.0:50062
+EXPOSE 50062
+ENTRYPOINT ["python", "-m", "services.orchestrator"]
+
+FROM runtime AS models
+COPY deploy/__init__.py deploy/
+COPY deploy/modelzoo deploy/modelzoo
+COPY deploy/triton deploy/triton
+COPY deploy/docker/postgres_secret.py ./
+ENTRYPOINT ["python", "-m", "deploy.triton"]
+CMD ["build", "/srv/triton/models"]

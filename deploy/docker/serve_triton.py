@@ -1,0 +1,56 @@
+"""Starts Triton in its container: the local stack's flags, and whatever no client here asks for closed.
+
+``--prepare`` only lays out the backends, at build time: the file system is read-only later.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from deploy.triton.interpreter import RuntimeSetupError
+from deploy.triton.runtime import ServerSettings, TritonRuntime, prepare_runtime, server_command
+
+REPOSITORY = Path("/srv/triton/models")
+WHEEL_VENV, WHEEL_BACKENDS = Path("/opt/triton"), Path("/opt/backends")
+NVIDIA = Path("/opt/tritonserver")
+CLOSED = "shared-memory,model-repository,statistics,trace,logging"
+"""Open stay inference, health, metadata and the models' configuration, which tells the largest batch."""
+
+
+def main() -> None:
+    """Become the server."""
+    on_gpus = not WHEEL_VENV.is_dir()
+    runtime = _nvidia_runtime() if on_gpus else prepare_runtime(WHEEL_VENV, WHEEL_BACKENDS)
+    if "--prepare" in sys.argv:
+        return
+    settings = ServerSettings(
+        host="0.0.0.0",  # noqa: S104  (the container's network decides who can come)
+        http_port=8000,
+        grpc_port=8001,
+        metrics_port=8002,
+        shared_memory_prefix="pixelprobe_",
+    )
+    key = f"key={secrets.token_hex(16)}"  # made anew each time and told to nobody
+    command = [
+        *server_command(runtime, REPOSITORY, settings),
+        f"--http-restricted-api={CLOSED}:{key}",
+        f"--grpc-restricted-protocol={CLOSED}:{key}",
+        *(["--allow-gpu-metrics=true"] if on_gpus else []),
+    ]
+    os.execve(command[0], command, runtime.environment(os.environ))  # noqa: S606  (no shell is wanted)
+
+
+def _nvidia_runtime() -> TritonRuntime:
+    """What NVIDIA's image holds; its libraries are on the loader's path already."""
+    executables = NVIDIA / "bin"
+    return TritonRuntime(executables / "tritonserver", NVIDIA / "backends", "", executables, versions={})
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, RuntimeSetupError) as error:
+        sys.exit(f"serve_triton: {error}")

@@ -1,0 +1,17 @@
+# Triton for GPUs: NVIDIA's image, started like the one for CPUs.
+#   docker build -f deploy/docker/triton-gpu.Dockerfile .
+# Pin the base with --build-arg TRITON_IMAGE=NAME:TAG@sha256:...
+ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.08-py3
+
+FROM ${TRITON_IMAGE}
+WORKDIR /opt/pixelprobe
+COPY deploy/__init__.py deploy/
+COPY deploy/triton/__init__.py deploy/triton/interpreter.py deploy/triton/runtime.py deploy/triton/
+COPY deploy/docker/serve_triton.py deploy/docker/triton_ready.py ./
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# The image's own user for the server.
+USER 1000:1000
+EXPOSE 8000 8001 8002
+# NVIDIA's entry point finds the CUDA libraries that fit the driver, then hands over to the command.
+ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh", "python3", "serve_triton.py"]

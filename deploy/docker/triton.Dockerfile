@@ -1,0 +1,26 @@
+# Triton for CPUs: the server of the PyPI wheel and its Python backend, in a venv on the Python image.
+#   docker build -f deploy/docker/triton.Dockerfile .
+# Pin the base with --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+COPY deploy/triton/requirements.txt /build/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m venv --without-pip /opt/triton \
+    && python3 -m pip --python /opt/triton/bin/python --disable-pip-version-check --no-input install \
+        --only-binary=:all: --no-deps --requirement /build/requirements.txt
+WORKDIR /opt/pixelprobe
+COPY deploy/__init__.py deploy/
+COPY deploy/triton/__init__.py deploy/triton/interpreter.py deploy/triton/runtime.py deploy/triton/
+COPY deploy/docker/serve_triton.py deploy/docker/triton_ready.py ./
+RUN python3 serve_triton.py --prepare
+
+FROM ${PYTHON_IMAGE}
+COPY --from=build /opt /opt
+ENV PATH=/opt/triton/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /opt/pixelprobe
+USER 10001:10001
+EXPOSE 8000 8001 8002
+ENTRYPOINT ["python3", "serve_triton.py"]

@@ -1,0 +1,128 @@
+"""A headless Chromium that tests can steer: Chrome's DevTools protocol over a websocket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--remote-debugging-port=0",
+)
+START_SECONDS = 60.0
+CALL_SECONDS = 60.0
+
+
+class Page:
+    """One tab."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self.complaints: list[str] = []
+        """Errors on the console, exceptions, and whatever the browser logged."""
+        self.requests: list[str] = []
+        """Addresses that the page asked for."""
+
+    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """One command of the protocol; what happens meanwhile is noted."""
+        number = next(self._numbers)
+        await self._socket.send_json({"id": number, "method": method, "params": parameters})
+        async with asyncio.timeout(CALL_SECONDS):
+            while True:
+                message = await self._next()
+                if message.get("id") == number:
+                    assert "error" not in message, message
+                    result: dict[str, Any] = message["result"]
+                    return result
+
+    async def wait_for(self, event: str) -> None:
+        """Until the event comes."""
+        async with asyncio.timeout(CALL_SECONDS):
+            while (await self._next()).get("method") != event:
+                pass
+
+    async def open(self, url: str, width: int, height: int = 900) -> None:
+        """Load a page in a window of that size, in CSS pixels, to its end."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        await self.call("Page.navigate", url=url)
+        await self.wait_for("Page.loadEventFired")
+
+    async def run(self, expression: str) -> Any:
+        """The value of a JavaScript expression; a promise's when it is kept."""
+        answer = await self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    async def _next(self) -> dict[str, Any]:
+        message: dict[str, Any] = await self._socket.receive_json()
+        parameters = message.get("params", {})
+        match message.get("method"):
+            case "Runtime.exceptionThrown":
+                self.complaints.append(str(parameters["exceptionDetails"]))
+            case "Runtime.consoleAPICalled":
+                self.complaints.append(f"console.{parameters['type']}: {parameters['args']}")
+            case "Log.entryAdded":
+                self.complaints.append(str(parameters["entry"]))
+            case "Network.requestWillBeSent":
+                self.requests.append(parameters["request"]["url"])
+        return message
+
+
+@contextlib.asynccontextmanager
+async def browser_page(folder: Path) -> AsyncIterator[Page]:
+    """A tab of a Chromium of its own, whose profile is in ``folder``."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.fail("no Chromium on PATH: install it (Debian: apt-get install chromium)", pytrace=False)
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *FLAGS,
+        f"--user-data-dir={folder}",
+        "about:blank",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with aiohttp.ClientSession() as session:
+            address = await _tab(session, folder / "DevToolsActivePort")
+            async with session.ws_connect(address, max_msg_size=0) as socket:
+                page = Page(socket)
+                for domain in ("Page", "Runtime", "Log", "Network"):
+                    await page.call(f"{domain}.enable")
+                yield page
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _tab(session: aiohttp.ClientSession, port_file: Path) -> str:
+    """The websocket address of the first tab, once the browser has started."""
+    async with asyncio.timeout(START_SECONDS):
+        while not port_file.exists() or not port_file.read_text().strip():
+            await asyncio.sleep(0.05)
+        port = port_file.read_text().split()[0]
+        while True:
+            async with session.get(f"http://127.0.0.1:{port}/json") as response:
+                tabs = [tab for tab in await response.json() if tab["type"] == "page"]
+            if tabs:
+                return str(tabs[0]["webSocketDebuggerUrl"])
+            await asyncio.sleep(0.05)

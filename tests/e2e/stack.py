@@ -1,0 +1,140 @@
+"""The stack of deploy/compose.yaml under a name and on ports of its own; every wait has an end."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "deploy" / "compose.yaml"
+SERVICES = ("triton", "segmentation", "orchestrator")
+IMAGES = tuple(f"pixelprobe-{name}:local" for name in ("models", *SERVICES))
+
+BUILD_SECONDS = 1200
+UP_SECONDS = 300
+COMMAND_SECONDS = 120
+ENGINE_SECONDS = 60
+
+
+def compose(
+    *arguments: str, settings: Mapping[str, str], seconds: float = COMMAND_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """``docker compose -f deploy/compose.yaml ARGUMENTS`` with ``settings`` and no others."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PIXELPROBE_", "COMPOSE_"))
+    }
+    return subprocess.run(
+        ["docker", "compose", "-f", str(COMPOSE), *arguments],
+        env={**inherited, **settings},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+@dataclass
+class ComposeStack:
+    """One stack.
+
+    ``seconds_to_healthy``: what ``up --wait`` took, with the images built; ``first_states``: what the engine
+    then said of each service's container.
+    """
+
+    engine: docker.DockerClient
+    project: str = field(default_factory=lambda: f"pixelprobe-e2e-{secrets.token_hex(4)}")
+    ports: dict[str, int] = field(default_factory=lambda: free_ports("segmentation", "orchestrator"))
+    seconds_to_healthy: float = 0.0
+    first_states: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
+        """A compose command that must work; returns what it printed."""
+        settings = {f"PIXELPROBE_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
+        done = compose("--project-name", self.project, *arguments, settings=settings, seconds=seconds)
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self) -> None:
+        """Build what is not built, start, wait for health."""
+        self("build", seconds=BUILD_SECONDS)
+        began = time.monotonic()
+        self("up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS), seconds=UP_SECONDS + 30)
+        self.seconds_to_healthy = time.monotonic() - began
+        self.first_states = {name: self.container(name).attrs["State"] for name in ("models", *SERVICES)}
+
+    def wait_until_healthy(self) -> None:
+        """As ``up --wait``, which however gives up at once where a service noticed that another was away."""
+        give_up = time.monotonic() + UP_SECONDS
+        while health := {
+            name: status
+            for name in SERVICES
+            if (status := self.container(name).attrs["State"]["Health"]["Status"]) != "healthy"
+        }:
+            assert time.monotonic() < give_up, f"not healthy after {UP_SECONDS} s: {health}"
+            time.sleep(1)
+
+    def remove(self) -> None:
+        """Stop and delete all of it, volumes too; then see that nothing is left."""
+        self("down", "--volumes", "--remove-orphans")
+        mine = {"filters": {"label": f"com.docker.compose.project={self.project}"}}
+        assert self.engine.containers.list(all=True, **mine) == []
+        assert self.engine.networks.list(**mine) == []
+        assert self.engine.volumes.list(**mine) == []
+
+    def logs(self) -> str:
+        """The last lines of every container."""
+        return self("logs", "--no-color", "--tail", "40")
+
+    def container(self, service: str) -> Any:
+        """The service's one container, inspected anew."""
+        labels = [f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}"]
+        (container,) = self.engine.containers.list(all=True, filters={"label": labels})
+        return container
+
+    def python(self, service: str, program: str) -> str:
+        """What ``program`` prints inside the service's container, run as its user."""
+        done = self.container(service).exec_run(["python3", "-c", program])
+        assert done.exit_code == 0, done.output.decode()
+        return str(done.output.decode())
+
+    def address(self, service: str) -> str:
+        """Where a program outside finds the service."""
+        return f"127.0.0.1:{self.ports[service]}"
+
+    def pixelprobe(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
+        """A command of the CLI, run outside the stack; returns its stdout."""
+        done = subprocess.run(
+            [sys.executable, "-m", "client.cli", *arguments],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "PIXELPROBE_ORCHESTRATOR": self.address("orchestrator"),
+                "PIXELPROBE_SEGMENTATION": self.address("segmentation"),
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def free_ports(*names: str) -> dict[str, int]:
+    """A free port of 127.0.0.1 for each name."""
+    with ExitStack() as held:  # all at once, so that none is chosen twice
+        listeners = {name: held.enter_context(socket.create_server(("127.0.0.1", 0))) for name in names}
+        return {name: int(listener.getsockname()[1]) for name, listener in listeners.items()}

@@ -1,0 +1,143 @@
+"""A whole orchestrator in this process over a given store; its target is a few lines of arithmetic."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from services.common.retry import RetryPolicy
+from services.orchestrator.campaign import CampaignManager
+from services.orchestrator.core.domain import (
+    AttackResult,
+    CampaignState,
+    Goal,
+    Region,
+    SearchSettings,
+    image_digest,
+)
+from services.orchestrator.core.spec import CampaignImage, CampaignSpec
+from services.orchestrator.events import EventHub
+from services.orchestrator.executors.local import LocalExecutor
+from services.orchestrator.masks import MaskSource
+from services.orchestrator.query.pool import BatcherPool
+from services.orchestrator.store.base import CampaignRecord, Store
+from services.orchestrator.store.memory import MemoryStore
+from services.orchestrator.targets.registry import Registry
+from tests.unit.orchestrator.fakes import INFO, FakeTarget
+
+T = TypeVar("T")
+
+PICTURES = [
+    np.random.default_rng(seed).integers(0, 256, (INFO.height, INFO.width, 3), dtype=np.uint8)
+    for seed in range(4)
+]
+MASK = np.arange(INFO.width)[None, :] < np.full((INFO.height, 1), 3)
+
+
+def spec(**changes: Any) -> CampaignSpec:
+    """Eight attacks of 6 generations: 4 pictures, foreground and background, none of which succeeds early."""
+    return CampaignSpec(
+        **{
+            "images": tuple(CampaignImage(image_digest(picture), mask=MASK) for picture in PICTURES),
+            "targets": (INFO.name,),
+            "regions": (Region.FOREGROUND, Region.BACKGROUND),
+            "pixel_counts": (2,),
+            "goals": (Goal(),),
+            "search": SearchSettings(population=20, generations=6, early_stop=False),
+            **changes,
+        }
+    )
+
+
+@dataclass
+class Offline:
+    """``manager`` over ``store``, asking ``target``."""
+
+    store: Store
+    manager: CampaignManager
+    target: FakeTarget
+
+    async def create(self, wanted: CampaignSpec | None = None) -> str:
+        """Upload the pictures and start a campaign. Returns its id."""
+        for picture in PICTURES:
+            await self.store.put_image(image_digest(picture), picture)
+        return (await self.manager.create(wanted or spec(), "")).id
+
+    async def seen(self, campaign_id: str) -> CampaignRecord:
+        """The campaign as clients see it."""
+        return self.manager.as_seen(await self.store.get_campaign(campaign_id))
+
+    async def until(self, campaign_id: str, *states: CampaignState, seconds: float = 60) -> CampaignRecord:
+        """Wait until the campaign is seen in one of ``states``."""
+        return await until(
+            lambda: self.seen(campaign_id), lambda record: record.state in states, seconds=seconds
+        )
+
+    async def some_answers(self, queries: int = 150) -> None:
+        """Wait until the target has answered so many."""
+
+        async def answered() -> int:
+            return self.target.answered
+
+        await until(answered, lambda count: count >= queries)
+
+    async def results(self, campaign_id: str) -> list[AttackResult | None]:
+        """Of all attacks, in the spec's order."""
+        records = await self.store.list_attacks(campaign_id, start=0, limit=10_000, finished_only=False)
+        return [record.result for record in records]
+
+
+async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool], *, seconds: float = 60) -> T:
+    """Look again and again until it is good."""
+    give_up = time.monotonic() + seconds
+    while not good(found := await look()):
+        assert time.monotonic() < give_up, f"still {found} after {seconds} s"
+        await asyncio.sleep(0.02)
+    return found
+
+
+@asynccontextmanager
+async def offline(store: Store, *, seconds_a_request: float = 0.0) -> AsyncIterator[Offline]:
+    """An orchestrator for as long as the block runs; the store stays open."""
+    target = FakeTarget(seconds=seconds_a_request)
+
+    class OneTarget:
+        def get(self, _: str) -> FakeTarget:
+            return target
+
+    pool = BatcherPool(cast(Registry, OneTarget()), store, RetryPolicy(attempts=2, first_pause=0.01))
+    events = EventHub()
+    no_masks = cast(MaskSource, None)  # all pictures come with one
+    executor = LocalExecutor(store, no_masks, pool, events, attacks_in_flight=4)
+    manager = CampaignManager(store, pool, executor, events)
+    await manager.start()
+    try:
+        yield Offline(store, manager, target)
+    finally:
+        await manager.stop()
+        await pool.close()
+
+
+async def undisturbed(wanted: CampaignSpec | None = None) -> list[AttackResult | None]:
+    """The results of a run in memory that nothing interrupts."""
+    async with offline(MemoryStore()) as running:
+        campaign_id = await running.create(wanted)
+        await running.until(campaign_id, CampaignState.SUCCEEDED)
+        return await running.results(campaign_id)
+
+
+def without_sent(result: AttackResult | None) -> tuple[Any, ...]:
+    """All of a result that an interruption must not change."""
+    assert result is not None
+    ledger = result.ledger
+    return (
+        result.outcome, result.reason, result.clean_top, result.best_top,
+        result.best_probability_of_clean_top, result.edits, result.generations,
+        result.fitness_by_generation, result.region_area_fraction, ledger.skipped, ledger.repeated,
+    )  # fmt: skip

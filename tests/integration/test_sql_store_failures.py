@@ -1,0 +1,246 @@
+"""A full disk, a locked file, a server that goes away: campaigns pause, lose nothing, and go on."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from services.orchestrator.core.domain import CampaignState
+from services.orchestrator.store.base import Checkpoint, QueryCount
+from services.orchestrator.store.errors import StoreFullError, StoreSetupError, StoreUnavailableError
+from services.orchestrator.store.location import locate
+from services.orchestrator.store.opening import open_store
+from services.orchestrator.store.sql import database, engine
+from services.orchestrator.store.sql.store import SqlStore
+from tests.contract.stores import claim, create, run
+from tests.integration.offline import Offline, offline, spec, undisturbed, without_sent
+from tests.postgres import PostgresServer, new_server, shared_server
+
+PAUSED, RUNNING, SUCCEEDED = CampaignState.PAUSED, CampaignState.RUNNING, CampaignState.SUCCEEDED
+
+
+async def open_sql(url: str) -> SqlStore:
+    """A store that gives up after a second, so that tests need not wait for ten."""
+    store = await open_store(locate(url, None))
+    assert isinstance(store, SqlStore)
+    store._database._patience = 1.0
+    return store
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+async def store(file: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqlStore]:
+    monkeypatch.setattr(engine, "LOCK_SECONDS", 0.2)
+    opened = await open_sql(f"sqlite:///{file}")
+    yield opened
+    await opened.close()
+
+
+class Disk:
+    """The disk of a store, as far as SQLite's writer sees it."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
+
+    async def fill(self) -> None:
+        await self._limit(1)  # SQLite raises this to what the file has: not one page more
+
+    async def free(self) -> None:
+        await self._limit(1_000_000)
+
+    async def _limit(self, pages: int) -> None:
+        def limit(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+        await self._store._database.write(limit)
+
+
+@pytest.fixture(scope="module")
+def server() -> PostgresServer:
+    """One that may be stopped."""
+    return new_server()
+
+
+async def test_a_full_disk_is_told_and_takes_nothing_away(store: SqlStore) -> None:
+    disk = Disk(store)
+    record = await create(store)
+    await run(store, record.id)
+    attack = await claim(store, record.id)
+    await store.save_checkpoint(attack.id, Checkpoint(b"here", (b"a",)))
+    await disk.fill()
+    with pytest.raises(StoreFullError, match="the disk that holds the database is full"):
+        await store.save_checkpoint(attack.id, Checkpoint(b"there" * 100_000, (b"b" * 100_000,)))
+    assert await store.load_checkpoint(attack.id) == Checkpoint(b"here", (b"a",))
+    await disk.free()
+    await store.save_checkpoint(attack.id, Checkpoint(b"there", (b"b",)))
+    assert await store.load_checkpoint(attack.id) == Checkpoint(b"there", (b"a", b"b"))
+
+
+async def test_a_failure_in_one_commit_does_not_spoil_the_others(store: SqlStore) -> None:
+    """Work that is committed together: some of it is refused, the rest counts."""
+    record = await create(store)
+    mine, lost = await claim(store, record.id), await claim(store, record.id)
+    lease = store._held[lost.id]
+    await store.release_attack(lost.id)
+    store._held[lost.id] = lease
+    done = await asyncio.gather(
+        *(store.reserve_queries([QueryCount(one.id, 2)]) for one in (mine, lost) * 10), return_exceptions=True
+    )
+    assert [error is None for error in done] == [True, False] * 10
+    assert await store.queries_sent(mine.id) == 20
+    assert await store.queries_sent(lost.id) == 0
+
+
+async def test_a_short_lock_is_waited_for_and_a_long_one_told(store: SqlStore, file: Path) -> None:
+    record = await create(store)
+    attack = await claim(store, record.id)
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailableError, match="locked by another program"):
+        await store.reserve_queries([QueryCount(attack.id, 1)])
+    assert await store.queries_sent(attack.id) == 0  # reading goes on
+    reserving = asyncio.create_task(store.reserve_queries([QueryCount(attack.id, 1)]))
+    await asyncio.sleep(0.4)
+    other.execute("COMMIT")
+    other.close()
+    await reserving
+    assert await store.queries_sent(attack.id) == 1
+
+
+async def test_broken_connections_are_replaced() -> None:
+    store = await open_sql(shared_server().new_database())
+    record = await create(store)
+    attack = await claim(store, record.id)
+    for _ in range(3):
+        await asyncio.gather(*(store.queries_sent(attack.id) for _ in range(8)))
+
+        def cut(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid != pg_backend_pid()"
+            )
+
+        await store._database.read(cut)
+        await store.reserve_queries([QueryCount(attack.id, 1)])
+    assert await store.queries_sent(attack.id) == 3
+    await store.close()
+
+
+async def test_a_server_that_restarts_is_waited_for(server: PostgresServer) -> None:
+    store = await open_sql(server.new_database())
+    store._database._patience = 30.0
+    record = await create(store)
+    attack = await claim(store, record.id)
+    await asyncio.to_thread(server.stop)
+    reserving = asyncio.create_task(store.reserve_queries([QueryCount(attack.id, 5)]))
+    await asyncio.sleep(0.3)
+    await asyncio.to_thread(server.start)
+    await reserving
+    assert await store.queries_sent(attack.id) == 5
+    await store.close()
+
+
+async def check_pause(running: Offline, campaign_id: str, reason: str) -> None:
+    """The campaign is seen as paused, and says why."""
+    told = []
+
+    async def watch() -> None:
+        async for _, item in running.manager.watch(campaign_id, 0):
+            told.append(getattr(item, "campaign_state", None))
+
+    watching = asyncio.create_task(watch())
+    paused = await running.until(campaign_id, PAUSED)
+    assert reason in paused.state_reason
+    await asyncio.sleep(1.2)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert PAUSED in told
+
+
+async def check_end(running: Offline, campaign_id: str) -> None:
+    """It succeeded, with the results of a run without trouble, and every query is in the ledger."""
+    await running.until(campaign_id, SUCCEEDED)
+    results = await running.results(campaign_id)
+    expected = await undisturbed()
+    assert [without_sent(one) for one in results] == [without_sent(one) for one in expected]
+    ledger = (await running.store.progress(campaign_id)).ledger
+    assert ledger.sent >= running.target.answered
+    assert ledger.sent >= sum(one.ledger.sent for one in expected if one)
+    events = await running.store.events_after(campaign_id, 0, 1000)
+    finished = [event.attack_number for event in events if event.attack_number is not None]
+    assert sorted(finished) == list(range(len(results)))
+
+
+async def test_a_campaign_outlasts_a_full_disk(store: SqlStore) -> None:
+    disk = Disk(store)
+    async with offline(store, seconds_a_request=0.01) as running:
+        campaign_id = await running.create()
+        await running.some_answers()
+        await disk.fill()
+        await check_pause(running, campaign_id, "the disk that holds the database is full")
+        await disk.free()
+        await check_end(running, campaign_id)
+
+
+async def test_a_campaign_outlasts_a_lock_and_resumes_at_once_when_asked(store: SqlStore, file: Path) -> None:
+    async with offline(store, seconds_a_request=0.01) as running:
+        campaign_id = await running.create()
+        await running.some_answers()
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await check_pause(running, campaign_id, "locked by another program")
+        other.execute("COMMIT")
+        other.close()
+        assert (await running.manager.resume(campaign_id)).state is RUNNING
+        assert (await running.seen(campaign_id)).state in (RUNNING, SUCCEEDED)
+        await check_end(running, campaign_id)
+
+
+async def test_a_campaign_outlasts_the_loss_of_its_server(server: PostgresServer) -> None:
+    store = await open_sql(server.new_database())
+    async with offline(store, seconds_a_request=0.01) as running:
+        campaign_id = await running.create()
+        await running.some_answers()
+        await asyncio.to_thread(server.stop)
+        with pytest.raises(StoreUnavailableError, match="cannot be reached"):
+            await running.seen(campaign_id)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*running.manager._tasks.values())
+        assert campaign_id in running.manager._stalls
+        await asyncio.to_thread(server.start)
+        await check_end(running, campaign_id)
+    await store.close()
+
+
+async def test_a_paused_campaign_can_be_cancelled(store: SqlStore, file: Path) -> None:
+    async with offline(store, seconds_a_request=0.01) as running:
+        campaign_id = await running.create()
+        await running.some_answers()
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await running.until(campaign_id, PAUSED)
+        other.execute("COMMIT")
+        other.close()
+        await running.manager.cancel(campaign_id)
+        progress = await store.progress(campaign_id)
+        assert progress.attacks_finished == spec().attack_count
+        await asyncio.sleep(2.5)  # longer than the manager's next look
+        assert (await running.seen(campaign_id)).state is CampaignState.CANCELLED
+
+
+async def test_a_server_that_cannot_be_reached_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.5)
+    url = "postgresql://somebody:s3cret@127.0.0.1:1/none"
+    with pytest.raises(StoreSetupError, match="refused") as told:
+        await open_store(locate(url, None))
+    assert "postgresql+psycopg://somebody:***@127.0.0.1:1/none" in str(told.value)
+    assert "s3cret" not in str(told.value)

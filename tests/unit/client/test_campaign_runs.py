@@ -1,0 +1,257 @@
+"""Runs on a server: started once, found by name, watched through an absence, probed for their rate."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from pixelprobe.attack.v1 import campaign_pb2
+from rich.console import Console
+
+from client import probe
+from client.api import PixelprobeClient
+from client.cli import campaign_watch
+from client.cli.campaign_watch import Pace, duration, follow
+from client.model import AttackFinished, AttackProgress, Campaign, CampaignImage, CampaignState, Event
+from client.runs import find_campaigns, run_label, start_run
+from client.spec.resolve import make_run
+from services.common.errors import NotFoundError, UnavailableError
+from tests.unit.client.servicer import CampaignServicer, serving
+from tests.unit.client.test_spec_resolve import IMAGES, SPEC, TARGETS
+from tests.unit.client.values import TARGET, make_attack
+
+RUN = make_run(SPEC, IMAGES, TARGETS)
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+RUNNING = campaign_pb2.CAMPAIGN_STATE_RUNNING
+SUCCEEDED = campaign_pb2.CAMPAIGN_STATE_SUCCEEDED
+CANCELLED = campaign_pb2.CAMPAIGN_STATE_CANCELLED
+
+
+@pytest.fixture
+def servicer() -> CampaignServicer:
+    return CampaignServicer()
+
+
+@pytest.fixture
+def client(servicer: CampaignServicer) -> Iterator[PixelprobeClient]:
+    with serving(servicer) as addresses, PixelprobeClient(addresses) as opened:
+        yield opened
+
+
+def test_a_run_is_started_once_and_taken_up_where_it_is(
+    client: PixelprobeClient, servicer: CampaignServicer
+) -> None:
+    first = start_run(client, RUN)
+    assert [item.how for item in first] == ["created", "created"]
+    assert [item.campaign.display_name for item in first] == [f"{RUN.label}/first", f"{RUN.label}/second"]
+    one, other = servicer.made.values()
+    one.state, other.state = SUCCEEDED, CANCELLED
+    again = start_run(client, RUN)
+    assert [item.how for item in again] == ["there", "resumed"]
+    assert [item.campaign.name for item in again] == [item.campaign.name for item in first]
+    assert servicer.resumed == [other.name]
+    assert len(servicer.made) == 2
+
+
+def test_a_run_of_which_only_a_part_was_created_is_completed(
+    client: PixelprobeClient, servicer: CampaignServicer
+) -> None:
+    client.create_campaign(RUN.campaigns[0].spec, RUN.campaigns[0].request_id)
+    assert [item.how for item in start_run(client, RUN)] == ["there", "created"]
+
+
+def test_campaigns_are_found_by_any_of_their_names(
+    client: PixelprobeClient, servicer: CampaignServicer
+) -> None:
+    older = make_run(replace(SPEC, seed=99), IMAGES, TARGETS)
+    single = make_run(
+        replace(SPEC, name="single", groups=(replace(SPEC.groups[0], name=""),)), IMAGES, TARGETS
+    )
+    for run in (older, single, RUN):
+        start_run(client, run)
+    client.create_campaign(replace(RUN.campaigns[0].spec, display_name="pixelprobe attack"), "x")
+
+    def names(text: str) -> list[str]:
+        return [campaign.display_name for campaign in find_campaigns(client, text)]
+
+    both = [f"{RUN.label}/first", f"{RUN.label}/second"]
+    assert names("mine") == names(RUN.label) == both
+    assert names("mine/second") == names(both[1]) == [both[1]]
+    assert names(older.label) == [f"{older.label}/first", f"{older.label}/second"]
+    assert names(f"{older.label}/first") == [f"{older.label}/first"]
+    assert names("single") == [single.label]
+    assert names("campaigns/005") == names("005") == ["pixelprobe attack"]
+    for nobody in ("min", "mine/third", f"{RUN.label}0", "campaigns/9", "9", "pixelprobe", "/", ""):
+        with pytest.raises(NotFoundError, match=r"no campaign or run is called .*campaign list"):
+            find_campaigns(client, nobody)
+
+
+def campaign(name: str = "a", **changes: Any) -> Campaign:
+    plain = Campaign(name, name, CampaignState.RUNNING, "", 1000, 0, 0, 0, 0)
+    return replace(plain, **changes)
+
+
+def test_the_run_in_a_campaigns_name() -> None:
+    assert run_label(campaign("n@t/g")) == run_label(campaign("n@t")) == "n@t"
+    assert run_label(campaign("pixelprobe attack")) == "pixelprobe attack"
+
+
+def test_time_left_goes_by_the_last_minutes_rate() -> None:
+    now = 0.0
+    pace = Pace({"a": 40.0, "b": 10.0}, lambda: now)
+    b = campaign("b", attacks_total=100)
+    assert pace.update([campaign(), b]) == (0.0, None)
+    now = 10.0
+    # 990 x 40 expected ones of a and 100 x 10 of b
+    rate, left = pace.update([campaign(attacks_finished=10, queries_sent=2000), b])
+    assert rate == 200.0
+    assert left == pytest.approx((990 * 40 + 100 * 10) / 200)
+    now = 20.0
+    # enough attacks have finished for their own mean, 50
+    rate, left = pace.update([campaign(attacks_finished=100, queries_sent=5000), b])
+    assert rate == 250.0
+    assert left == pytest.approx((900 * 50 + 100 * 10) / 250)
+    now = 80.0
+    # what was before the last minute does not count
+    rate, _ = pace.update([campaign(attacks_finished=100, queries_sent=5600), b])
+    assert rate == pytest.approx(600 / 60)
+    ended = campaign(state=CampaignState.CANCELLED)
+    assert pace.update([ended, replace(b, state=CampaignState.SUCCEEDED)])[1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (3599, "59 min 59 s"), (3600, "1 h 00 min"),
+     (7_325, "2 h 02 min"), (86_400, "1 d 0 h"), (1e7, "115 d 17 h")],
+)  # fmt: skip
+def test_durations_are_told_to_two_units(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+class Time:
+    """Sleeping passes the time at once."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def follow_all(client: PixelprobeClient, time: Time, **settings: Any) -> tuple[list[Campaign], str]:
+    out = io.StringIO()
+    console = Console(file=out, width=120, **settings)
+    found = [item.campaign for item in start_run(client, RUN)]
+    return follow(client, found, console, time, time.sleep), out.getvalue()
+
+
+def running(servicer: CampaignServicer, client: PixelprobeClient, total: int) -> None:
+    start_run(client, RUN)
+    for made in servicer.made.values():
+        made.state = RUNNING
+        made.progress.attacks_total = total
+
+
+def test_following_ends_with_the_last_campaign_and_prints_a_line_a_minute(
+    client: PixelprobeClient, servicer: CampaignServicer
+) -> None:
+    running(servicer, client, 400)
+    servicer.steps = 2
+    ended, out = follow_all(client, Time())
+    assert [item.state for item in ended] == [CampaignState.SUCCEEDED] * 2
+    lines = out.splitlines()
+    assert len(lines) == 3  # 200 looks, a second each
+    assert " of 800 attacks · " in lines[0]
+    assert "400/s · about " in lines[0]
+    assert " left" in lines[0]
+
+
+def test_on_a_terminal_there_are_bars(client: PixelprobeClient, servicer: CampaignServicer) -> None:
+    running(servicer, client, 6)
+    servicer.steps = 3
+    _, out = follow_all(client, Time(), force_terminal=True)
+    assert f"{RUN.label}/first" in out
+    assert "12 of 12 attacks · 1,200 queries" in ANSI.sub("", out)
+
+
+def test_an_orchestrator_that_is_started_again_is_waited_for(
+    client: PixelprobeClient, servicer: CampaignServicer
+) -> None:
+    running(servicer, client, 4)
+    servicer.steps = 1
+    original, looks = client.get_campaign, 0
+
+    def away(name: str) -> Campaign:
+        nonlocal looks
+        looks += 1
+        if 2 <= looks < 9:
+            raise UnavailableError("away")
+        return original(name)
+
+    client.get_campaign = away  # type: ignore[method-assign]
+    ended, _ = follow_all(client, Time())
+    assert all(item.ended for item in ended)
+
+    looks = -10_000
+
+    def gone(name: str) -> Campaign:
+        raise UnavailableError("gone for good")
+
+    for made in servicer.made.values():
+        made.state, made.progress.attacks_finished = RUNNING, 0
+    client.get_campaign = gone  # type: ignore[method-assign]
+    time = Time()
+    with pytest.raises(UnavailableError, match="gone for good"):
+        follow_all(client, time)
+    assert campaign_watch.PATIENCE_SECONDS < time.now < campaign_watch.PATIENCE_SECONDS + 5
+
+
+class Probed:
+    """A client whose server answers 500 queries a second, or never."""
+
+    def __init__(self, time: Time, answers: bool) -> None:
+        self.time = time
+        self.answers = answers
+        self.cancelled: list[str] = []
+        self.targets: tuple[str, ...] = ()
+
+    def upload_images(self, images: list[Any]) -> list[str]:
+        return [f"{image.sum():064d}" for image in images]
+
+    def create_campaign(self, spec: Any) -> Campaign:
+        self.targets = spec.targets
+        assert spec.display_name == probe.PROBE_NAME
+        assert all(isinstance(image, CampaignImage) for image in spec.images)
+        return campaign("campaigns/p")
+
+    def cancel_campaign(self, name: str) -> None:
+        self.cancelled.append(name)
+
+    def watch_campaign(self, name: str) -> Iterator[Event]:
+        self.time.now += 3.0  # queries are on their way
+        sent = 0
+        while self.answers:
+            sent += 100
+            for attack in ("a", "b"):
+                yield AttackProgress(0, attack, 1, 0.5, sent)
+            self.time.now += 0.4
+        yield AttackFinished(1, make_attack(None))
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_rate_is_that_of_the_answers_and_the_probe_is_cancelled(answers: bool) -> None:
+    time = Time()
+    probed = Probed(time, answers)
+    pictures = [np.full((6, 8, 3), value, np.uint8) for value in (1, 2)]
+    rate = probe.measure_rate(probed, pictures, [TARGET], time)  # type: ignore[arg-type]
+    assert rate == (pytest.approx(500, rel=0.1) if answers else None)
+    assert probed.cancelled == ["campaigns/p"]
+    assert probed.targets == ("net",)
