@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -57,9 +58,8 @@ class Page:
 
     async def open(self, url: str, width: int, height: int = 900) -> None:
         """Load a page in a window of that size, in CSS pixels, to its end."""
-        await self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        await self.call("Emulation.setDeviceMetricsOverride", **size)
         await self.call("Page.navigate", url=url)
         await self.wait_for("Page.loadEventFired")
 
@@ -98,11 +98,14 @@ async def browser_page(folder: Path) -> AsyncIterator[Page]:
         f"--user-data-dir={folder}",
         "about:blank",
         stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
+    rest: asyncio.Task[bytes] | None = None
     try:
         async with aiohttp.ClientSession() as session:
-            address = await _tab(session, folder / "DevToolsActivePort")
+            assert process.stderr is not None
+            address = await _tab(session, process.stderr)
+            rest = asyncio.create_task(process.stderr.read())  # or a full pipe would stop the browser
             async with session.ws_connect(address, max_msg_size=0) as socket:
                 page = Page(socket)
                 for domain in ("Page", "Runtime", "Log", "Network"):
@@ -112,17 +115,18 @@ async def browser_page(folder: Path) -> AsyncIterator[Page]:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
+        if rest is not None:
+            await rest
 
 
-async def _tab(session: aiohttp.ClientSession, port_file: Path) -> str:
-    """The websocket address of the first tab, once the browser has started."""
+async def _tab(session: aiohttp.ClientSession, messages: asyncio.StreamReader) -> str:
+    """The websocket address of the first tab; the browser says on stderr where it listens."""
     async with asyncio.timeout(START_SECONDS):
-        while not port_file.exists() or not port_file.read_text().strip():
-            await asyncio.sleep(0.05)
-        port = port_file.read_text().split()[0]
-        while True:
-            async with session.get(f"http://127.0.0.1:{port}/json") as response:
-                tabs = [tab for tab in await response.json() if tab["type"] == "page"]
-            if tabs:
-                return str(tabs[0]["webSocketDebuggerUrl"])
-            await asyncio.sleep(0.05)
+        port = None
+        while port is None:
+            line = await messages.readline()
+            assert line, "Chromium ended without listening"
+            port = re.search(rb"DevTools listening on ws://127\.0\.0\.1:(\d+)/", line)
+        async with session.get(f"http://127.0.0.1:{int(port[1])}/json") as response:
+            tabs = [tab for tab in await response.json() if tab["type"] == "page"]
+    return str(tabs[0]["webSocketDebuggerUrl"])

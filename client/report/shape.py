@@ -14,7 +14,7 @@ from client.report.statistics import paired_test, rate
 from client.report.tables import SOON, TableRow
 
 MOST_DROP_PERCENT = 20.0
-"""Foreground success is "close to" whole-image success down to so much less of it (ours; the paper has 7%)."""
+"""Foreground success is close to whole-image success if it is at most so much less (ours; the paper: 7%)."""
 
 SIGNIFICANT = 0.05
 _DROP = "untargeted1_relative_drop_percent"

@@ -19,6 +19,9 @@ NVIDIA = Path("/opt/tritonserver")
 CLOSED = "shared-memory,model-repository,statistics,trace,logging"
 """Open stay inference, health, metadata and the models' configuration, which tells the largest batch."""
 
+STOP_SECONDS = 25
+"""To finish what is in flight and unload; the containers' stop_grace_period is longer."""
+
 
 def main() -> None:
     """Become the server."""
@@ -34,10 +37,11 @@ def main() -> None:
         shared_memory_prefix="pixelprobe_",
     )
     key = f"key={secrets.token_hex(16)}"  # made anew each time and told to nobody
-    command = [
+    command = [  # of a flag given twice, the last counts
         *server_command(runtime, REPOSITORY, settings),
         f"--http-restricted-api={CLOSED}:{key}",
         f"--grpc-restricted-protocol={CLOSED}:{key}",
+        f"--exit-timeout-secs={STOP_SECONDS}",
         *(["--allow-gpu-metrics=true"] if on_gpus else []),
     ]
     os.execve(command[0], command, runtime.environment(os.environ))  # noqa: S606  (no shell is wanted)

@@ -9,18 +9,20 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv --without-pip /opt/triton \
     && python3 -m pip --python /opt/triton/bin/python --disable-pip-version-check --no-input install \
         --only-binary=:all: --no-deps --requirement /build/requirements.txt
-WORKDIR /opt/pixelprobe
-COPY deploy/__init__.py deploy/
-COPY deploy/triton/__init__.py deploy/triton/interpreter.py deploy/triton/runtime.py deploy/triton/
-COPY deploy/docker/serve_triton.py deploy/docker/triton_ready.py ./
-RUN python3 serve_triton.py --prepare
+COPY deploy/__init__.py /build/deploy/
+COPY deploy/triton/__init__.py deploy/triton/interpreter.py deploy/triton/runtime.py /build/deploy/triton/
+COPY deploy/docker/serve_triton.py /build/
+RUN python3 /build/serve_triton.py --prepare
 
 FROM ${PYTHON_IMAGE}
-COPY --from=build /opt /opt
+COPY --from=build /opt/triton /opt/triton
+COPY --from=build /opt/backends /opt/backends
+WORKDIR /opt/pixelprobe
+COPY --from=build /build/deploy deploy
+COPY deploy/docker/serve_triton.py deploy/docker/triton_ready.py ./
 ENV PATH=/opt/triton/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-WORKDIR /opt/pixelprobe
 USER 10001:10001
 EXPOSE 8000 8001 8002
 ENTRYPOINT ["python3", "serve_triton.py"]

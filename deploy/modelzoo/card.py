@@ -247,7 +247,7 @@ def _training(card: Card) -> str:
         f"{recipe['epochs'] + restart} epochs in batches of {recipe['batch_size']}. Short, for a CPU: the "
         "papers train far longer.",
         f"Optimiser: SGD with Nesterov momentum {recipe['momentum']}, weight decay {recipe['weight_decay']}, "
-        f"{cycles}; bfloat16 autocast.",
+        f"{cycles}; bfloat16 autocast; batch norm's statistics recomputed in float32 at the end.",
         f"Augmentation: random crops after padding by {recipe['crop_padding']} pixels, and mirroring.",
         f"Seed: {recipe['seed']}.",
     )

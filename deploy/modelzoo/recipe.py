@@ -33,5 +33,5 @@ class Recipe:
 RECIPES = {
     "allconv": Recipe("allconv"),
     "nin": Recipe("nin", restart_epochs=5),
-    "vgg16": Recipe("vgg16", epochs=7),
+    "vgg16": Recipe("vgg16", epochs=7, restart_epochs=4),
 }

@@ -23,6 +23,8 @@ from deploy.modelzoo.errors import ModelZooError
 from deploy.modelzoo.recipe import CIFAR10_MEAN, CIFAR10_STD, Recipe
 
 CHECKPOINT_VERSION = 1
+RECALIBRATION_IMAGES = 8000
+RECALIBRATION_BATCH = 250
 Progress = Callable[[int, int, float, float], None]
 """Called after every step with (step, steps in all, loss, accuracy of the batch)."""
 
@@ -132,7 +134,30 @@ def train(
             progress(step + 1, total, loss.item(), accuracy)
         if (step + 1) % checkpoint_every == 0 or step + 1 == last:
             _save(checkpoint, recipe, (step + 1, total), network, optimiser, schedule)
+    if last == total and not (state and state.get("recalibrated")):
+        recalibrate(network, recipe, data)
+        _save(checkpoint, recipe, (total, total), network, optimiser, schedule, recalibrated=True)
     return network.eval()
+
+
+def recalibrate(network: nn.Sequential, recipe: Recipe, data: LabelledImages) -> None:
+    """Batch norm's statistics anew, in float32, as the plain mean over RECALIBRATION_IMAGES pictures.
+
+    Those of the training are an average over its last few bfloat16 batches only, which costs accuracy.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a cumulative mean
+        norm.train()
+    rng = np.random.default_rng([recipe.seed, recipe.epochs + recipe.restart_epochs])
+    pictures = data.images[:RECALIBRATION_IMAGES]
+    with torch.inference_mode():
+        for start in range(0, len(pictures), RECALIBRATION_BATCH):
+            batch = augment(pictures[start : start + RECALIBRATION_BATCH], rng, recipe.crop_padding)
+            network(normalise(torch.from_numpy(batch).permute(0, 3, 1, 2)))
+    network.eval()
 
 
 def accuracy(network: nn.Module, data: LabelledImages, batch_size: int = 500) -> float:
@@ -174,6 +199,8 @@ def _save(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
+    *,
+    recalibrated: bool = False,
 ) -> None:
     """Write next to the target, then rename: a kill leaves the old checkpoint or the new, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,6 +214,7 @@ def _save(
             "network": network.state_dict(),
             "optimiser": optimiser.state_dict(),
             "schedule": schedule.state_dict(),
+            "recalibrated": recalibrated,
         },
         partial,
     )

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -29,12 +31,12 @@ KILLS = 10
 TARGET = "allconv_cifar10"
 PIECE = 100
 """Queries that an attack has under way at most: the default of ``stop_check_queries``."""
-IN_FLIGHT = 8
+IN_FLIGHT = 6
 SPEC = {
     "targets": (TARGET,),
     "regions": (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND),
     "pixel_counts": (1, 3),
-    "search": SearchOptions(population=120, generations=3),
+    "search": SearchOptions(population=120, generations=2),
     "seed": 20,
 }
 
@@ -133,8 +135,16 @@ def assert_same(attacks: list[Attack], reference: Reference) -> None:
         assert attack.result.queries_sent >= expected.result.queries_sent
 
 
+def is_running(file: Path) -> bool:
+    """Whether the campaign in an SQLite file that nobody uses is not at its end."""
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        (state,) = database.execute("SELECT state FROM campaigns").fetchone()
+    return bool(state == "running")
+
+
 def test_killed_at_random_moments(services: Services, reference: Reference, tmp_path: Path) -> None:
-    store = f"sqlite:///{tmp_path / 'store.db'}"
+    file = tmp_path / "store.db"
+    store = f"sqlite:///{file}"
     before = services.counted()
     chance = random.Random()
     begin = time.monotonic()
@@ -143,11 +153,12 @@ def test_killed_at_random_moments(services: Services, reference: Reference, tmp_
         name = start(client, PICTURES[:2], **SPEC)
         time.sleep(chance.uniform(0, reference.seconds / KILLS))
         running.process.kill()
-    for _ in range(KILLS - 1):
+    kills = 1
+    while kills < KILLS and is_running(file):
         services.live_and_die(store, chance.uniform(0, start_seconds + 1.5 * reference.seconds / KILLS))
+        kills += 1
+    assert kills > 3, "the campaign ended before it was killed often enough to mean something"
     with services.orchestrator(store) as (_, client):
-        half_way = client.get_campaign(name)
-        assert half_way.state is CampaignState.RUNNING, "no kill came before the end: the test is too slow"
         campaign = finish(client, name)
         attacks = list(client.list_results(name))
     assert_same(attacks, reference)
@@ -156,7 +167,7 @@ def test_killed_at_random_moments(services: Services, reference: Reference, tmp_
     assert campaign.queries_sent >= services.counted() - before
     # What was asked twice: requests under way, and what a second of saving apart may lose.
     rate = reference.sent / reference.seconds
-    assert campaign.queries_sent - reference.sent <= KILLS * (IN_FLIGHT * PIECE + 1.5 * rate)
+    assert campaign.queries_sent - reference.sent <= kills * (IN_FLIGHT * PIECE + 1.5 * rate)
 
 
 def test_two_orchestrators_share_a_campaign(services: Services, reference: Reference) -> None:

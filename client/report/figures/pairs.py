@@ -16,6 +16,7 @@ from client.report.figures.style import (
     chart_style,
     file_name,
     finish,
+    fitting,
     new_figure,
     pixels_in_words,
 )
@@ -70,7 +71,7 @@ def _chart(
     labels: tuple[str, ...],
 ) -> Chart:
     size = len(counts)
-    names = [labels[index] if index < len(labels) else str(index) for index in range(size)]
+    names = [fitting(labels[index], 14) if index < len(labels) else str(index) for index in range(size)]
     title = f"{model}, {region}: {goal} successes by original class and class reached"
     with chart_style():
         figure = new_figure(3.75, width=3.4)

@@ -146,6 +146,11 @@ def light_grid(axes: Axes, axis: Literal["x", "y"]) -> None:
     axes.tick_params(length=0)
 
 
+def fitting(name: str, length: int = 30) -> str:
+    """A name that leaves room for the drawing."""
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
 def pixels_in_words(pixels: int) -> str:
     """A number of changed pixels with its noun."""
     return "one pixel" if pixels == 1 else f"{pixels} pixels"

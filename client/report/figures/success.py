@@ -14,6 +14,7 @@ from client.report.figures.style import (
     Chart,
     chart_style,
     finish,
+    fitting,
     light_grid,
     new_figure,
     pixels_in_words,
@@ -38,7 +39,7 @@ def _chart(rows: Sequence[TableRow], pixels: int) -> Chart:
         axes = figure.add_subplot()
         y, ticks, labels = 0.0, [], []
         for model in models:
-            axes.text(0, y, model, va="center", weight="bold", color=INK)
+            axes.text(0, y, fitting(model), va="center", weight="bold", color=INK)
             y += 1
             for row in (row for row in rows if row.model == model):
                 _line(axes, row, y)

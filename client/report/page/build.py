@@ -28,6 +28,7 @@ from client.report.statistics import CONFIDENCE
 from client.report.tables import SOON, TableRow
 
 IMAGENET_CLASSES = 1000
+_NOT_ALL_CLASSES = "No picture was attacked at all other classes, so there is nothing to count."
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("client.report.page", "templates"),
@@ -120,21 +121,29 @@ def _all_rows(numbers: Numbers) -> list[TableRow]:
 
 
 def _table_2(numbers: Numbers) -> list[Table]:
-    """A table for each metric; those of targeted attacks only where there were any."""
-    tables = []
-    for metric in dict.fromkeys(row.metric for row in numbers.table_2):
-        rows = [row for row in numbers.table_2 if row.metric == metric]
-        empty = "No picture was attacked at all other classes, so there is nothing to count."
-        attacked = rows if any(row.n for row in rows) else []
-        tables.append(regional.region_table(regional.MEANINGS[metric], attacked, regional.MODEL, empty))
-    return tables
+    """A table for each metric."""
+    reasons = {
+        "untargeted1_success_percent": "No untargeted attack ran to an end.",
+        "untargeted1_confidence_percent": "No untargeted attack succeeded.",
+        "untargeted2_success_percent": _NOT_ALL_CLASSES,
+        "targeted_success_percent": _NOT_ALL_CLASSES,
+        "targeted_confidence_percent": "No picture attacked at all other classes fell to a targeted attack.",
+    }
+    return [
+        regional.region_table(
+            regional.MEANINGS[metric],
+            [row for row in numbers.table_2 if row.metric == metric],
+            regional.MODEL,
+            reason,
+        )
+        for metric, reason in reasons.items()
+    ]
 
 
 def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
     none = "No untargeted attack ran to an end."
     uncontrolled = "The control region was not attacked, so size and meaning cannot be told apart here."
     table_3 = numbers.table_3 if material.classes >= IMAGENET_CLASSES else []
-    succeeded = [row for row in numbers.table_4 if row.n]
     return {
         "table_1": regional.region_table(
             "Pictures of a test set classified correctly, %",
@@ -150,13 +159,13 @@ def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
         ),
         "table_4": regional.region_table(
             "Table IV: mean generations to success, untargeted; the start population counts as one",
-            succeeded,
+            numbers.table_4,
             regional.MODEL,
             "No untargeted attack succeeded.",
         ),
         "soon": regional.region_table(
             f"Successes within {SOON} generations, untargeted, %",
-            [row for row in numbers.soon if row.n],
+            numbers.soon,
             regional.MODEL,
             "No untargeted attack succeeded.",
         ),
@@ -190,7 +199,7 @@ def _no_chart(material: Material) -> dict[str, str]:
     few = material.classes <= MOST_CLASSES
     return {
         "success": "No untargeted attack ran to an end.",
-        "reached": "No picture was attacked at all other classes." if few else many,
+        "reached": _NOT_ALL_CLASSES if few else many,
         "untargeted_pairs": "No untargeted attack ran to an end." if few else many,
         "targeted_pairs": "No targeted attack ran to an end." if few else many,
         "fitness": "No picture fell to one changed pixel in the whole picture, in the foreground and in the "

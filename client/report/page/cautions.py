@@ -101,4 +101,4 @@ def _kept(material: Material) -> Iterator[str]:
             )
     repeated = material.evaluation.repeated
     if repeated:
-        yield f"{count(repeated, 'attack')} came up again in a later campaign; the first that ran to an end counts."
+        yield f"{count(repeated, 'attack')} came up again in a later campaign; the first that ran counts."

@@ -1,4 +1,4 @@
-"""Whole campaigns made up for the report's tests: as many attacks as wanted, fooled about as often as in the paper."""
+"""Whole campaigns made up for the report's tests, fooled about as often as in the paper."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def campaign(
     generations: int = 100,
     seed: int = 0,
 ) -> Iterator[AttackRow]:
-    """Untargeted attacks on so many pictures, and one-pixel attacks at all classes on the first ``targeted``."""
+    """Untargeted attacks on pictures, and one-pixel attacks at all classes on the first ``targeted``."""
     for number in range(pictures):
         # A picture that falls in one region falls in others too, so that pairs resemble each other.
         ease = random.Random(f"{seed} {number}").random()
@@ -85,7 +85,9 @@ def _attack(
         queries_sent=sent,
         queries_skipped=round(skipped),
         queries_repeated=0,
-        queries_to_success=max(2, round(sent * draw.uniform(0.05, 1) * (draw.random() ** 2))) if success else 0,
+        queries_to_success=max(2, round(sent * draw.uniform(0.05, 1) * (draw.random() ** 2)))
+        if success
+        else 0,
         generations=max(1, when) if success else generations,
         fitness_by_generation=fitness,
         region_area_fraction={"whole": 1.0, "background": 0.72}.get(region, 0.28),

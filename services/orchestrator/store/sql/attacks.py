@@ -120,7 +120,7 @@ def require(connection: sa.Connection, lease: Lease) -> None:
         raise LeaseLostError([lease.attack])
 
 
-def settled_after(queries: int) -> sa.ColumnElement[int]:
+def settled_after(queries: int | sa.BindParameter[int]) -> sa.ColumnElement[int]:
     """The value of ``settled`` once so many more are known to be sent: never more than were reserved."""
     total = attacks.c.settled + queries
     return sa.case((total > attacks.c.reserved, attacks.c.reserved), else_=total)

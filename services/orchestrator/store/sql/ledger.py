@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from services.common.errors import NotFoundError
+from services.orchestrator.core.domain import AttackState
 from services.orchestrator.store.base import AttackId
 from services.orchestrator.store.errors import LeaseLostError
 from services.orchestrator.store.schema import attacks
 from services.orchestrator.store.sql.attacks import Lease, is_attack, settled_after
+
+# Built once: these two run with every request, and building a statement costs more than running it.
+_OF_ATTACK = sa.and_(
+    attacks.c.campaign_id == sa.bindparam("of_campaign"), attacks.c.number == sa.bindparam("of_number")
+)
+_RESERVE = (
+    sa.update(attacks)
+    .where(
+        _OF_ATTACK,
+        attacks.c.state == AttackState.RUNNING,
+        attacks.c.owner == sa.bindparam("held_by"),
+        attacks.c.claims == sa.bindparam("held_claims"),
+    )
+    .values(reserved=attacks.c.reserved + sa.bindparam("queries"))
+)
+_SETTLE = sa.update(attacks).where(_OF_ATTACK).values(settled=settled_after(sa.bindparam("queries")))
 
 
 def reserve(
@@ -24,26 +42,28 @@ def reserve(
     settle(connection, settled)
     # Always in the same order, so that no two orchestrators wait for each other's rows.
     ordered = sorted(wanted, key=lambda one: (one[0].attack.campaign_id, one[0].attack.number))
-    lost = [lease.attack for lease, queries in ordered if not _reserve(connection, lease, queries)]
-    if lost:
-        raise LeaseLostError(lost)
-
-
-def _reserve(connection: sa.Connection, lease: Lease, queries: int) -> bool:
-    reserved = connection.execute(
-        sa.update(attacks).where(lease.holds).values(reserved=attacks.c.reserved + queries)
-    )
-    return reserved.rowcount > 0
+    rows = [{**_key(lease.attack), **_lease(lease), "queries": queries} for lease, queries in ordered]
+    if rows and connection.execute(_RESERVE, rows).rowcount != len(rows):
+        raise LeaseLostError(lease.attack for lease, _ in ordered if not _is_held(connection, lease))
 
 
 def settle(connection: sa.Connection, settled: Mapping[AttackId, int]) -> None:
     """Note that so many reserved queries were sent; never more than were reserved."""
-    for attack in sorted(settled, key=lambda one: (one.campaign_id, one.number)):
-        connection.execute(
-            sa.update(attacks)
-            .where(is_attack(attacks, attack))
-            .values(settled=settled_after(settled[attack]))
-        )
+    ordered = sorted(settled, key=lambda one: (one.campaign_id, one.number))
+    if ordered:
+        connection.execute(_SETTLE, [{**_key(one), "queries": settled[one]} for one in ordered])
+
+
+def _key(attack: AttackId) -> dict[str, Any]:
+    return {"of_campaign": attack.campaign_id, "of_number": attack.number}
+
+
+def _lease(lease: Lease) -> dict[str, Any]:
+    return {"held_by": lease.owner, "held_claims": lease.claims}
+
+
+def _is_held(connection: sa.Connection, lease: Lease) -> bool:
+    return connection.scalar(sa.select(attacks.c.number).where(lease.holds)) is not None
 
 
 def sent(connection: sa.Connection, attack: AttackId) -> int:

@@ -21,6 +21,9 @@ from services.orchestrator.store.sql.failures import failure_of
 
 MOST_AT_ONCE = 64
 
+_Outcome = tuple[Any, Exception | None]
+"""What the work returned, or what it raised."""
+
 
 @dataclass
 class _Job:
@@ -65,7 +68,10 @@ class SerialWriter:
             return
         try:
             with self._engine.begin() as connection:
-                outcomes = [_attempt(connection, job.work) for job in jobs]
+                if len(jobs) == 1:
+                    outcomes: list[_Outcome] = [(jobs[0].work(connection), None)]
+                else:
+                    outcomes = [_attempt(connection, job.work) for job in jobs]
         except Exception as error:  # handed to everyone who waits for this commit
             for job in jobs:
                 job.future.set_exception(error)
