@@ -74,7 +74,7 @@ def _chart(
     names = [fitting(labels[index], 14) if index < len(labels) else str(index) for index in range(size)]
     title = f"{model}, {region}: {goal} successes by original class and class reached"
     with chart_style():
-        figure = new_figure(3.75, width=3.4)
+        figure = new_figure(3.4, width=3.4)
         axes = figure.add_subplot()
         axes.pcolormesh(counts, cmap=_SHADES, vmin=0, vmax=max(1, most), edgecolors="white", linewidth=1)
         for original, reached in zip(*np.nonzero(counts), strict=True):
