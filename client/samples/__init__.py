@@ -1,5 +1,8 @@
 """The demo's pictures: a dozen of CIFAR-10's test set, 32 x 32, one of each class and two more.
 
+The first of each class that all three shipped classifiers get right without being very sure (0.9 at most), so
+that there is something to see, and the first two that all are quite sure of (0.99 at least).
+
 A file is named after its class's index and name and its index in the test set.
 """
 

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "client" / "samples"
 CAT = SAMPLES / "03_cat_000024.png"
-DOG = SAMPLES / "05_dog_000070.png"
+DOG = ROOT / "tests" / "fixtures" / "cifar10" / "05_dog_000070.png"
 COMMAND = (sys.executable, "-m", "client.cli")
 
 
