@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.orchestrator import campaign
 from services.orchestrator.core.domain import CampaignState, Outcome
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.store.location import locate
@@ -24,12 +25,13 @@ def long_spec() -> CampaignSpec:
 
 
 @pytest.fixture
-async def both() -> AsyncIterator[tuple[Offline, Offline]]:
+async def both(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Offline, Offline]]:
+    monkeypatch.setattr(campaign, "POLL_SECONDS", 0.1)  # else a quick machine is done before the other looks
     location = locate(shared_server().new_database(), None)
     stores = [await SqlStore.open(location, lease_seconds=LEASE_SECONDS) for _ in range(2)]
     async with (
-        offline(stores[0], seconds_a_request=0.02) as one,
-        offline(stores[1], seconds_a_request=0.02) as other,
+        offline(stores[0], seconds_a_request=0.05) as one,
+        offline(stores[1], seconds_a_request=0.05) as other,
     ):
         yield one, other
     for store in stores:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,18 @@ import sqlalchemy as sa
 
 from services.orchestrator.core.domain import CampaignState
 from services.orchestrator.store.base import Checkpoint, QueryCount
-from services.orchestrator.store.errors import StoreFullError, StoreSetupError, StoreUnavailableError
+from services.orchestrator.store.errors import (
+    LeaseLostError,
+    StoreFullError,
+    StoreSetupError,
+    StoreUnavailableError,
+)
 from services.orchestrator.store.location import locate
+from services.orchestrator.store.memory import MemoryStore
 from services.orchestrator.store.opening import open_store
 from services.orchestrator.store.sql import database, engine
 from services.orchestrator.store.sql.store import SqlStore
-from tests.contract.stores import claim, create, run
+from tests.contract.stores import RESULT, claim, create, run
 from tests.integration.offline import Offline, offline, spec, undisturbed, without_sent
 from tests.postgres import PostgresServer, new_server, shared_server
 
@@ -91,13 +97,19 @@ async def test_a_failure_in_one_commit_does_not_spoil_the_others(store: SqlStore
     mine, lost = await claim(store, record.id), await claim(store, record.id)
     lease = store._held[lost.id]
     await store.release_attack(lost.id)
-    store._held[lost.id] = lease
-    done = await asyncio.gather(
-        *(store.reserve_queries([QueryCount(one.id, 2)]) for one in (mine, lost) * 10), return_exceptions=True
-    )
-    assert [error is None for error in done] == [True, False] * 10
-    assert await store.queries_sent(mine.id) == 20
-    assert await store.queries_sent(lost.id) == 0
+    before = await store.events_after(record.id, 0, 100)
+    works = []
+    for _ in range(5):
+        store._held[lost.id] = lease
+        works += [
+            store.reserve_queries([QueryCount(mine.id, 2)]),
+            store.finish_attack(lost.id, RESULT, None),  # appends an event before it is refused
+        ]
+    done = await asyncio.gather(*works, return_exceptions=True)
+    assert done[0::2] == [None] * 5
+    assert {type(error) for error in done[1::2]} == {LeaseLostError}
+    assert await store.queries_sent(mine.id) == 10
+    assert await store.events_after(record.id, 0, 100) == before
 
 
 async def test_a_short_lock_is_waited_for_and_a_long_one_told(store: SqlStore, file: Path) -> None:
@@ -219,6 +231,27 @@ async def test_a_campaign_outlasts_the_loss_of_its_server(server: PostgresServer
         await asyncio.to_thread(server.start)
         await check_end(running, campaign_id)
     await store.close()
+
+
+class Fickle(MemoryStore):
+    """Cannot count queries for a while; everything else works."""
+
+    failures = 6
+
+    async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailableError("not now")
+        await super().reserve_queries(counts)
+
+
+async def test_a_query_that_cannot_be_counted_is_no_result() -> None:
+    async with offline(Fickle()) as running:
+        campaign_id = await running.create()
+        paused = await running.until(campaign_id, PAUSED)
+        assert paused.state_reason == "not now"
+        assert running.target.answered == 0
+        await check_end(running, campaign_id)
 
 
 async def test_a_paused_campaign_can_be_cancelled(store: SqlStore, file: Path) -> None:
