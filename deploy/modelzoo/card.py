@@ -234,12 +234,12 @@ def _training(card: Card) -> str:
     recipe, data = card.recipe, card.data
     size = f"{data.images:,} pictures" if data.images is not None else "number of pictures not recorded"
     stored = f", stored as {data.encoding}" if data.encoding else ""
-    restart = recipe["restart_epochs"]
-    cycles = (
-        f"one-cycle learning rate with a peak of {recipe['peak_learning_rate']}"
-        + f", then a second cycle of {restart} epochs with a peak of {recipe['restart_peak_learning_rate']}"
-        * (restart > 0)
-    )
+    restart = recipe.get("restart_epochs", 0)
+    cycles = f"one-cycle learning rate with a peak of {recipe['peak_learning_rate']}"
+    if restart:
+        cycles += (
+            f", then a second cycle of {restart} epochs with a peak of {recipe['restart_peak_learning_rate']}"
+        )
     lossy = "; JPEG is a lossy copy, so expect another accuracy on the originals" * (data.encoding == "JPEG")
     facts = (
         f"Data: {data.name} (Krizhevsky, 2009), {data.split} split, {size}{stored}{lossy}.",

@@ -9,7 +9,13 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from services.common.errors import AlreadyExistsError, ConflictError, FailedPreconditionError
+from services.common.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    FailedPreconditionError,
+    NotFoundError,
+    ServiceError,
+)
 from services.orchestrator.admission import check_goals, check_images, same_request
 from services.orchestrator.core.domain import CampaignState
 from services.orchestrator.core.spec import CampaignSpec
@@ -19,6 +25,7 @@ from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.runner import Progress
 from services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
 from services.orchestrator.store.errors import StoreError
+from services.orchestrator.targets.base import TargetError, TargetUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +40,10 @@ LONGEST_STALL_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class _Stall:
-    """The store failed a campaign, and may not even take a note of it: why, and when to try again."""
+    """Something that a campaign needs is out of reach: what, and when to try again.
+
+    Kept here and not in the store, because it is the store that may be out of reach.
+    """
 
     reason: str
     pause: float
@@ -43,8 +53,9 @@ class _Stall:
 class CampaignManager:
     """Runs each unfinished campaign as one task of the event loop, whoever created it.
 
-    While the store cannot do its work a campaign is shown as PAUSED with the reason, although the store has
-    it as RUNNING: it goes on by itself when the store is back, or at once when it is resumed.
+    While the store cannot do its work, or a target is not up yet after a restart, a campaign is shown as
+    PAUSED with the reason, although the store has it as RUNNING: it goes on by itself, or at once when it is
+    resumed.
     """
 
     def __init__(
@@ -132,7 +143,7 @@ class CampaignManager:
         return record
 
     def as_seen(self, record: CampaignRecord) -> CampaignRecord:
-        """The record as clients should see it: paused while the store fails it."""
+        """The record as clients should see it: paused while it waits for what is out of reach."""
         stall = self._stalls.get(record.id)
         if stall is None or record.state not in UNFINISHED:
             return record
@@ -223,13 +234,24 @@ class CampaignManager:
                 await self._executor.run_campaign(campaign_id)
         except ConflictError:
             log.info("campaign %s changed state meanwhile", campaign_id)
-        except StoreError as error:
+        except (StoreError, TargetUnavailableError) as error:
             self._stall(campaign_id, error)
+        except (NotFoundError, TargetError) as error:
+            log.error("campaign %s pauses: %s", campaign_id, error.message)
+            await self._pause(campaign_id, error.message)
         except Exception:
             log.exception("campaign %s stopped unexpectedly", campaign_id)
             await self._pause(campaign_id, "internal error; see the orchestrator's log, then resume")
 
     async def _begin(self, campaign_id: str) -> None:
+        """Make sure of all targets first: after a restart of everything they may be up later than this.
+
+        Raises:
+            NotFoundError, TargetError: a target is gone, or is not what it was.
+            TargetUnavailableError: it cannot be reached now.
+        """
+        for name in (await self._store.get_campaign(campaign_id)).spec.targets:
+            await self._batchers.get(name)
         with contextlib.suppress(ConflictError):  # not pending: it goes on, here or elsewhere
             await self._store.change_campaign_state(
                 campaign_id, CampaignState.RUNNING, expected={CampaignState.PENDING}
@@ -238,7 +260,7 @@ class CampaignManager:
             log.info("campaign %s goes on", campaign_id)
         self._events.notify(campaign_id)
 
-    def _stall(self, campaign_id: str, error: StoreError) -> None:
+    def _stall(self, campaign_id: str, error: ServiceError) -> None:
         before = self._stalls.get(campaign_id)
         pause = min(2 * before.pause, LONGEST_STALL_SECONDS) if before else POLL_SECONDS
         self._stalls[campaign_id] = _Stall(error.message, pause, time.monotonic() + pause)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from services.common.errors import NotFoundError
 from services.common.retry import RetryPolicy
 from services.orchestrator.campaign import CampaignManager
 from services.orchestrator.core.domain import (
@@ -103,12 +104,16 @@ async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool], *, 
 
 
 @asynccontextmanager
-async def offline(store: Store, *, seconds_a_request: float = 0.0) -> AsyncIterator[Offline]:
+async def offline(
+    store: Store, *, seconds_a_request: float = 0.0, target: FakeTarget | None = None
+) -> AsyncIterator[Offline]:
     """An orchestrator for as long as the block runs; the store stays open."""
-    target = FakeTarget(seconds=seconds_a_request)
+    target = target or FakeTarget(seconds=seconds_a_request)
 
     class OneTarget:
-        def get(self, _: str) -> FakeTarget:
+        def get(self, name: str) -> FakeTarget:
+            if name != target.name:
+                raise NotFoundError(f"no target {name!r}")
             return target
 
     pool = BatcherPool(cast(Registry, OneTarget()), store, RetryPolicy(attempts=2, first_pause=0.01))

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.orchestrator.core.domain import CampaignState
-from services.orchestrator.store.base import Checkpoint, QueryCount
+from services.orchestrator.store.base import Checkpoint, QueryCount, Store
 from services.orchestrator.store.errors import (
     LeaseLostError,
     StoreFullError,
@@ -23,9 +23,11 @@ from services.orchestrator.store.memory import MemoryStore
 from services.orchestrator.store.opening import open_store
 from services.orchestrator.store.sql import database, engine
 from services.orchestrator.store.sql.store import SqlStore
+from services.orchestrator.targets.base import TargetInfo, TargetUnavailableError
 from tests.contract.stores import RESULT, claim, create, run
 from tests.integration.offline import Offline, offline, spec, undisturbed, without_sent
 from tests.postgres import PostgresServer, new_server, shared_server
+from tests.unit.orchestrator.fakes import FakeTarget
 
 PAUSED, RUNNING, SUCCEEDED = CampaignState.PAUSED, CampaignState.RUNNING, CampaignState.SUCCEEDED
 
@@ -252,6 +254,50 @@ async def test_a_query_that_cannot_be_counted_is_no_result() -> None:
         assert paused.state_reason == "not now"
         assert running.target.answered == 0
         await check_end(running, campaign_id)
+
+
+class Late(FakeTarget):
+    """Comes up later than the orchestrator; ``name`` may be another by then."""
+
+    is_up = False
+
+    async def describe(self) -> TargetInfo:
+        if not self.is_up:
+            raise TargetUnavailableError("still loading")
+        return await super().describe()
+
+
+async def interrupted(store: Store) -> str:
+    """A campaign that an orchestrator left unfinished."""
+    async with offline(store, seconds_a_request=0.01) as running:
+        campaign_id = await running.create()
+        await running.some_answers()
+        return campaign_id
+
+
+async def test_a_campaign_waits_for_targets_that_come_up_later(store: SqlStore) -> None:
+    campaign_id = await interrupted(store)
+    target = Late()
+    async with offline(store, target=target) as running:
+        assert (await running.until(campaign_id, PAUSED)).state_reason == "still loading"
+        target.is_up = True
+        await running.until(campaign_id, SUCCEEDED)
+        expected = [without_sent(one) for one in await undisturbed()]
+        assert [without_sent(one) for one in await running.results(campaign_id)] == expected
+
+
+async def test_a_campaign_pauses_for_good_when_its_target_was_removed(store: SqlStore) -> None:
+    campaign_id = await interrupted(store)
+    target = FakeTarget()
+    target.name = "another"
+    async with offline(store, target=target) as running:
+        paused = await running.until(campaign_id, PAUSED)
+        assert paused.state_reason == "no target 'fake'"
+        assert (await store.get_campaign(campaign_id)).state is PAUSED
+        target.name = "fake"
+        await running.manager.resume(campaign_id)
+        await running.until(campaign_id, SUCCEEDED)
+        assert (await running.seen(campaign_id)).state_reason == ""
 
 
 async def test_a_paused_campaign_can_be_cancelled(store: SqlStore, file: Path) -> None:

@@ -35,7 +35,6 @@ class LocalExecutor:
         self._masks = masks
         self._batchers = batchers
         self._events = events
-        self._attacks_in_flight = attacks_in_flight
         self._slots = asyncio.Semaphore(attacks_in_flight)
         self._cancelled: set[str] = set()
 
@@ -49,9 +48,9 @@ class LocalExecutor:
         """
         spec = (await self._store.get_campaign(campaign_id)).spec
         try:
-            async with asyncio.TaskGroup() as workers:
-                for number in range(min(self._attacks_in_flight, spec.attack_count)):
-                    workers.create_task(self._work(campaign_id, spec), name=f"{campaign_id}-{number}")
+            async with asyncio.TaskGroup() as attacks:
+                while record := await self._claim(campaign_id):
+                    attacks.create_task(self._run_in_slot(record, spec), name=f"attack-{record.id}")
         except BaseExceptionGroup as failures:
             of_store, others = failures.split(StoreError)
             if of_store is None or others is not None:
@@ -72,18 +71,18 @@ class LocalExecutor:
         finally:
             self._cancelled.discard(campaign_id)
 
-    async def _work(self, campaign_id: str, spec: CampaignSpec) -> None:
-        """Run one attack after another until none is left to claim."""
-        while True:
-            # Whoever claims an attack runs it: handed over to a new task, it would be lost if that were
-            # cancelled before its first step.
-            async with self._slots:
-                record = await self._store.claim_attack(campaign_id)
-                if record is None:
-                    return
-                await self._run_or_give_back(record, spec)
+    async def _claim(self, campaign_id: str) -> AttackRecord | None:
+        """Wait for a free slot and take the next attack, which then owns the slot; None when none is left."""
+        await self._slots.acquire()
+        record = None
+        try:
+            record = await self._store.claim_attack(campaign_id)
+        finally:
+            if record is None:
+                self._slots.release()
+        return record
 
-    async def _run_or_give_back(self, record: AttackRecord, spec: CampaignSpec) -> None:
+    async def _run_in_slot(self, record: AttackRecord, spec: CampaignSpec) -> None:
         try:
             await self._run_attack(record, spec)
         except LeaseLostError:
@@ -91,6 +90,8 @@ class LocalExecutor:
         except (asyncio.CancelledError, StoreError):
             await self._give_back(record)
             raise
+        finally:
+            self._slots.release()
 
     async def _give_back(self, record: AttackRecord) -> None:
         try:
