@@ -108,13 +108,13 @@ async def offline(
     store: Store, *, seconds_a_request: float = 0.0, target: FakeTarget | None = None
 ) -> AsyncIterator[Offline]:
     """An orchestrator for as long as the block runs; the store stays open."""
-    target = target or FakeTarget(seconds=seconds_a_request)
+    asked = target or FakeTarget(seconds=seconds_a_request)
 
     class OneTarget:
         def get(self, name: str) -> FakeTarget:
-            if name != target.name:
+            if name != asked.name:
                 raise NotFoundError(f"no target {name!r}")
-            return target
+            return asked
 
     pool = BatcherPool(cast(Registry, OneTarget()), store, RetryPolicy(attempts=2, first_pause=0.01))
     events = EventHub()
@@ -123,7 +123,7 @@ async def offline(
     manager = CampaignManager(store, pool, executor, events)
     await manager.start()
     try:
-        yield Offline(store, manager, target)
+        yield Offline(store, manager, asked)
     finally:
         await manager.stop()
         await pool.close()
