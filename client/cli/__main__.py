@@ -1,48 +1,16 @@
-"""The console script ``pixelprobe``."""
+"""The console script ``pixelprobe``; loads the rest inside ``main``, as Ctrl-C may come while it loads."""
 
 from __future__ import annotations
 
-import importlib.metadata
-
-import click
-
-from client.cli.attack import attack
-from client.cli.campaign import campaign
-from client.cli.demo import demo
-from client.cli.report import report
-from client.cli.segment import segment
-from client.cli.shell import Shell
-from client.cli.stack import down, status, up
-from client.cli.targets import targets
-
-SECTIONS = {
-    "Local stack": ("up", "down", "status", "demo"),
-    "Attacks": ("targets", "segment", "attack", "campaign", "report"),
-}
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("pixelprobe")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
-
-
-@click.group(cls=Shell, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), message="%(prog)s %(version)s")
-def cli() -> None:
-    """Measure how easily, and where, a served image classifier is fooled by a few changed pixels.
-
-    Start with `pixelprobe demo`; or `pixelprobe up`, then `pixelprobe attack IMAGE --target NAME`.
-    """
-
-
-for command in (up, down, status, demo, targets, segment, attack, campaign, report):
-    cli.add_command(command)
+import sys
 
 
 def main() -> None:
     """Run the command line."""
+    try:
+        from client.cli.root import cli
+    except KeyboardInterrupt:
+        sys.exit(130)
     cli(prog_name="pixelprobe")
 
 

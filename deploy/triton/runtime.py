@@ -39,6 +39,7 @@ class TritonRuntime:
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(
             filter(None, [self.library_path, base.get("LD_LIBRARY_PATH")])
         )
+        environment["ORT_DISABLE_TELEMETRY"] = "1"  # models served here are nobody else's business
         return environment
 
 

@@ -60,7 +60,7 @@ early_stop = false
 def pictures(cli: Cli) -> Path:
     """Four pictures in folders of their classes, one that is damaged and one that is there twice."""
     folder = cli.cwd / "pictures"
-    for path in (CAT, DOG, SAMPLES / "06_frog_000029.png", SAMPLES / "08_ship_000026.png"):
+    for path in (CAT, DOG, SAMPLES / "06_frog_000006.png", SAMPLES / "08_ship_000225.png"):
         name = path.name.split("_")[1]
         (folder / name).mkdir(parents=True)
         shutil.copy(path, folder / name / path.name)

@@ -93,7 +93,7 @@ def test_without_a_server_it_says_how_to_start_one(offline: Cli) -> None:
 
 def test_other_commands_never_load_what_only_reports_need(offline: Cli) -> None:
     heavy = {"matplotlib", "statsmodels", "jinja2"}
-    code = f"import sys, client.cli.__main__; print({heavy} & set(sys.modules))"
+    code = f"import sys, client.cli.root; print({heavy} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=offline.environment, capture_output=True, text=True, check=True
     )

@@ -35,6 +35,7 @@ class LocalExecutor:
         self._masks = masks
         self._batchers = batchers
         self._events = events
+        self._attacks_in_flight = attacks_in_flight
         self._slots = asyncio.Semaphore(attacks_in_flight)
         self._cancelled: set[str] = set()
 
@@ -48,9 +49,10 @@ class LocalExecutor:
         """
         spec = (await self._store.get_campaign(campaign_id)).spec
         try:
-            async with asyncio.TaskGroup() as attacks:
-                while record := await self._claim(campaign_id):
-                    attacks.create_task(self._run_in_slot(record, spec), name=f"attack-{record.id}")
+            claiming = asyncio.Lock()
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(self._attacks_in_flight, spec.attack_count)):
+                    workers.create_task(self._work(campaign_id, spec, claiming))
         except BaseExceptionGroup as failures:
             of_store, others = failures.split(StoreError)
             if of_store is None or others is not None:
@@ -71,18 +73,22 @@ class LocalExecutor:
         finally:
             self._cancelled.discard(campaign_id)
 
-    async def _claim(self, campaign_id: str) -> AttackRecord | None:
-        """Wait for a free slot and take the next attack, which then owns the slot; None when none is left."""
-        await self._slots.acquire()
-        record = None
-        try:
-            record = await self._store.claim_attack(campaign_id)
-        finally:
-            if record is None:
-                self._slots.release()
-        return record
+    async def _work(self, campaign_id: str, spec: CampaignSpec, claiming: asyncio.Lock) -> None:
+        """Take one attack after another until none is left.
 
-    async def _run_in_slot(self, record: AttackRecord, spec: CampaignSpec) -> None:
+        The task that claims an attack is the one that runs it, and has its slot before: whenever it is
+        cancelled, neither is lost. Claims wait for each other, because the store takes an attack that it
+        knows to be claimed here, by a call that never came back, for one that was forgotten.
+        """
+        while True:
+            async with self._slots:
+                async with claiming:
+                    record = await self._store.claim_attack(campaign_id)
+                if record is None:
+                    return
+                await self._run_or_give_back(record, spec)
+
+    async def _run_or_give_back(self, record: AttackRecord, spec: CampaignSpec) -> None:
         try:
             await self._run_attack(record, spec)
         except LeaseLostError:
@@ -90,8 +96,6 @@ class LocalExecutor:
         except (asyncio.CancelledError, StoreError):
             await self._give_back(record)
             raise
-        finally:
-            self._slots.release()
 
     async def _give_back(self, record: AttackRecord) -> None:
         try:

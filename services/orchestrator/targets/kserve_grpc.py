@@ -39,6 +39,9 @@ _SAFE_TO_REPEAT = frozenset(
 _NEVER_MENDED = ("larger than max", "protocol is restricted")
 """Parts of refusals that come under one of the codes above although repeating cannot help: a message over
 a proxy's limit, and Triton's answer where a header is missing."""
+_MENDED_SOON = ("Stub process", "is not healthy")
+"""Parts of an INTERNAL answer that passes: Triton's Python backend says so while its process is starved of
+CPU or is being started again."""
 
 _LENGTH_DELIMITED = 2
 _RAW_INPUT_TAG = bytes(
@@ -118,7 +121,8 @@ class GrpcTransport(Transport):
         code, details = error.code(), error.details() or "no details"
         message = f"{where(self._config.address, model)}: {code.name}: {short(details)}"
         mendable = code in _SAFE_TO_REPEAT and not any(part in details for part in _NEVER_MENDED)
-        return TargetUnavailableError(message) if mendable else TargetError(message)
+        starved = code is grpc.StatusCode.INTERNAL and all(part in details for part in _MENDED_SOON)
+        return TargetUnavailableError(message) if mendable or starved else TargetError(message)
 
     def _closed_error(self, model: str) -> TargetUnavailableError:
         return TargetUnavailableError(f"{where(self._config.address, model)}: the connection was closed")

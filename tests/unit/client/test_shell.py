@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import click
 import pytest
 from click.testing import CliRunner
 
 from client.addresses import AddressError
-from client.cli.__main__ import cli
+from client.cli.root import cli
 from client.cli.shell import Shell
 from client.pictures import PictureError
 from client.plan import PlanError, TargetNotAvailableError
@@ -98,3 +101,18 @@ def test_every_command_has_help(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0
     assert "Usage: cli" in result.stdout or "Usage: pixelprobe" in result.stdout
+
+
+def test_ctrl_c_while_it_still_loads_is_quiet() -> None:
+    code = """
+import sys
+class Interrupted:
+    def find_spec(self, name, *rest):
+        if name == "client.cli.root":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+from client.cli.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

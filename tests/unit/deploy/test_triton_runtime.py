@@ -60,6 +60,7 @@ def test_environment_puts_the_venv_first_and_keeps_the_rest() -> None:
         "PATH": "/venv/bin:/bin",
         "LD_LIBRARY_PATH": "/venv/libs:/usr/lib:/own",
         "LANG": "C",
+        "ORT_DISABLE_TELEMETRY": "1",
     }
     assert RUNTIME.environment({})["LD_LIBRARY_PATH"] == "/venv/libs:/usr/lib"
 

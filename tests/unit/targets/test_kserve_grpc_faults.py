@@ -19,22 +19,23 @@ from tests.unit.targets.fake_grpc import FakeServer, response, serve
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "text"),
     [
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.CANCELLED,
+        (grpc.StatusCode.UNAVAILABLE, "come back\nlater"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "come back\nlater"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "come back\nlater"),
+        (grpc.StatusCode.CANCELLED, "come back\nlater"),
+        (grpc.StatusCode.INTERNAL, "Stub process 'toy_0_0' is not healthy."),
     ],
 )
 async def test_what_may_pass_is_unavailable_and_is_sent_once(
-    grpc_stage: GrpcStage, code: grpc.StatusCode
+    grpc_stage: GrpcStage, code: grpc.StatusCode, text: str
 ) -> None:
     server, opener = grpc_stage
-    server.refusal = (code, "come back\nlater")
+    server.refusal = (code, text)
     target = opener()
     with pytest.raises(
-        TargetUnavailableError, match=rf"^127.0.0.1:\d+: model 'toy': {code.name}: come back later$"
+        TargetUnavailableError, match=rf"^127.0.0.1:\d+: model 'toy': {code.name}: {' '.join(text.split())}$"
     ):
         await target.query(random_batch(2))
     assert len(server.seen) == 1, "a retry is a query that the ledger knows nothing of"
