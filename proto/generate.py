@@ -6,8 +6,10 @@ Run as ``python proto/generate.py [--check]`` with the ``dev`` extra installed.
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
 import sys
+import sysconfig
 import tempfile
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +33,8 @@ def generate(out: Path) -> None:
         f"--mypy_grpc_out=quiet:{out}",
         *sources,
     ]
+    # protoc looks for its plugins on PATH; they lie beside this Python, whether or not its venv is activated.
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
     if protoc.main(arguments) != 0:
         raise SystemExit("protoc failed")
     for folder in [path for path in out.rglob("*") if path.is_dir()]:
