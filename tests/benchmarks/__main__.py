@@ -17,7 +17,7 @@ from typing import Any
 
 from client.addresses import Addresses
 from client.api import PixelprobeClient
-from tests.benchmarks import saturation
+from tests.benchmarks import saturation, store
 
 
 @contextmanager
@@ -46,6 +46,7 @@ def local_stack() -> Iterator[dict[str, dict[str, Any]]]:
 
 def main() -> None:
     """Run all and print one line each."""
+    print(store.measure(), flush=True)
     with local_stack() as stack:
         addresses = Addresses(stack["orchestrator"]["grpc"], stack["segmentation"]["grpc"])
         with PixelprobeClient(addresses) as client:
