@@ -38,11 +38,12 @@ class PostgresServer:
     folder: Path
     programs: Path
 
-    def new_database(self) -> str:
+    def new_database(self, encoding: str = "UTF8") -> str:
         """The URL of an empty database."""
         name = f"test_{next(_numbers)}"
+        create = "CREATE DATABASE {} TEMPLATE template0 LOCALE 'C' ENCODING {}"
         with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(sql.SQL(create).format(sql.Identifier(name), sql.Literal(encoding)))
         return self._url(name)
 
     def stop(self, mode: str = "immediate") -> None:

@@ -205,3 +205,14 @@ async def test_closing_twice_is_harmless(location: StoreLocation) -> None:
     store: Store = await open_store(location)
     await store.close()
     await store.close()
+
+
+async def test_texts_come_back_from_a_database_without_an_encoding() -> None:
+    location = locate(shared_server().new_database("SQL_ASCII"), None)
+    store = await open_store(location)
+    record = await create(store, "Ärger 図")
+    assert (await store.get_campaign(record.id)).request_id == "Ärger 図"
+    await store.close()
+    store = await open_store(location)  # what Alembic wrote is text as well
+    assert (await store.create_campaign(record.spec, "Ärger 図"))[1] is False
+    await store.close()

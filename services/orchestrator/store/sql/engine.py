@@ -50,6 +50,7 @@ def _postgresql(url: sa.URL) -> sa.Engine:
     deadlines: dict[str, Any] = {
         "connect_timeout": _CONNECT_SECONDS,
         "application_name": "pixelprobe",
+        "client_encoding": "utf8",  # in a database of encoding SQL_ASCII texts would come back as bytes
         "options": f"-c statement_timeout={_STATEMENT_SECONDS}s -c lock_timeout={LOCK_SECONDS}s"
         f" -c idle_in_transaction_session_timeout={_STATEMENT_SECONDS}s",
         # A machine that is gone sends no goodbye.
