@@ -88,6 +88,12 @@ class PixelprobeClient:
             response = self._attacks.ListTargets(attack_pb2.ListTargetsRequest(), timeout=CALL_SECONDS)
         return [convert.target(message) for message in response.targets]
 
+    def orchestrator_version(self) -> str:
+        """The version of the orchestrator; empty if it is older than this question."""
+        with self._orchestrator_errors():
+            response = self._attacks.ListTargets(attack_pb2.ListTargetsRequest(), timeout=CALL_SECONDS)
+        return str(response.orchestrator_version)
+
     def upload_images(self, images: Iterable[NDArray[np.uint8]]) -> list[str]:
         """Store pictures, each (height, width, 3) uint8 RGB; of an iterator only one call's are held at once.
 

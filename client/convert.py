@@ -30,6 +30,7 @@ def target(message: attack_service_pb2.Target) -> model.Target:
         classes=message.classes,
         labels=tuple(message.labels),
         sparse_queries=message.sparse_queries,
+        weights_sha256=message.weights_sha256,
     )
 
 

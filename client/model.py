@@ -85,7 +85,10 @@ class ClassScore(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """A classifier that may be attacked. Sizes are 0 and labels empty while it is not available."""
+    """A classifier that may be attacked. Sizes are 0 and labels empty while it is not available.
+
+    ``weights_sha256``: the hex digest of its file; empty where the server does not tell.
+    """
 
     name: str
     available: bool
@@ -95,6 +98,7 @@ class Target:
     classes: int
     labels: tuple[str, ...]
     sparse_queries: bool
+    weights_sha256: str = ""
 
     def label(self, class_index: int) -> str | None:
         """The name of a class, where the target's labels are known."""

@@ -70,6 +70,8 @@ def collect(
         classes=classes,
         labels={name: target.labels for name, target in known.items() if target.labels},
         gallery=_gallery(client, evaluation, attacks.names),
+        weights={name: target.weights_sha256 for name, target in known.items() if target.weights_sha256},
+        orchestrator_version=client.orchestrator_version(),
         notes=tuple(notes),
     )
 

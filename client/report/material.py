@@ -89,6 +89,8 @@ class Material:
         labels: the classes' names, by model; models without names are missing.
         models: what files tell, by model.
         provenance: what the person who made the report adds, as JSON values.
+        weights: the SHA-256 of its file, by model, where the server told.
+        orchestrator_version: of the one that handed out the results; empty if it did not tell.
         notes: what readers should know about how it was put together.
     """
 
@@ -100,6 +102,8 @@ class Material:
     gallery: Gallery = field(default_factory=Gallery)
     models: Mapping[str, ModelFacts] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
+    orchestrator_version: str = ""
     notes: tuple[str, ...] = ()
 
     def class_name(self, model: str, index: int) -> str:

@@ -6,6 +6,7 @@ Folders that already hold exactly the right bytes are left alone.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -125,10 +126,11 @@ def edits_spec(classifier: Classifier, options: Options) -> ModelSpec:
 
 
 def _parameters(classifier: Classifier, options: Options) -> dict[str, str]:
+    hashed = {"weights_sha256": hashlib.sha256(classifier.content).hexdigest()}  # clients can ask for it
     if options.backend is not Backend.PYTHON:
-        return {}
+        return hashed
     at_a_time = max(LEAST_AT_A_TIME, PIXELS_AT_A_TIME // (classifier.width * classifier.height))
-    return {"intra_op_threads": str(options.threads), "queries_at_a_time": str(at_a_time)}
+    return {**hashed, "intra_op_threads": str(options.threads), "queries_at_a_time": str(at_a_time)}
 
 
 def _files(spec: ModelSpec, onnx_file: bytes) -> Files:

@@ -12,6 +12,7 @@ from pixelprobe.attack.v1 import attack_service_pb2_grpc as pb_grpc
 
 from services.common.errors import InvalidArgumentError, ServiceError
 from services.common.images import from_array, to_array
+from services.common.version import own_version
 from services.orchestrator import convert
 from services.orchestrator.campaign import CampaignManager
 from services.orchestrator.convert_spec import spec_from_pb
@@ -40,7 +41,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
 
     async def ListTargets(self, request: pb.ListTargetsRequest, context: Context) -> pb.ListTargetsResponse:
         described = await asyncio.gather(*(self._describe(name) for name in self._registry.names()))
-        return pb.ListTargetsResponse(targets=described)
+        return pb.ListTargetsResponse(targets=described, orchestrator_version=own_version())
 
     async def UploadImages(
         self, request_iterator: AsyncIterator[pb.UploadImagesRequest], context: Context
@@ -172,6 +173,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
             classes=info.classes,
             labels=info.labels,
             sparse_queries=info.sparse_queries,
+            weights_sha256=info.weights_sha256,
         )
 
 

@@ -98,7 +98,7 @@ async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool], *, 
     """Look again and again until it is good."""
     give_up = time.monotonic() + seconds
     while not good(found := await look()):
-        assert time.monotonic() < give_up, f"still {found} after {seconds} s"
+        assert time.monotonic() < give_up, f"still {getattr(found, 'state', found)} after {seconds} s"
         await asyncio.sleep(0.02)
     return found
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
-from services.orchestrator.core.domain import CampaignState
+from services.orchestrator.core.domain import CampaignState, SearchSettings
+from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.store.base import Checkpoint, QueryCount, Store
 from services.orchestrator.store.errors import (
     LeaseLostError,
@@ -53,23 +55,24 @@ async def store(file: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Sq
     await opened.close()
 
 
+_ENOUGH = 1_000_000
+
+
 class Disk:
-    """The disk of a store, as far as SQLite's writer sees it."""
+    """The disk of a store: full for whichever of its connections begins a transaction."""
 
     def __init__(self, store: SqlStore) -> None:
-        self._store = store
+        self._pages = _ENOUGH
+        event.listen(store._database._engine, "begin", self._limit)
 
-    async def fill(self) -> None:
-        await self._limit(1)  # SQLite raises this to what the file has: not one page more
+    def fill(self) -> None:
+        self._pages = 1  # SQLite raises this to what the file has: not one page more
 
-    async def free(self) -> None:
-        await self._limit(1_000_000)
+    def free(self) -> None:
+        self._pages = _ENOUGH
 
-    async def _limit(self, pages: int) -> None:
-        def limit(connection: sa.Connection) -> None:
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-
-        await self._store._database.write(limit)
+    def _limit(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {self._pages}")
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +87,11 @@ async def test_a_full_disk_is_told_and_takes_nothing_away(store: SqlStore) -> No
     await run(store, record.id)
     attack = await claim(store, record.id)
     await store.save_checkpoint(attack.id, Checkpoint(b"here", (b"a",)))
-    await disk.fill()
+    disk.fill()
     with pytest.raises(StoreFullError, match="the disk that holds the database is full"):
         await store.save_checkpoint(attack.id, Checkpoint(b"there" * 100_000, (b"b" * 100_000,)))
     assert await store.load_checkpoint(attack.id) == Checkpoint(b"here", (b"a",))
-    await disk.free()
+    disk.free()
     await store.save_checkpoint(attack.id, Checkpoint(b"there", (b"b",)))
     assert await store.load_checkpoint(attack.id) == Checkpoint(b"there", (b"a", b"b"))
 
@@ -180,11 +183,11 @@ async def check_pause(running: Offline, campaign_id: str, reason: str) -> None:
     assert PAUSED in told
 
 
-async def check_end(running: Offline, campaign_id: str) -> None:
+async def check_end(running: Offline, campaign_id: str, wanted: CampaignSpec | None = None) -> None:
     """It succeeded, with the results of a run without trouble, and every query is in the ledger."""
     await running.until(campaign_id, SUCCEEDED)
     results = await running.results(campaign_id)
-    expected = await undisturbed()
+    expected = await undisturbed(wanted)
     assert [without_sent(one) for one in results] == [without_sent(one) for one in expected]
     ledger = (await running.store.progress(campaign_id)).ledger
     assert ledger.sent >= running.target.answered
@@ -196,13 +199,14 @@ async def check_end(running: Offline, campaign_id: str) -> None:
 
 async def test_a_campaign_outlasts_a_full_disk(store: SqlStore) -> None:
     disk = Disk(store)
+    long = spec(search=SearchSettings(population=20, generations=60, early_stop=False))
     async with offline(store, seconds_a_request=0.01) as running:
-        campaign_id = await running.create()
+        campaign_id = await running.create(long)
         await running.some_answers()
-        await disk.fill()
+        disk.fill()
         await check_pause(running, campaign_id, "the disk that holds the database is full")
-        await disk.free()
-        await check_end(running, campaign_id)
+        disk.free()
+        await check_end(running, campaign_id, long)
 
 
 async def test_a_campaign_outlasts_a_lock_and_resumes_at_once_when_asked(store: SqlStore, file: Path) -> None:

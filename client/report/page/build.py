@@ -76,7 +76,7 @@ def build_page(material: Material, numbers: Numbers, charts: Charts, made: datet
         ],
         models=facts.model_facts(material),
         added=facts.added_facts(material.provenance),
-        versions=facts.versions(),
+        versions=facts.versions(material.orchestrator_version),
         padded=any(not row.known for row in numbers.fitness),
         lower_bound=any(row.lower_bound for row in numbers.budgets),
         tests=len(numbers.comparisons),

@@ -23,9 +23,9 @@ Facts = list[tuple[str, str]]
 """Names and what they are, for a list on the page."""
 
 
-def versions() -> dict[str, str]:
-    """Of this program and what computes its numbers; the services do not tell theirs."""
-    found = {"python": platform.python_version()}
+def versions(orchestrator: str) -> dict[str, str]:
+    """Of the orchestrator that handed out the results, of this program, and of what computes its numbers."""
+    found = {"orchestrator": orchestrator or "not told", "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
@@ -104,7 +104,7 @@ def model_facts(material: Material) -> list[tuple[str, str, str]]:
         told.append(
             (
                 model,
-                facts.sha256 or NOT_TOLD,
+                facts.sha256 or material.weights.get(model) or NOT_TOLD,
                 f"{100 * accuracy.correct / accuracy.total:.2f}% of {accuracy.total:,}"
                 if accuracy
                 else NOT_TOLD,
@@ -131,12 +131,13 @@ def as_json(material: Material, made: datetime) -> dict[str, Any]:
     """All of it for programs, every picture's digest included."""
     return {
         "made": made.isoformat(),
-        "versions": versions(),
+        "versions": versions(material.orchestrator_version),
         "campaigns": [_campaign_json(each) for each in material.campaigns],
         "attacks": dict(Counter(row.outcome.value for row in material.evaluation.rows)),
         "attacks_repeated": material.evaluation.repeated,
         "classes": material.classes,
         "models": {model: asdict(facts) for model, facts in material.models.items()},
+        "weights_sha256": dict(material.weights),
         "notes": list(material.notes),
         "added": dict(material.provenance),
     }

@@ -32,7 +32,7 @@ class TargetUnavailableError(UnavailableError, TargetError):
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """What a target says of itself. ``labels`` is empty when nobody told."""
+    """What a target says of itself. ``labels`` and ``weights_sha256`` are empty when nobody told."""
 
     name: str
     width: int
@@ -42,6 +42,7 @@ class TargetInfo:
     sparse_queries: bool
     max_batch: int
     max_in_flight: int
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,19 @@ from services.orchestrator.targets.base import (
     TargetUnavailableError,
 )
 from services.orchestrator.targets.config import TargetConfig
-from services.orchestrator.targets.tensors import BadAnswerError, ModelMetadata, TensorSpec
+from services.orchestrator.targets.tensors import (
+    BadAnswerError,
+    ModelConfiguration,
+    ModelMetadata,
+    TensorSpec,
+)
 from services.orchestrator.targets.transport import Transport, where
 
 _EDITS_INPUTS = {"images": "UINT8", "image_index": "INT32", "edits": "INT16", "classes": "INT32"}
 _EDITS_OUTPUTS = {"class_probabilities": "FP32", "top_classes": "INT32", "top_probabilities": "FP32"}
+
+WEIGHTS_PARAMETER = "weights_sha256"
+"""In a model's configuration: the hash of its file, written by whoever built the repository."""
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +143,7 @@ class KServeTarget(Target):
         height, width, classes = image.shape[1], image.shape[2], probabilities.shape[1]
         if config.labels and len(config.labels) != classes:
             raise self._error(f"has {classes} classes, but {len(config.labels)} labels are registered")
-        server_limit = await _optional(self._transport.max_batch_size(config.model)) or config.max_batch
+        served = await _optional(self._transport.configuration(config.model)) or ModelConfiguration()
         info = TargetInfo(
             name=config.name,
             width=width,
@@ -143,8 +151,9 @@ class KServeTarget(Target):
             classes=classes,
             labels=config.labels,
             sparse_queries=config.sparse != "never" and await self._takes_edits(height, width),
-            max_batch=min(config.max_batch, server_limit),
+            max_batch=min(config.max_batch, served.max_batch_size or config.max_batch),
             max_in_flight=config.max_in_flight,
+            weights_sha256=served.parameters.get(WEIGHTS_PARAMETER, ""),
         )
         queries = "sparse" if info.sparse_queries else "whole"
         _log.info("target %s is %s, asked by %s queries", config.name, self._where, queries)

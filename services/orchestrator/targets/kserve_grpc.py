@@ -17,6 +17,7 @@ from services.orchestrator.targets.base import TargetError, TargetStats, TargetU
 from services.orchestrator.targets.config import TargetConfig
 from services.orchestrator.targets.tensors import (
     BadAnswerError,
+    ModelConfiguration,
     ModelMetadata,
     TensorSpec,
     datatype_of,
@@ -82,9 +83,10 @@ class GrpcTransport(Transport):
         reply = await self._ask(model, "ModelReady", service_pb2.ModelReadyRequest(name=model))
         return bool(reply.ready)
 
-    async def max_batch_size(self, model: str) -> int:
+    async def configuration(self, model: str) -> ModelConfiguration:
         reply = await self._ask(model, "ModelConfig", service_pb2.ModelConfigRequest(name=model))
-        return int(reply.config.max_batch_size)
+        parameters = {key: value.string_value for key, value in reply.config.parameters.items()}
+        return ModelConfiguration(int(reply.config.max_batch_size), parameters)
 
     async def infer(
         self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], stats: TargetStats

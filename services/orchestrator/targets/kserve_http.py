@@ -18,6 +18,7 @@ from services.orchestrator.targets.base import TargetError, TargetStats, TargetU
 from services.orchestrator.targets.config import TargetConfig
 from services.orchestrator.targets.tensors import (
     BadAnswerError,
+    ModelConfiguration,
     ModelMetadata,
     TensorSpec,
     datatype_of,
@@ -66,10 +67,18 @@ class HttpTransport(Transport):
         status, _, _ = await self._exchange(model, "GET", _path(model) + "/ready", self._short_timeout)
         return status == HTTPStatus.OK
 
-    async def max_batch_size(self, model: str) -> int:
+    async def configuration(self, model: str) -> ModelConfiguration:
         document = await self._ask(model, _path(model) + "/config")
-        size = document.get("max_batch_size", 0) if isinstance(document, dict) else 0
-        return size if isinstance(size, int) else 0
+        known = document if isinstance(document, dict) else {}
+        size, parameters = known.get("max_batch_size"), known.get("parameters")
+        return ModelConfiguration(
+            size if isinstance(size, int) else 0,
+            {
+                key: value["string_value"]
+                for key, value in (parameters if isinstance(parameters, dict) else {}).items()
+                if isinstance(value, dict) and isinstance(value.get("string_value"), str)
+            },
+        )
 
     async def infer(
         self, model: str, inputs: Mapping[str, NDArray[Any]], outputs: Sequence[str], stats: TargetStats

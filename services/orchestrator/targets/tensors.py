@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,14 @@ class TensorSpec:
 
     def __str__(self) -> str:
         return f"'{self.name}' {self.datatype} {list(self.shape)}"
+
+
+@dataclass(frozen=True)
+class ModelConfiguration:
+    """What Triton adds to that: ``max_batch_size`` rows in a request, 0 for any number, and parameters."""
+
+    max_batch_size: int = 0
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

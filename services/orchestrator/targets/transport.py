@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from services.orchestrator.targets.base import TargetStats
-from services.orchestrator.targets.tensors import ModelMetadata
+from services.orchestrator.targets.tensors import ModelConfiguration, ModelMetadata
 
 DESCRIBE_TIMEOUT_SECONDS = 10.0
 """Deadline of each question about a model (a shorter deadline for queries holds for these as well)."""
@@ -31,8 +31,8 @@ class Transport(ABC):
         """Whether the model answers queries now."""
 
     @abstractmethod
-    async def max_batch_size(self, model: str) -> int:
-        """The server's own limit of a request's rows, 0 for none: Triton's model configuration extension."""
+    async def configuration(self, model: str) -> ModelConfiguration:
+        """How the server runs the model: Triton's model configuration extension."""
 
     @abstractmethod
     async def infer(

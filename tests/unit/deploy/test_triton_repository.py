@@ -127,7 +127,7 @@ def test_gpu_repository_needs_no_python(source: Source, folder: Path) -> None:
         found = config(folder / name)
         assert (found.backend, found.max_batch_size) == ("onnxruntime", max_batch_size)
         assert found.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
-        assert not found.parameters
+        assert found.parameters.keys() == {"weights_sha256"}, "nothing for the Python backend"
 
 
 def test_python_backend_is_told_its_threads(source: Source, folder: Path) -> None:

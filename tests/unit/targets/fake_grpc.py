@@ -71,6 +71,7 @@ class FakeServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.models: dict[str, Any] = {"toy": toy_metadata()}
         self.is_ready = True
         self.max_batch_size: int | None = None
+        self.parameters: dict[str, str] = {}
         self.reply: Reply = honest
         self.refusal: tuple[grpc.StatusCode, str] | None = None
         self.delay_seconds = 0.0
@@ -92,6 +93,8 @@ class FakeServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such extension")
         answer = service_pb2.ModelConfigResponse()
         answer.config.max_batch_size = self.max_batch_size
+        for name, value in self.parameters.items():
+            answer.config.parameters[name].string_value = value
         return answer
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802

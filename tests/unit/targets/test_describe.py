@@ -77,6 +77,13 @@ async def test_max_batch_is_the_smaller_limit(
     assert target.stats.requests == 0
 
 
+async def test_the_weights_hash_is_told_where_the_server_knows_it(grpc_stage: GrpcStage) -> None:
+    server, opener = grpc_stage
+    assert (await opener().describe()).weights_sha256 == ""
+    server.max_batch_size, server.parameters = 8, {"other": "x", "weights_sha256": "abc"}
+    assert (await opener().describe()).weights_sha256 == "abc"
+
+
 async def test_batches_that_cannot_be_meant_are_not_sent(grpc_stage: GrpcStage) -> None:
     server, opener = grpc_stage
     target = opener()

@@ -33,6 +33,7 @@ class Target(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     SPARSE_QUERIES_FIELD_NUMBER: _builtins.int
+    WEIGHTS_SHA256_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     available: _builtins.bool
     unavailable_reason: _builtins.str
@@ -42,6 +43,8 @@ class Target(_message.Message):
     classes: _builtins.int
     sparse_queries: _builtins.bool
     """It takes sparse queries: edits instead of whole pictures."""
+    weights_sha256: _builtins.str
+    """SHA-256 in hex of the model's file, where the server tells it (Triton: the parameter weights_sha256)."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One a class, or empty when unknown."""
@@ -57,10 +60,11 @@ class Target(_message.Message):
         classes: _builtins.int = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
         sparse_queries: _builtins.bool = ...,
+        weights_sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "classes", b"classes", "height", b"height", "labels", b"labels", "name", b"name", "sparse_queries", b"sparse_queries", "unavailable_reason", b"unavailable_reason", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "classes", b"classes", "height", b"height", "labels", b"labels", "name", b"name", "sparse_queries", b"sparse_queries", "unavailable_reason", b"unavailable_reason", "weights_sha256", b"weights_sha256", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -86,16 +90,20 @@ class ListTargetsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TARGETS_FIELD_NUMBER: _builtins.int
+    ORCHESTRATOR_VERSION_FIELD_NUMBER: _builtins.int
+    orchestrator_version: _builtins.str
+    """Of the orchestrator that answers."""
     @_builtins.property
     def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]: ...
     def __init__(
         self,
         *,
         targets: _abc.Iterable[Global___Target] | None = ...,
+        orchestrator_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orchestrator_version", b"orchestrator_version", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
