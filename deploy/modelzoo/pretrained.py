@@ -37,7 +37,7 @@ def hash_prefix(name: str) -> str:
 
 
 def weights_file(url: str, folder: Path | None, tell: Callable[[str], None]) -> Path:
-    """The file that ``url`` names: in ``folder`` if that is given, else in torch's own, downloaded if need be.
+    """The file that ``url`` names: in ``folder`` if given, else in torch's own, downloaded if need be.
 
     Args:
         url: where it is published; its last part is the file's name.

@@ -2,7 +2,8 @@
 
 The graph takes ``image`` UINT8 (N, 320, 320, 3) RGB and gives ``saliency`` FP32 (N, 320, 320): the network's
 first output as it is, not stretched to 0 to 1. Each picture is divided by its own largest value, as the
-network was trained. All operators added are the same in every opset since 9, so that the file's own opset can stay.
+network was trained. All operators added are the same in every opset since 9, so that the file's
+own opset can stay.
 """
 
 from __future__ import annotations
