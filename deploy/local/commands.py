@@ -54,7 +54,10 @@ def _ports(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def main(context: click.Context) -> None:
-    """The local stack: a Triton server with the shipped classifiers, and both services."""
+    """The local stack: a Triton server with the classifiers, and both services.
+
+    Beside those that ship it serves what `python -m deploy.modelzoo imagenet|u2net` built.
+    """
     context.ensure_object(Interrupts)
 
 

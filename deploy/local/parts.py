@@ -10,7 +10,6 @@ from pathlib import Path
 
 from deploy.local.health import service_is_healthy, triton_is_healthy
 from deploy.local.ports import HOST, KINDS, Ports, address
-from deploy.triton.repository import EDITS_SUFFIX
 from deploy.triton.runtime import ServerSettings, TritonRuntime, server_command
 
 TRITON, SEGMENTATION, ORCHESTRATOR = "triton", "segmentation", "orchestrator"
@@ -19,6 +18,8 @@ NAMES = (TRITON, SEGMENTATION, ORCHESTRATOR)
 TITLES = {TRITON: "Triton", SEGMENTATION: "the segmentation service", ORCHESTRATOR: "the orchestrator"}
 START_SECONDS = {TRITON: 180.0, SEGMENTATION: 60.0, ORCHESTRATOR: 60.0}
 STOP_SECONDS = {TRITON: 15.0, SEGMENTATION: 12.0, ORCHESTRATOR: 12.0}
+TRITON_VARIABLE = "PIXELPROBE_TRITON_ADDRESS"
+"""Tells the segmentation service where its saliency model is served."""
 _ROOT = Path(__file__).parents[2]
 
 
@@ -43,11 +44,10 @@ def default_addresses(name: str) -> dict[str, str]:
     return addresses(name, {key: kind.default for key, kind in KINDS.items()})
 
 
-def is_healthy(name: str, where: Mapping[str, str], classifiers: Iterable[str]) -> bool:
-    """Ask the part itself; Triton must have both models of each classifier ready."""
+def is_healthy(name: str, where: Mapping[str, str], models: Iterable[str]) -> bool:
+    """Ask the part itself; Triton must have every one of ``models`` ready."""
     if name != TRITON:
         return service_is_healthy(where["grpc"])
-    models = [model for classifier in classifiers for model in (classifier, classifier + EDITS_SUFFIX)]
     return triton_is_healthy(where["grpc"], models)
 
 
@@ -65,9 +65,10 @@ def triton(runtime: TritonRuntime, repository: Path, ports: Ports, shared_memory
 
 
 def segmentation(ports: Ports) -> Part:
-    """The service that makes masks."""
+    """The service that makes masks, U2-Net's with the help of Triton."""
     where = addresses(SEGMENTATION, ports)
-    return Part(SEGMENTATION, _service("segmentation", "--listen", where["grpc"]), _environment(), where)
+    environment = _environment() | {TRITON_VARIABLE: addresses(TRITON, ports)["grpc"]}
+    return Part(SEGMENTATION, _service("segmentation", "--listen", where["grpc"]), environment, where)
 
 
 def orchestrator(ports: Ports, targets_file: Path) -> Part:

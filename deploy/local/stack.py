@@ -19,9 +19,9 @@ from deploy.local.interrupts import Interrupts
 from deploy.local.parts import NAMES, TITLES, Part
 from deploy.local.ports import KINDS, Ports, address, check_ports, choose_ports
 from deploy.local.processes import is_alive
+from deploy.local.served import Served, find_served, triton_names
 from deploy.local.state import StackRecord, StateFolder, replace_file
 from deploy.local.targets_file import targets_toml
-from deploy.modelzoo.catalogue import ShippedModel, shipped_models
 from deploy.triton import repository, venv
 from deploy.triton.runtime import TritonRuntime, prepare_runtime
 
@@ -68,10 +68,10 @@ class LocalStack:
                 for goes on.
         """
         with self._folder.locked(self._interrupts, self._tell):
-            models = shipped_models()
+            served = find_served(self._folder.zoo)
             record = self._folder.read()
             if record is not None:
-                trouble = self._trouble(record, wish, models)
+                trouble = self._trouble(record, wish, served)
                 if not trouble:
                     _refuse_other_ports(record, wish)
                     self._tell("The local stack is already running.")
@@ -79,7 +79,7 @@ class LocalStack:
                 self._tell(f"Starting anew: {trouble}.")
                 starting.stop(self._folder, record)
             check_ports(wish.all_ports())
-            self._start(wish, models, self._prepare(models))
+            self._start(wish, served, self._prepare(served))
             return self.status()
 
     def down(self) -> list[str]:
@@ -98,25 +98,26 @@ class LocalStack:
         for name in NAMES:
             part = record.parts.get(name) if record else None
             if record and part:
-                healthy = is_alive(part.process) and parts.is_healthy(name, part.addresses, record.models)
+                models = triton_names(record.models, record.saliency)
+                healthy = is_alive(part.process) and parts.is_healthy(name, part.addresses, models)
                 status[name] = {**part.addresses, "healthy": healthy}
             else:
                 status[name] = {**parts.default_addresses(name), "healthy": False}
         return status
 
-    def _trouble(self, record: StackRecord, wish: Wish, models: Sequence[ShippedModel]) -> str:
+    def _trouble(self, record: StackRecord, wish: Wish, served: Served) -> str:
         """Why the stack on record does not do; empty when it does."""
         if not record.complete:
             return "an earlier start was cut off"
         if missing := [name for name in wish.names if name not in record.parts]:
             return f"the stack runs without {' and '.join(TITLES[name] for name in missing)}"
-        if record.models != _digests(models):
-            return "the shipped models have changed"
+        found = (record.models, record.saliency)
+        if found != (served.classifier_digests(), served.saliency_digests()):
+            return "the models to serve have changed"
+        models = triton_names(record.models, record.saliency)
         for name, part in record.parts.items():
             give_up = time.monotonic() + _SECOND_CHANCE_SECONDS
-            while not (alive := is_alive(part.process)) or not parts.is_healthy(
-                name, part.addresses, record.models
-            ):
+            while not (alive := is_alive(part.process)) or not parts.is_healthy(name, part.addresses, models):
                 if not alive:
                     return f"{TITLES[name]} has died"
                 if time.monotonic() > give_up:
@@ -124,28 +125,27 @@ class LocalStack:
                 self._interrupts.sleep(0.5)
         return ""
 
-    def _prepare(self, models: Sequence[ShippedModel]) -> TritonRuntime:
+    def _prepare(self, served: Served) -> TritonRuntime:
         """Weights checked, the server installed, the model repository built."""
         home = self._folder.home
-        for model in models:
-            model.verify()
+        served.verify()
         for prefix in (repository.SCRATCH_PREFIX, venv.SCRATCH_PREFIX):
             for left_over in home.glob(f"{prefix}*"):
                 shutil.rmtree(left_over, ignore_errors=True)
         environment = venv.ensure_venv(home, self._tell, self._interrupts.check)
         runtime = prepare_runtime(environment, self._folder.backends)
-        sources = [repository.Source(model.name, model.path) for model in models]
-        repository.build_repository(sources, self._folder.models)
+        repository.build_repository(served.sources(), self._folder.models)
         return runtime
 
-    def _start(self, wish: Wish, models: Sequence[ShippedModel], runtime: TritonRuntime) -> None:
+    def _start(self, wish: Wish, served: Served, runtime: TritonRuntime) -> None:
         ports = choose_ports(wish.all_ports())
         prefix = f"pixelprobe_{secrets.token_hex(4)}_"
         triton = parts.triton(runtime, self._folder.models, ports, prefix)
-        replace_file(self._folder.targets_file, targets_toml(models, triton.addresses["grpc"]))
+        replace_file(self._folder.targets_file, targets_toml(served.classifiers, triton.addresses["grpc"]))
         record = StackRecord(
             complete=False,
-            models=_digests(models),
+            models=served.classifier_digests(),
+            saliency=served.saliency_digests(),
             versions={"pixelprobe": _own_version(), **runtime.versions},
             shared_memory_prefix=prefix,
         )
@@ -169,10 +169,6 @@ def _refuse_other_ports(record: StackRecord, wish: Wish) -> None:
                 raise LocalStackError(
                     f"the local stack is already running, with {kind.title} at {running}: stop it first"
                 )
-
-
-def _digests(models: Sequence[ShippedModel]) -> dict[str, str]:
-    return {model.name: model.sha256 for model in models}
 
 
 def _own_version() -> str:

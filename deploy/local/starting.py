@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from deploy.local import parts, processes
 from deploy.local.errors import LocalStackError, StartError
 from deploy.local.interrupts import Interrupts
 from deploy.local.parts import START_SECONDS, STOP_SECONDS, TITLES, Part
+from deploy.local.served import triton_names
 from deploy.local.state import PartRecord, StackRecord, StateFolder
 from deploy.triton.logs import telling_line
 
@@ -33,6 +34,7 @@ def start(
         StateError: ``folder`` cannot be written; nothing runs any more.
         Interrupted: nothing runs any more.
     """
+    models = triton_names(record.models, record.saliency)
     try:
         for part in chosen:
             interrupts.check()
@@ -46,7 +48,7 @@ def start(
             running = PartRecord(process_id, part.addresses, str(log))
             record = replace(record, parts={**record.parts, part.name: running})
             folder.write(record)
-            _wait_until_healthy(part, process, log, record.models, interrupts)
+            _wait_until_healthy(part, process, log, models, interrupts)
             tell(f"  healthy after {time.monotonic() - began:.1f} s, gRPC at {part.addresses['grpc']}")
         record = replace(record, complete=True)
         folder.write(record)
@@ -81,7 +83,7 @@ def _wait_until_healthy(
     part: Part,
     process: subprocess.Popen[bytes],
     log: Path,
-    classifiers: Mapping[str, str],
+    models: Sequence[str],
     interrupts: Interrupts,
 ) -> None:
     bound = START_SECONDS[part.name]
@@ -90,7 +92,7 @@ def _wait_until_healthy(
         interrupts.check()
         if process.poll() is not None:
             raise StartError(_failure(part, f"ended with exit code {process.returncode} while starting", log))
-        if parts.is_healthy(part.name, part.addresses, classifiers):
+        if parts.is_healthy(part.name, part.addresses, models):
             return
         if time.monotonic() > give_up:
             raise StartError(_failure(part, f"was not healthy within {bound:.0f} s", log))

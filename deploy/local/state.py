@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy.home import ZOO, home_folder
 from deploy.local.errors import StateError
 from deploy.local.interrupts import Interrupts
 from deploy.local.processes import ProcessId
 
 FORMAT = 1
-HOME_VARIABLE = "PIXELPROBE_HOME"
 LOCK_SECONDS = 1500.0
 """Somebody else's first ``up`` installs the runtime, which may take this long."""
 
@@ -41,7 +40,8 @@ class StackRecord:
 
     Attributes:
         complete: all parts asked for were healthy once; else somebody was killed while starting them.
-        models: sha256 of the weights by name of the shipped classifier.
+        models: sha256 of the weights by name of the classifier.
+        saliency: sha256 of the ONNX file by name of the saliency model.
         versions: of what runs.
         shared_memory_prefix: of the names of Triton's files in /dev/shm.
     """
@@ -50,6 +50,7 @@ class StackRecord:
     models: dict[str, str]
     versions: dict[str, str]
     shared_memory_prefix: str
+    saliency: dict[str, str] = field(default_factory=dict)
     parts: dict[str, PartRecord] = field(default_factory=dict)
 
 
@@ -58,11 +59,11 @@ class StateFolder:
 
     def __init__(self, home: Path | None = None) -> None:
         """``home`` else PIXELPROBE_HOME else ~/.pixelprobe."""
-        given = home or os.environ.get(HOME_VARIABLE) or Path.home() / ".pixelprobe"
-        self.home = Path(given).expanduser().absolute()
+        self.home = home_folder(home)
         self.stack_file = self.home / "stack.json"
         self.targets_file = self.home / "targets.toml"
         self.models = self.home / "models"
+        self.zoo = self.home / ZOO
         self.backends = self.home / "triton-backends"
         self.logs = self.home / "logs"
 
@@ -150,6 +151,7 @@ def _to_json(record: StackRecord) -> dict[str, Any]:
         "complete": record.complete,
         **parts,
         "models": dict(record.models),
+        "saliency": dict(record.saliency),
         "versions": dict(record.versions),
         "shared_memory_prefix": record.shared_memory_prefix,
     }
@@ -159,6 +161,7 @@ def _from_json(fields: dict[str, Any]) -> StackRecord:
     if fields.pop("format") != FORMAT:
         raise ValueError("written by another version")
     common = {name: fields.pop(name) for name in ("complete", "models", "versions", "shared_memory_prefix")}
+    common["saliency"] = fields.pop("saliency", {})
     parts = {}
     for name, part in fields.items():
         process = ProcessId(int(part.pop("pid")), str(part.pop("started")))

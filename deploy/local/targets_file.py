@@ -1,4 +1,4 @@
-"""``targets.toml``, by which the orchestrator of the local stack knows the shipped classifiers."""
+"""``targets.toml``, by which the orchestrator of the local stack knows the classifiers it may attack."""
 
 from __future__ import annotations
 

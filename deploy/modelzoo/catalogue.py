@@ -1,18 +1,20 @@
-"""The classifiers that ship with the project, as their machine-readable cards describe them.
+"""The classifiers that ship with the project, and those built into a zoo folder, as their cards tell.
 
-For whoever serves them: reads ``weights/NAME.json``, needs nothing beyond the standard library.
+For whoever serves them: reads ``NAME.json``, needs nothing beyond the standard library.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.modelzoo.errors import ModelZooError
 
 WEIGHTS = Path(__file__).with_name("weights")
+U2NET = "u2net"
+"""The saliency model's name; its ``u2net.onnx`` lies in the zoo without a card."""
 
 
 class WeightsError(ModelZooError):
@@ -31,6 +33,8 @@ class ShippedModel:
     labels: tuple[str, ...]
     width: int
     height: int
+    built: bool = False
+    """On this machine, so that git has no copy to restore."""
 
     @property
     def classes(self) -> int:
@@ -43,8 +47,12 @@ class ShippedModel:
         Raises:
             WeightsError: the file is missing, unreadable or has another hash.
         """
+        from_git = f"restore it with `git checkout -- {self.path.name}` in {self.path.parent}"
         remedy = (
-            f"restore it with `git checkout -- {self.path.name}` in {self.path.parent}, or export it again"
+            f"build it again with `python -m deploy.modelzoo imagenet {self.name}`, or delete its card "
+            f"{self.path.with_suffix('.json')}"
+            if self.built
+            else f"{from_git}, or export it again"
         )
         try:
             content = self.path.read_bytes()
@@ -64,10 +72,20 @@ def shipped_models(folder: Path = WEIGHTS) -> list[ShippedModel]:
     Raises:
         WeightsError: there is no card at all, or one cannot be understood.
     """
-    models = [_read(card) for card in sorted(folder.glob("*.json"))]
+    models = [_read(card, "restore it from git") for card in sorted(folder.glob("*.json"))]
     if not models:
         raise WeightsError(f"no model cards (*.json) in {folder}: restore the folder from the repository")
     return models
+
+
+def zoo_models(folder: Path) -> list[ShippedModel]:
+    """Every model with a card in ``folder``, where `python -m deploy.modelzoo` put it; there may be none.
+
+    Raises:
+        WeightsError: a card cannot be understood.
+    """
+    cards = sorted(folder.glob("*.json"))
+    return [replace(_read(card, "delete it, or build the model again"), built=True) for card in cards]
 
 
 def shipped_model(name: str, folder: Path = WEIGHTS) -> ShippedModel:
@@ -82,7 +100,7 @@ def shipped_model(name: str, folder: Path = WEIGHTS) -> ShippedModel:
     return models[name]
 
 
-def _read(card: Path) -> ShippedModel:
+def _read(card: Path, remedy: str) -> ShippedModel:
     try:
         fields = json.loads(card.read_text(encoding="utf-8"))
         return ShippedModel(
@@ -94,4 +112,4 @@ def _read(card: Path) -> ShippedModel:
             height=int(fields["height"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"cannot read the model card {card}: {error!r}; restore it from git") from error
+        raise WeightsError(f"cannot read the model card {card}: {error!r}; {remedy}") from error

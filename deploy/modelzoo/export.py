@@ -8,10 +8,7 @@ checkpoint exported with the same versions gives the same bytes.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,11 +24,12 @@ from deploy.modelzoo.architectures import ARCHITECTURES, fold_batch_norm
 from deploy.modelzoo.card import Card, Tensor, Training, TrainingData, save_card
 from deploy.modelzoo.datasets import CIFAR10_CLASSES, SIDE, LabelledImages
 from deploy.modelzoo.errors import ModelZooError
+from deploy.modelzoo.onnx_graph import Preprocessing, exported, finished, insert_first, prepend_preprocessing
 from deploy.modelzoo.recipe import CIFAR10_MEAN, CIFAR10_STD, Recipe
 from deploy.modelzoo.train import load_checkpoint, normalise, planned_steps
 
-# Opset 18 in IR version 8 is read by every ONNX Runtime since 1.14, so by any Triton in use.
-OPSET, IR_VERSION = 18, 8
+PREPROCESSING = Preprocessing(SIDE, CIFAR10_MEAN, CIFAR10_STD)
+"""The same arithmetic as :func:`train.normalise`."""
 TOLERANCE = 1e-5
 """Largest difference of a probability between the exported graph and PyTorch that is let through."""
 
@@ -107,14 +105,10 @@ def half_precision_weights(network: nn.Sequential) -> nn.Sequential:
 
 def to_onnx(network: nn.Sequential) -> bytes:
     """The network, folded and rounded, as a serialised ONNX model under the contract."""
-    model = _exported(network)
-    graph = model.graph
-    _store_as_float16(graph)
-    _prepend_preprocessing(graph)
-    model.ir_version = IR_VERSION
-    model.producer_name, model.producer_version = "pixelprobe", ""
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString(deterministic=True))
+    model = exported(network, SIDE)
+    _store_as_float16(model.graph)
+    prepend_preprocessing(model.graph, PREPROCESSING)
+    return finished(model)
 
 
 def largest_difference(content: bytes, network: nn.Sequential, images: int = 64) -> float:
@@ -141,35 +135,6 @@ def _network(recipe: Recipe, state: dict[str, Any]) -> nn.Sequential:
     return network
 
 
-def _exported(network: nn.Sequential) -> onnx.ModelProto:
-    """PyTorch's own export of the network and a softmax, from "normalised" to "probabilities"."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # the exporter's notes about itself
-        program = torch.onnx.export(
-            nn.Sequential(network, nn.Softmax(dim=1)),
-            (torch.zeros(2, 3, SIDE, SIDE),),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["normalised"],
-            output_names=["probabilities"],
-            dynamic_shapes=({0: torch.export.Dim("N")},),
-        )
-    assert program is not None
-    model: onnx.ModelProto = program.model_proto
-    _strip_traces(model)
-    return model
-
-
-def _strip_traces(model: onnx.ModelProto) -> None:
-    """Drop what the exporter notes about its run (paths, source lines): it is neither ours nor stable."""
-    graph = model.graph
-    del graph.value_info[:]
-    parts: tuple[Any, ...] = (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer)
-    for part in parts:
-        del part.metadata_props[:]
-        part.doc_string = ""
-
-
 def _store_as_float16(graph: onnx.GraphProto) -> None:
     """Replace each float32 weight W by a float16 one and a Cast that gives W back.
 
@@ -187,32 +152,4 @@ def _store_as_float16(graph: onnx.GraphProto) -> None:
         name = weight.name
         weight.CopyFrom(numpy_helper.from_array(halved, f"{name}.float16"))
         casts.append(helper.make_node("Cast", [weight.name], [name], f"{name}.cast", to=TensorProto.FLOAT))
-    _insert_first(graph, casts)
-
-
-def _prepend_preprocessing(graph: onnx.GraphProto) -> None:
-    """Turn the input "normalised" into ``image``: the same arithmetic as :func:`train.normalise`."""
-    constants = {
-        "image_full_scale": np.float32(255),
-        "image_mean": np.array(CIFAR10_MEAN, dtype=np.float32).reshape(1, 3, 1, 1),
-        "image_std": np.array(CIFAR10_STD, dtype=np.float32).reshape(1, 3, 1, 1),
-    }
-    graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
-    )
-    nodes = [
-        helper.make_node("Cast", ["image"], ["image_float"], "cast", to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["image_float"], ["image_nchw"], "to_nchw", perm=[0, 3, 1, 2]),
-        helper.make_node("Div", ["image_nchw", "image_full_scale"], ["image_scaled"], "scale"),
-        helper.make_node("Sub", ["image_scaled", "image_mean"], ["image_centred"], "centre"),
-        helper.make_node("Div", ["image_centred", "image_std"], ["normalised"], "normalise"),
-    ]
-    _insert_first(graph, nodes)
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", SIDE, SIDE, 3])
-    graph.input[0].CopyFrom(image)
-
-
-def _insert_first(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*nodes, *rest])
+    insert_first(graph, casts)

@@ -1,4 +1,4 @@
-"""Serving classifiers with Triton: builds the model repository and runs the server without Docker.
+"""Serving models with Triton: builds the model repository and runs the server without Docker.
 
 config.py         what a config.pbtxt says, checked and written through Triton's own protobuf
 contract.py       the input contract, read from an ONNX file

@@ -9,12 +9,19 @@ import click
 from deploy.modelzoo.catalogue import WeightsError, shipped_models
 from deploy.triton.config import Backend, ConfigError
 from deploy.triton.contract import ContractError
-from deploy.triton.repository import MAX_BATCH_SIZE, Options, RepositoryError, Source, build_repository
+from deploy.triton.repository import (
+    MAX_BATCH_SIZE,
+    Options,
+    RepositoryError,
+    Source,
+    build_repository,
+    own_models,
+)
 
 
 @click.group()
 def main() -> None:
-    """Triton model repositories of the classifiers."""
+    """Triton model repositories."""
 
 
 @main.command()
@@ -24,7 +31,8 @@ def main() -> None:
     "files",
     multiple=True,
     metavar="NAME=FILE",
-    help="A classifier of your own under the input contract; may be repeated. Default: those that ship.",
+    help="A classifier or saliency model under the input contract; may be repeated. "
+    "Default: the classifiers that ship.",
 )
 @click.option(
     "--backend",
@@ -36,13 +44,13 @@ def main() -> None:
 @click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads of a model; 0: all CPUs.")
 @click.option("--max-batch-size", type=click.IntRange(1), default=MAX_BATCH_SIZE, show_default=True)
 def build(output: Path, files: tuple[str, ...], backend: str, threads: int, max_batch_size: int) -> None:
-    """Make OUTPUT a model repository: NAME and NAME_edits for each classifier."""
+    """Make OUTPUT a model repository: NAME and NAME_edits for each classifier, NAME for a saliency model."""
     try:
         sources = [_source(text) for text in files] or _shipped()
         written = build_repository(sources, output, Options(Backend(backend), threads, max_batch_size))
     except (ConfigError, ContractError, RepositoryError, WeightsError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{output}: {2 * len(sources)} models, {len(written)} written anew")
+    click.echo(f"{output}: {len(own_models(output))} models, {len(written)} written anew")
 
 
 def _source(text: str) -> Source:

@@ -1,8 +1,9 @@
-"""Runs an ONNX classifier in Triton's Python backend, on the CPU; the builder copies this as ``model.py``.
+"""Runs an ONNX model in Triton's Python backend, on the CPU; the builder copies this as ``model.py``.
 
 It runs in the server's own venv and may import only what that holds: numpy, onnxruntime and Triton's
-``triton_python_backend_utils``. It serves both kinds of model (see edits_graph.py): ``NAME``, whose requests
-Triton batches, and ``NAME_edits`` (max_batch_size 0), whose requests come one by one.
+``triton_python_backend_utils``. It serves ``NAME``, a classifier or a saliency model of whole pictures, whose
+requests Triton batches, and ``NAME_edits`` (max_batch_size 0; see edits_graph.py), whose requests come one by
+one.
 
 Every scored query adds one to the counter ``pixelprobe_queries_total{model=...}`` of Triton's metrics:
 Triton's statistics count a request of ``NAME_edits`` as one inference, however many queries it carries.
@@ -72,9 +73,10 @@ class TritonPythonModel:
     def _answer_images(self, requests: Sequence[Any]) -> list[Any]:
         """One run for all that Triton batched, split again by request."""
         batches = [_input(request, "image") for request in requests]
-        scores = self._run({"image": np.concatenate(batches)}, {}, ["probabilities"])["probabilities"]
+        (output,) = self._outputs
+        scores = self._run({"image": np.concatenate(batches)}, {}, [output])[output]
         ends = np.cumsum([len(batch) for batch in batches])
-        return [_response({"probabilities": part}) for part in np.split(scores, ends[:-1])]
+        return [_response({output: part}) for part in np.split(scores, ends[:-1])]
 
     def _answer_edits(self, request: Any) -> Any:
         names = ("images", "image_index", "edits", "classes")

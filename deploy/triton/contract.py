@@ -1,6 +1,7 @@
-"""The input contract that every classifier keeps, read from its ONNX file.
+"""The input contract that every model keeps, read from its ONNX file.
 
-Input ``image`` UINT8 (N, height, width, 3) RGB, output ``probabilities`` FP32 (N, classes), N free.
+Input ``image`` UINT8 (N, height, width, 3) RGB, N free. A classifier gives ``probabilities`` FP32
+(N, classes), a saliency model ``saliency`` FP32 (N, height, width).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
-IMAGE, PROBABILITIES = "image", "probabilities"
+IMAGE, PROBABILITIES, SALIENCY = "image", "probabilities", "saliency"
 CHANNELS = 3
 
 
@@ -32,12 +33,38 @@ class Classifier:
     classes: int
 
 
-def read_classifier(name: str, path: Path) -> Classifier:
-    """Read ``path`` and check it against the contract.
+@dataclass(frozen=True)
+class SaliencyModel:
+    """An ONNX file that gives each pixel's saliency. ``content`` is the file."""
+
+    name: str
+    content: bytes
+    width: int
+    height: int
+
+
+def read_model(name: str, path: Path) -> Classifier | SaliencyModel:
+    """Read ``path``; which contract it must keep is told by its output's name.
 
     Raises:
         ContractError: unreadable, not ONNX, or with other inputs or outputs.
     """
+    content, model = _load(path)
+    if [value.name for value in model.graph.output] == [SALIENCY]:
+        return _saliency_model(name, path, content, model)
+    return _classifier(name, path, content, model)
+
+
+def read_classifier(name: str, path: Path) -> Classifier:
+    """Read ``path`` and check it against the contract of classifiers.
+
+    Raises:
+        ContractError: unreadable, not ONNX, or with other inputs or outputs.
+    """
+    return _classifier(name, path, *_load(path))
+
+
+def _load(path: Path) -> tuple[bytes, onnx.ModelProto]:
     try:
         content = path.read_bytes()
         model = onnx.load_model_from_string(content)
@@ -45,9 +72,11 @@ def read_classifier(name: str, path: Path) -> Classifier:
         raise ContractError(f"cannot read {path}: {error.strerror}") from error
     except DecodeError as error:
         raise ContractError(f"{path} is not an ONNX file") from error
-    weights = {weight.name for weight in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
-    image = _shape(path, inputs, IMAGE, TensorProto.UINT8, rank=4)
+    return content, model
+
+
+def _classifier(name: str, path: Path, content: bytes, model: onnx.ModelProto) -> Classifier:
+    image = _image_shape(path, model)
     probabilities = _shape(path, list(model.graph.output), PROBABILITIES, TensorProto.FLOAT, rank=2)
     if image[0] or probabilities[0] or not all((*image[1:], *probabilities[1:])) or image[3] != CHANNELS:
         raise ContractError(
@@ -55,6 +84,23 @@ def read_classifier(name: str, path: Path) -> Classifier:
             f"with only N free; found {image} and {probabilities} (0: free)"
         )
     return Classifier(name, content, model, width=image[2], height=image[1], classes=probabilities[1])
+
+
+def _saliency_model(name: str, path: Path, content: bytes, model: onnx.ModelProto) -> SaliencyModel:
+    image = _image_shape(path, model)
+    saliency = _shape(path, list(model.graph.output), SALIENCY, TensorProto.FLOAT, rank=3)
+    if image[0] or not all(image[1:]) or image[3] != CHANNELS or saliency != image[:3]:
+        raise ContractError(
+            f"{path}: shapes must be {IMAGE} (N, height, width, {CHANNELS}) and {SALIENCY} "
+            f"(N, height, width) with only N free; found {image} and {saliency} (0: free)"
+        )
+    return SaliencyModel(name, content, width=image[2], height=image[1])
+
+
+def _image_shape(path: Path, model: onnx.ModelProto) -> tuple[int, ...]:
+    weights = {weight.name for weight in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    return _shape(path, inputs, IMAGE, TensorProto.UINT8, rank=4)
 
 
 def _shape(

@@ -1,4 +1,5 @@
-"""From ONNX files to a Triton model repository: ``NAME`` and ``NAME_edits`` for each classifier.
+"""From ONNX files to a Triton model repository: ``NAME`` and ``NAME_edits`` for each classifier, and
+``NAME`` alone for each saliency model, which nobody asks about a few changed pixels.
 
 A model folder is made elsewhere and moved into place as a whole, so that a server never sees half of one.
 Folders that already hold exactly the right bytes are left alone.
@@ -14,7 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.triton.config import HEADER, Backend, ConfigError, DataType, ModelSpec, Tensor, to_text
-from deploy.triton.contract import CHANNELS, IMAGE, PROBABILITIES, Classifier, read_classifier
+from deploy.triton.contract import (
+    CHANNELS,
+    IMAGE,
+    PROBABILITIES,
+    SALIENCY,
+    Classifier,
+    SaliencyModel,
+    read_model,
+)
 from deploy.triton.edits_graph import edits_graph, top_count
 
 EDITS_SUFFIX = "_edits"
@@ -25,6 +34,8 @@ MAX_BATCH_SIZE = 400
 PIXELS_AT_A_TIME, LEAST_AT_A_TIME = 100 * 32 * 32, 8
 """How much the Python backend runs at once, in input pixels and in images. Measured at 32x32: runs of 25 to
 400 images take the same time an image, runs of 400 up to 1.4 GB a model, runs of 100 at most 0.4 GB."""
+SALIENCY_BATCH_SIZE, SALIENCY_AT_A_TIME = 16, 1
+"""Of saliency models, which keep their pictures' full resolution in dozens of layers."""
 
 Files = Mapping[str, bytes]
 """A model folder's contents: path inside the folder -> bytes."""
@@ -36,7 +47,7 @@ class RepositoryError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """A classifier's name and its ONNX file."""
+    """A model's name and its ONNX file."""
 
     name: str
     onnx: Path
@@ -75,20 +86,28 @@ def build_repository(sources: Sequence[Source], folder: Path, options: Options |
                 if not _is_right(folder / spec.name, files):
                     _put_in_place(folder / spec.name, files)
                     written.append(spec.name)
-        for path in folder.iterdir():
-            if path.name not in names and _is_ours(path):
-                shutil.rmtree(path)
+        for name in own_models(folder):
+            if name not in names:
+                shutil.rmtree(folder / name)
     except OSError as error:
         raise RepositoryError(f"cannot write the model repository {folder}: {error}") from error
     return written
 
 
 def _models(source: Source, options: Options) -> Iterator[tuple[ModelSpec, bytes]]:
-    """The two models of a classifier, each with its ONNX file."""
-    classifier = read_classifier(source.name, source.onnx)
-    yield classifier_spec(classifier, options), classifier.content
-    twin = edits_graph(classifier)
-    yield edits_spec(classifier, options), twin.SerializeToString(deterministic=True)
+    """The models to serve for one source, each with its ONNX file: two for a classifier."""
+    model = read_model(source.name, source.onnx)
+    if isinstance(model, SaliencyModel):
+        yield saliency_spec(model, options), model.content
+        return
+    yield classifier_spec(model, options), model.content
+    twin = edits_graph(model)
+    yield edits_spec(model, options), twin.SerializeToString(deterministic=True)
+
+
+def own_models(folder: Path) -> list[str]:
+    """The names of the models in ``folder`` that this builder wrote."""
+    return sorted(path.name for path in folder.iterdir() if _is_ours(path))
 
 
 def classifier_spec(classifier: Classifier, options: Options) -> ModelSpec:
@@ -99,7 +118,19 @@ def classifier_spec(classifier: Classifier, options: Options) -> ModelSpec:
         max_batch_size=options.max_batch_size,
         inputs=(Tensor(IMAGE, DataType.UINT8, (classifier.height, classifier.width, CHANNELS)),),
         outputs=(Tensor(PROBABILITIES, DataType.FP32, (classifier.classes,)),),
-        parameters=_parameters(classifier, options),
+        parameters=_parameters(classifier.content, _at_a_time(classifier), options),
+    )
+
+
+def saliency_spec(model: SaliencyModel, options: Options) -> ModelSpec:
+    """``NAME``: whole pictures in, a value for each pixel out, batched by Triton."""
+    return ModelSpec(
+        name=model.name,
+        backend=options.backend,
+        max_batch_size=min(options.max_batch_size, SALIENCY_BATCH_SIZE),
+        inputs=(Tensor(IMAGE, DataType.UINT8, (model.height, model.width, CHANNELS)),),
+        outputs=(Tensor(SALIENCY, DataType.FP32, (model.height, model.width)),),
+        parameters=_parameters(model.content, SALIENCY_AT_A_TIME, options),
     )
 
 
@@ -121,15 +152,18 @@ def edits_spec(classifier: Classifier, options: Options) -> ModelSpec:
             Tensor("top_classes", DataType.INT32, (-1, top)),
             Tensor("top_probabilities", DataType.FP32, (-1, top)),
         ),
-        parameters=_parameters(classifier, options),
+        parameters=_parameters(classifier.content, _at_a_time(classifier), options),
     )
 
 
-def _parameters(classifier: Classifier, options: Options) -> dict[str, str]:
-    hashed = {"weights_sha256": hashlib.sha256(classifier.content).hexdigest()}  # clients can ask for it
+def _at_a_time(classifier: Classifier) -> int:
+    return max(LEAST_AT_A_TIME, PIXELS_AT_A_TIME // (classifier.width * classifier.height))
+
+
+def _parameters(content: bytes, at_a_time: int, options: Options) -> dict[str, str]:
+    hashed = {"weights_sha256": hashlib.sha256(content).hexdigest()}  # clients can ask for it
     if options.backend is not Backend.PYTHON:
         return hashed
-    at_a_time = max(LEAST_AT_A_TIME, PIXELS_AT_A_TIME // (classifier.width * classifier.height))
     return {**hashed, "intra_op_threads": str(options.threads), "queries_at_a_time": str(at_a_time)}
 
 

@@ -11,8 +11,8 @@ from tritonclient.grpc import model_config_pb2
 from deploy.triton.__main__ import main
 from deploy.triton.config import Backend, ConfigError
 from deploy.triton.contract import ContractError
-from deploy.triton.repository import Options, RepositoryError, Source, build_repository
-from tests.unit.deploy.tiny import HEIGHT, WIDTH, tiny_model, write_model
+from deploy.triton.repository import Options, RepositoryError, Source, build_repository, own_models
+from tests.unit.deploy.tiny import HEIGHT, WIDTH, tiny_model, tiny_saliency_model, write_model
 
 FILES = ["1/model.onnx", "1/model.py", "config.pbtxt"]
 
@@ -55,6 +55,27 @@ def test_each_classifier_becomes_two_models(source: Source, folder: Path) -> Non
         "top_probabilities": [-1, 5],
     }
     assert (folder / "tiny/1/model.onnx").read_bytes() == source.onnx.read_bytes()
+
+
+def test_a_saliency_model_is_served_alone(source: Source, folder: Path, tmp_path: Path) -> None:
+    saliency = Source("salient", write_model(tmp_path / "salient.onnx", tiny_saliency_model()))
+
+    assert build_repository([source, saliency], folder) == ["tiny", "tiny_edits", "salient"]
+    assert own_models(folder) == ["salient", "tiny", "tiny_edits"]
+    found = config(folder / "salient")
+    assert {tensor.name: list(tensor.dims) for tensor in found.input} == {"image": [HEIGHT, WIDTH, 3]}
+    assert {tensor.name: list(tensor.dims) for tensor in found.output} == {"saliency": [HEIGHT, WIDTH]}
+    assert found.max_batch_size == 16
+    assert (folder / "salient/1/model.onnx").read_bytes() == saliency.onnx.read_bytes()
+
+
+def test_a_saliency_of_another_size_than_the_picture_is_refused(folder: Path, tmp_path: Path) -> None:
+    model = tiny_saliency_model()
+    model.graph.output[0].type.tensor_type.shape.dim[2].dim_value = WIDTH + 1
+    source = Source("salient", write_model(tmp_path / "salient.onnx", model))
+
+    with pytest.raises(ContractError, match=r"salient\.onnx: shapes must be .*saliency \(N, height, width\)"):
+        build_repository([source], folder)
 
 
 def test_nothing_is_left_beside_the_repository(source: Source, folder: Path) -> None:
@@ -173,3 +194,10 @@ def test_command_explains_bad_input_in_one_line(folder: Path, argument: str, cod
     assert result.exit_code == code
     assert result.output.splitlines()[-1].startswith("Error: ")
     assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_command_counts_the_models_served(source: Source, folder: Path, tmp_path: Path) -> None:
+    saliency = write_model(tmp_path / "salient.onnx", tiny_saliency_model())
+    arguments = ["build", str(folder), "--onnx", f"mine={source.onnx}", "--onnx", f"salient={saliency}"]
+
+    assert CliRunner().invoke(main, arguments).output == f"{folder}: 3 models, 3 written anew\n"

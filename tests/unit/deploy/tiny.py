@@ -1,4 +1,4 @@
-"""A classifier small enough to run in onnx's reference evaluator, that keeps the input contract."""
+"""Models small enough to run in onnx's reference evaluator, that keep the input contract."""
 
 from __future__ import annotations
 
@@ -28,6 +28,25 @@ def tiny_model(classes: int = 7, *, seed: int = 0, opset: int = 18) -> onnx.Mode
         [numpy_helper.from_array(weights, "weights")],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def tiny_saliency_model(height: int = HEIGHT, width: int = WIDTH) -> onnx.ModelProto:
+    """Each pixel's blue, from 0 to 1."""
+    blue = numpy_helper.from_array(np.array(2, dtype=np.int64), "blue")
+    full = numpy_helper.from_array(np.array(255, dtype=np.float32), "full")
+    nodes = [
+        helper.make_node("Gather", ["image", "blue"], ["plane"], axis=3),
+        helper.make_node("Cast", ["plane"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["float", "full"], ["saliency"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny_saliency",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", height, width, 3])],
+        [helper.make_tensor_value_info("saliency", TensorProto.FLOAT, ["N", height, width])],
+        [blue, full],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
 def write_model(path: Path, model: onnx.ModelProto) -> Path:
