@@ -86,8 +86,8 @@ def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.I
 
     Args:
         path: where to.
-        pixels: (height, width, 3) uint8 RGB, a (height, width) bool mask (white is foreground), or a
-            drawn picture.
+        pixels: (height, width, 3) uint8 RGB, (height, width) uint8 grey, a (height, width) bool mask (white
+            is foreground), or a drawn picture.
 
     Raises:
         OSError: the file cannot be written.
