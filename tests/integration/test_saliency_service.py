@@ -6,10 +6,12 @@ so that what comes back through both services can be computed here.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +24,19 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from client.addresses import Addresses
 from client.api import PixelprobeClient
+from client.pictures import load_mask, save_png
 from deploy.triton.config import Backend, DataType, ModelSpec, Tensor, to_text
 from deploy.triton.runtime import ServerSettings, prepare_runtime, server_command
 from services.common.errors import FailedPreconditionError
 from services.segmentation.salient import from_model, to_model
 from tests import processes
 from tests.unit.segmentation.pictures import disk, overlap
+
+ROOT = Path(__file__).parents[2]
 
 BACKEND = """
 import numpy as np
@@ -182,6 +188,53 @@ def test_the_threshold_is_kept(client: PixelprobeClient) -> None:
     # The wire carries the threshold as float32.
     np.testing.assert_array_equal(found.mask, expected(image) > float(np.float32(0.8)))
     assert found.saliency is None
+
+
+def test_the_commands_write_masks_overlays_and_saliency(client: PixelprobeClient, tmp_path: Path) -> None:
+    def pixelprobe(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "client.cli", "segment", *arguments],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "proto" / "gen"))),
+                "PIXELPROBE_SEGMENTATION": client.addresses.segmentation,
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    image = disk(90, 120)[0]
+    save_png(tmp_path / "large.png", image)
+    save_png(tmp_path / "small.png", disk(32, 32)[0])
+    done = pixelprobe("large.png", "small.png", "--saliency", "--out", "masks", "--json")
+    assert done.returncode == 0, done.stderr
+    large, small = json.loads(done.stdout)
+    assert [each["segmenter"] for each in (large, small)] == ["u2net", "grabcut"]
+    np.testing.assert_array_equal(load_mask(tmp_path / large["mask_path"]), expected(image) > 0.5)
+    with Image.open(tmp_path / large["saliency_path"]) as saliency:
+        np.testing.assert_allclose(np.asarray(saliency) / 255, expected(image), atol=0.5 / 255 + 1e-5)
+    assert small["saliency_path"] is None
+    assert "small.png: grabcut has no saliency" in done.stderr
+    assert "u2net for 1 picture: auto: more than 64 pixels a side" in done.stderr
+
+    done = pixelprobe("large.png", "--threshold", "0.8", "--out", "masks", "--json")
+    (again,) = json.loads(done.stdout)
+    assert again["area_fraction"] < large["area_fraction"]
+    assert not (tmp_path / large["saliency_path"]).exists(), "saliency beside a newer mask"
+
+    for arguments, told in (
+        (("--threshold", "0.8", "--rectangle", "1,1,9,9"), "--threshold: is of u2net, which takes no"),
+        (("--threshold", "0.8", "--method", "grabcut"), "--threshold: grabcut takes none; it is of u2net"),
+        (("--threshold", "1"), "Invalid value for '--threshold'"),
+        (("--method", "u2net", "--iterations", "2"), "--method: u2net takes no rectangle"),
+    ):
+        done = pixelprobe("large.png", *arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith("Error: ")
+        assert told in done.stderr
 
 
 def test_auto_goes_by_size_and_says_so(client: PixelprobeClient) -> None:
