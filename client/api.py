@@ -241,20 +241,28 @@ class PixelprobeClient:
         return [convert.segmenter(message) for message in response.segmenters]
 
     def segment(
-        self, pixels: NDArray[np.uint8], segmenter: str = "", hints: masks.GrabCutHints | None = None
+        self,
+        pixels: NDArray[np.uint8],
+        segmenter: str = "",
+        hints: masks.GrabCutHints | None = None,
+        *,
+        threshold: float | None = None,
+        saliency: bool = False,
     ) -> masks.Segmentation:
         """Split a picture, (height, width, 3) uint8 RGB, into foreground and background.
 
         Args:
             pixels: the picture.
             segmenter: id of a method; "" lets the service choose.
-            hints: what a person drew, for GrabCut.
+            hints: what a person drew, for GrabCut; not together with ``threshold``.
+            threshold: a pixel is foreground where its saliency exceeds this, in (0, 1), for U2-Net.
+            saliency: ask for the saliency map as well.
 
         Raises:
             InvalidArgumentError: the picture, the hints or the method are off.
             FailedPreconditionError: the method cannot run on that server.
         """
-        request = convert.segment_request(pixels, segmenter, hints)
+        request = convert.segment_request(pixels, segmenter, hints, threshold, saliency)
         with self._segmentation_errors():
             return convert.segmentation(self._segmentation.Segment(request, timeout=SEGMENT_SECONDS))
 

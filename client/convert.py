@@ -13,7 +13,7 @@ from pixelprobe.attack.v1 import attack_service_pb2, campaign_pb2, result_pb2
 from pixelprobe.segmentation.v1 import segmentation_service_pb2
 
 from client import masks, model
-from services.common.errors import ServiceError
+from services.common.errors import InvalidArgumentError, ServiceError
 from services.common.images import from_array, mask_from_array, mask_to_array
 
 AnyEnum = TypeVar("AnyEnum", bound=StrEnum)
@@ -150,10 +150,18 @@ def event(message: attack_service_pb2.WatchCampaignResponse) -> model.Event | No
 
 
 def segment_request(
-    pixels: NDArray[np.uint8], segmenter: str, hints: masks.GrabCutHints | None
+    pixels: NDArray[np.uint8],
+    segmenter: str,
+    hints: masks.GrabCutHints | None,
+    threshold: float | None = None,
+    saliency: bool = False,
 ) -> segmentation_service_pb2.SegmentRequest:
-    """The request for one picture; ``hints`` go along as GrabCut's options."""
-    request = segmentation_service_pb2.SegmentRequest(image=from_array(pixels), segmenter=segmenter)
+    """The request for one picture; ``hints`` are GrabCut's options, or ``threshold`` is U2-Net's."""
+    request = segmentation_service_pb2.SegmentRequest(
+        image=from_array(pixels), segmenter=segmenter, return_saliency=saliency
+    )
+    if threshold is not None:
+        request.salient.threshold = threshold
     if hints is not None:
         request.grabcut.iterations = hints.iterations
         if hints.rectangle is not None:
@@ -172,13 +180,25 @@ def segment_request(
 
 
 def segmentation(message: segmentation_service_pb2.SegmentResponse) -> masks.Segmentation:
-    """The answer for one picture."""
+    """The answer for one picture.
+
+    Raises:
+        InvalidArgumentError: the saliency's size is not the mask's.
+    """
+    mask = mask_to_array(message.mask)
+    saliency = None
+    if message.saliency:
+        if len(message.saliency) != mask.size:
+            raise InvalidArgumentError("saliency", f"{len(message.saliency)} bytes, expected {mask.size}")
+        saliency = np.frombuffer(message.saliency, np.uint8).reshape(mask.shape)
     return masks.Segmentation(
-        mask=mask_to_array(message.mask),
+        mask=mask,
         area_fraction=message.area_fraction,
         needs_review=message.needs_review,
         review_reason=message.review_reason,
         segmenter=message.segmenter,
+        choice_reason=message.choice_reason,
+        saliency=saliency,
     )
 
 

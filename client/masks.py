@@ -53,6 +53,10 @@ class Segmentation:
     needs_review: bool
     review_reason: str
     segmenter: str
+    choice_reason: str = ""
+    """Why the service chose that one; empty when it was named."""
+    saliency: NDArray[np.uint8] | None = None
+    """(height, width), 0 to 255; None when it was not asked for, or that method makes none."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ MASK_THRESHOLD = 127
 """A mask's pixel is foreground above this grey value."""
 
 
+_TURNED = range(2, 9)
+"""EXIF orientations other than upright."""
+
+
 class PictureError(ValueError):
     """A picture or mask file cannot be used; the message is one line that names the file and the reason."""
 
@@ -54,17 +58,13 @@ class Picture:
 def load_picture(path: Path) -> Picture:
     """Decode a picture file, upright (EXIF) and as 8-bit RGB.
 
-    Grey, palette, CMYK, 16-bit grey and fully opaque alpha are converted, and ``notes`` says so.
+    Grey, palette, CMYK, 16 bit and fully opaque alpha are converted, and ``notes`` says so.
 
     Raises:
         PictureError: missing, unreadable, truncated, animated, really transparent, of an unknown format or
             sample type, or over MAX_PIXELS.
     """
-    image = _open(path)
-    notes: list[str] = []
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-        notes.append("turned upright as its EXIF data says")
+    image, notes = _open(path)
     rgb, note = _to_rgb(image, path)
     if note:
         notes.append(note)
@@ -72,12 +72,13 @@ def load_picture(path: Path) -> Picture:
 
 
 def load_mask(path: Path) -> NDArray[np.bool_]:
-    """Decode a mask file: (height, width) bool, True (foreground) where its grey value is above 127.
+    """Decode a mask file, upright (EXIF): (height, width) bool, True (foreground) for grey values above 127.
 
     Raises:
         PictureError: as :func:`load_picture`.
     """
-    rgb, _ = _to_rgb(_open(path), path)
+    image, _ = _open(path)
+    rgb, _ = _to_rgb(image, path)
     return np.asarray(rgb.convert("L"), dtype=np.uint8) > MASK_THRESHOLD
 
 
@@ -86,8 +87,8 @@ def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.I
 
     Args:
         path: where to.
-        pixels: (height, width, 3) uint8 RGB, a (height, width) bool mask (white is foreground), or a
-            drawn picture.
+        pixels: (height, width, 3) uint8 RGB, (height, width) uint8 grey, a (height, width) bool mask (white
+            is foreground), or a drawn picture.
 
     Raises:
         OSError: the file cannot be written.
@@ -125,7 +126,8 @@ def resize_mask(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.
     return np.asarray(grey, dtype=np.uint8) > MASK_THRESHOLD
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path) -> tuple[Image.Image, list[str]]:
+    """The picture, decoded and upright, and what was done to it for that."""
     if not path.exists():
         raise PictureError(f"{path}: no such file")
     if not path.is_file():
@@ -136,8 +138,15 @@ def _open(path: Path) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 _check_header(image, path)
+                notes = []
+                # Pillow's decoders keep the upper byte of 16-bit colours, and do not tell.
+                if any(";16" in str(tile.args) for tile in image.tile) and not image.mode.startswith("I"):
+                    notes.append("16-bit colours cut to 8 bits")
+                # Asked before decoding: of a TIFF file that turns the picture already.
+                if image.getexif().get(ExifTags.Base.Orientation) in _TURNED:
+                    notes.append("turned upright as its EXIF data says")
                 image.load()
-                return image
+                return ImageOps.exif_transpose(image), notes
     except PictureError:
         raise
     except Image.DecompressionBombError as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import click
 from rich.markup import escape
@@ -14,18 +14,30 @@ from rich.table import Table
 
 from client.addresses import find_addresses
 from client.api import PixelprobeClient
-from client.cli.options import PATH, make_folder, output_options, segmentation_option
+from client.cli.hints import Points, make_hints, parse_rectangle, parse_strokes
+from client.cli.options import OUTPUT, PATH, make_folder, output_options, segmentation_option
+from client.cli.segment_folder import (
+    Segmented,
+    add_to_record,
+    digest_of,
+    mask_path,
+    overlay_path,
+    read_record,
+    saliency_path,
+)
+from client.cli.segment_review import GRABCUT, review
 from client.cli.shell import SectionedCommand, sectioned
 from client.cli.tables import make_console
-from client.masks import GrabCutHints, Rectangle, Segmentation, Stroke, StrokeKind
+from client.masks import Rectangle, Segmentation
 from client.pictures import Picture, load_picture, save_png
 from client.plan import PlanError, check_sides
-from client.report.captions import percent
+from client.report.captions import count, percent
 from client.report.drawing import overlay, scale_for
 from client.report.gallery import PANEL_SIDE
 
 AUTO = "auto"
-GRABCUT = "grabcut"
+U2NET = "u2net"
+REVIEW = "review"
 
 _hint = sectioned("Hints for GrabCut (the same for every picture)")
 
@@ -42,45 +54,42 @@ class MaskRecord(TypedDict):
     review_reason: str
     mask_path: str
     overlay_path: str
+    saliency_path: str | None
+    choice_reason: str
 
 
-Points = tuple[tuple[int, int], ...]
+class SegmentCommand(SectionedCommand):
+    """``segment IMAGE...`` with ``segment review DIR`` below it: a picture called review goes by ./review."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of this command, or of the one below it where that is named first."""
+        if args[:1] == [REVIEW]:
+            return review.make_context(f"{info_name} {REVIEW}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, and the command below."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl([(f"{REVIEW} DIR", review.get_short_help_str(limit=90))])
 
 
-def parse_rectangle(ctx: click.Context, param: click.Parameter, value: str | None) -> Rectangle | None:
-    """``L,T,R,B`` in pixels as a rectangle, or a click error."""
-    if value is None:
-        return None
-    match = re.fullmatch(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})", value.replace(" ", ""))
-    if not match:
-        raise click.BadParameter(f"{value!r} is not L,T,R,B: four numbers of pixels", ctx, param)
-    rectangle = Rectangle(*(int(number) for number in match.groups()))
-    if rectangle.left >= rectangle.right or rectangle.top >= rectangle.bottom:
-        raise click.BadParameter(
-            f"{value!r} is empty: left must be under right, top under bottom", ctx, param
-        )
-    return rectangle
-
-
-def parse_strokes(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[Points, ...]:
-    """Each ``x,y x,y ...`` in pixels as points, or a click error."""
-    strokes = []
-    for text in value:
-        matches = [re.fullmatch(r"(\d{1,5}),(\d{1,5})", word) for word in text.split()]
-        if not matches or not all(matches):
-            raise click.BadParameter(f"{text!r} is not X,Y X,Y ...: points in pixels", ctx, param)
-        strokes.append(tuple((int(match[1]), int(match[2])) for match in matches if match))
-    return tuple(strokes)
-
-
-@click.command(cls=SectionedCommand)
+@click.command(cls=SegmentCommand)
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
 @sectioned("Method")(
     "--method",
     default=AUTO,
     metavar="NAME",
     show_default=True,
-    help="grabcut, or auto: the service chooses by the picture.",
+    help="u2net, grabcut, or auto: the service takes GrabCut for small pictures, else U2-Net where it can.",
+)
+@sectioned("Method")(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="T",
+    help="Foreground is where saliency exceeds this; means u2net. Default: 0.5.",
 )
 @_hint(
     "--rectangle",
@@ -116,16 +125,21 @@ def parse_strokes(ctx: click.Context, param: click.Parameter, value: tuple[str, 
     type=click.IntRange(1, 50),
     help="Rounds of GrabCut. Default: the service's.",
 )
+@sectioned(OUTPUT)(
+    "--saliency", is_flag=True, help="Write NAME_saliency.png as well, where the method has saliency (u2net)."
+)
 @output_options("out/segment", "NAME_mask.png and NAME_overlay.png of each picture")
 @segmentation_option()
 def segment(
     images: tuple[Path, ...],
     method: str,
+    threshold: float | None,
     rectangle: Rectangle | None,
     foreground: tuple[Points, ...],
     background: tuple[Points, ...],
     stroke_width: int,
     iterations: int | None,
+    saliency: bool,
     out: Path,
     as_json: bool,
     segmentation: str | None,
@@ -133,41 +147,55 @@ def segment(
     """Split pictures into foreground and background.
 
     Writes a mask (white is foreground; `attack --mask` takes it) and an overlay to look at. Without hints
-    GrabCut is seeded automatically; a mask that a person should look at is marked "review".
+    GrabCut is seeded automatically; a mask that a person should look at is marked "review", and
+    `segment review DIR` takes it from there.
     """
-    strokes = [Stroke(StrokeKind.FOREGROUND, points, stroke_width) for points in foreground]
-    strokes += [Stroke(StrokeKind.BACKGROUND, points, stroke_width) for points in background]
-    hinted = rectangle is not None or bool(strokes) or iterations is not None
-    hints = GrabCutHints(rectangle, tuple(strokes), iterations or 0) if hinted else None
+    hints = make_hints(rectangle, foreground, background, stroke_width, iterations)
+    if hints is not None and threshold is not None:
+        raise PlanError("--threshold: is of u2net, which takes no rectangle, strokes or iterations")
     pictures = [load_picture(path) for path in images]
     for picture in pictures:
         check_sides(picture)
     messages = make_console(stderr=True)
     with PixelprobeClient(find_addresses(segmentation=segmentation)) as client:
-        name = _choose_method(client, method, hinted=hinted)
+        name = _choose_method(client, method, hinted=hints is not None, threshold=threshold)
         make_folder(out)
-        records = []
+        read_record(out)  # a damaged one is found before the work
+        records, made = [], {}
+        reasons: Counter[tuple[str, str]] = Counter()
         for picture, stem in zip(pictures, _stems(pictures), strict=True):
             for note in picture.notes:
                 messages.print(f"{escape(str(picture.path))}: {note}", style="dim")
-            answer = client.segment(picture.pixels, name, hints)
+            answer = client.segment(picture.pixels, name, hints, threshold=threshold, saliency=saliency)
             records.append(_write(out, stem, picture, answer))
+            made[stem] = _segmented(picture, answer)
+            reasons[answer.choice_reason, answer.segmenter] += 1
+            if saliency and answer.saliency is None:
+                messages.print(
+                    f"{escape(str(picture.path))}: {answer.segmenter} has no saliency", style="dim"
+                )
+        add_to_record(out, made)
+    for (reason, segmenter), number in reasons.items():
+        if reason and not hints:
+            messages.print(f"{segmenter} for {count(number, 'picture')}: {escape(reason)}", style="dim")
     if as_json:
         click.echo(json.dumps(records, indent=2))
         return
     make_console().print(_table(records))
 
 
-def _choose_method(client: PixelprobeClient, method: str, *, hinted: bool) -> str:
-    """The id to send; hints without a method mean GrabCut."""
+def _choose_method(client: PixelprobeClient, method: str, *, hinted: bool, threshold: float | None) -> str:
+    """The id to send; without a method hints mean GrabCut, and a threshold means U2-Net."""
     if method == AUTO:
-        return GRABCUT if hinted else ""
+        return GRABCUT if hinted else U2NET if threshold is not None else ""
     known = {segmenter.id: segmenter for segmenter in client.list_segmenters()}
     if method not in known:
         listed = ", ".join(sorted({AUTO, *known}))
         raise PlanError(f"--method: unknown method {method!r}; known methods: {listed}")
     if hinted and not known[method].interactive:
         raise PlanError(f"--method: {method} takes no rectangle, strokes or iterations")
+    if threshold is not None and method != U2NET:
+        raise PlanError(f"--threshold: {method} takes none; it is of {U2NET}")
     return method
 
 
@@ -184,9 +212,13 @@ def _stems(pictures: Sequence[Picture]) -> list[str]:
 
 
 def _write(out: Path, stem: str, picture: Picture, answer: Segmentation) -> MaskRecord:
-    mask_path, overlay_path = out / f"{stem}_mask.png", out / f"{stem}_overlay.png"
-    save_png(mask_path, answer.mask)
-    save_png(overlay_path, overlay(picture.pixels, answer.mask, scale_for(picture.pixels, PANEL_SIDE)))
+    masks, overlays, maps = mask_path(out, stem), overlay_path(out, stem), saliency_path(out, stem)
+    save_png(masks, answer.mask)
+    if answer.saliency is not None:
+        save_png(maps, answer.saliency)
+    else:
+        maps.unlink(missing_ok=True)  # of an earlier mask of that name
+    save_png(overlays, overlay(picture.pixels, answer.mask, scale_for(picture.pixels, PANEL_SIDE)))
     return MaskRecord(
         image=str(picture.path),
         segmenter=answer.segmenter,
@@ -195,8 +227,24 @@ def _write(out: Path, stem: str, picture: Picture, answer: Segmentation) -> Mask
         area_fraction=answer.area_fraction,
         needs_review=answer.needs_review,
         review_reason=answer.review_reason,
-        mask_path=str(mask_path),
-        overlay_path=str(overlay_path),
+        mask_path=str(masks),
+        overlay_path=str(overlays),
+        saliency_path=None if answer.saliency is None else str(maps),
+        choice_reason=answer.choice_reason,
+    )
+
+
+def _segmented(picture: Picture, answer: Segmentation) -> Segmented:
+    return Segmented(
+        image=str(picture.path.resolve()),
+        image_sha256=digest_of(picture),
+        width=picture.width,
+        height=picture.height,
+        segmenter=answer.segmenter,
+        choice_reason=answer.choice_reason,
+        area_fraction=answer.area_fraction,
+        needs_review=answer.needs_review,
+        review_reason=answer.review_reason,
     )
 
 

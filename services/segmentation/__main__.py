@@ -13,22 +13,38 @@ from services.common.server import serve
 from services.common.settings import address, configure_logging, run, setting
 from services.segmentation.grabcut import GrabCut
 from services.segmentation.registry import Registry, UnconfiguredSalient
+from services.segmentation.salient import Salient
 from services.segmentation.servicer import SegmentationServicer
+from services.segmentation.triton import TritonSaliency
+
+
+def _optional_address(value: str) -> str:
+    """An address, or "" for none: what an empty variable says."""
+    return address(value) if value else ""
 
 
 @click.command()
 @setting(
     "--listen", "PIXELPROBE_LISTEN", type=address, help="HOST:PORT to listen on; port 0 takes a free one."
 )
-def command(listen: str) -> None:
+@setting(
+    "--triton",
+    "PIXELPROBE_TRITON_ADDRESS",
+    type=_optional_address,
+    default="",
+    help="HOST:PORT of the Triton (gRPC) that serves U2-Net; without it there is GrabCut only.",
+)
+def command(listen: str, triton: str) -> None:
     """Serve masks for pictures over gRPC."""
     configure_logging()
-    asyncio.run(main(listen))
+    asyncio.run(main(listen, triton))
 
 
-async def main(listen: str) -> None:
+async def main(listen: str, triton: str) -> None:
     """Serve until told to stop."""
-    servicer = SegmentationServicer(Registry([GrabCut(), UnconfiguredSalient()]))
+    model = TritonSaliency(triton) if triton else None
+    salient = Salient(model) if model else UnconfiguredSalient()
+    servicer = SegmentationServicer(Registry([GrabCut(), salient]))
 
     def add(server: grpc.aio.Server) -> list[str]:
         pb_grpc.add_SegmentationServiceServicer_to_server(servicer, server)
@@ -38,6 +54,8 @@ async def main(listen: str) -> None:
         await serve(listen=listen, add_servicers=add, readiness=servicer.ready)
     finally:
         servicer.close()
+        if model:
+            model.close()
 
 
 if __name__ == "__main__":

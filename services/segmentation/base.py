@@ -16,6 +16,9 @@ Pixels = NDArray[np.uint8]
 MaskArray = NDArray[np.bool_]
 """(height, width) bool; True is foreground."""
 
+SaliencyMap = NDArray[np.uint8]
+"""(height, width) uint8: how much each pixel stands out, 0 to 255."""
+
 
 class SegmentationStoppedError(Exception):
     """Nobody waits for this mask any more; the work was given up between two steps."""
@@ -65,7 +68,15 @@ class SalientOptions:
 Options = GrabCutOptions | SalientOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What a segmenter makes of a picture; ``saliency`` is None where its method has none."""
+
+    mask: MaskArray
+    saliency: SaliencyMap | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """A mask and what became of it.
 
@@ -74,12 +85,16 @@ class Segmentation:
         area_fraction: the foreground's share of the picture, 0 to 1.
         review_reason: why a person should look before it is trusted, in words; empty when none need.
         segmenter: id of the segmenter that ran.
+        choice_reason: why that one, in words; empty when it was asked for by name.
+        saliency: (height, width) uint8, or None where there is none.
     """
 
     mask: MaskArray
     area_fraction: float
     review_reason: str
     segmenter: str
+    choice_reason: str = ""
+    saliency: SaliencyMap | None = None
 
     @property
     def needs_review(self) -> bool:
@@ -100,13 +115,14 @@ class Segmenter(ABC):
 
     @abstractmethod
     def unavailable_reason(self) -> str:
-        """Why it cannot be used now; empty when it can."""
+        """Why it cannot be used now; empty when it can. May wait a few seconds for another server."""
 
     @abstractmethod
-    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> MaskArray:
+    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> Cut:
         """The foreground of ``image``; ``options`` is of the class's own kind, or None for its defaults.
 
         Raises:
             FailedPreconditionError: it cannot be used now.
+            UnavailableError: a server that it needs does not answer, or not in time.
             SegmentationStoppedError: ``stop`` was set meanwhile.
         """

@@ -45,6 +45,8 @@ def to_segment_response(found: Segmentation) -> pb.SegmentResponse:
         needs_review=found.needs_review,
         review_reason=found.review_reason,
         segmenter=found.segmenter,
+        choice_reason=found.choice_reason,
+        saliency=b"" if found.saliency is None else found.saliency.tobytes(),
     )
 
 

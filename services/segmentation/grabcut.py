@@ -13,6 +13,7 @@ import numpy as np
 
 from services.common.errors import ServiceError
 from services.segmentation.base import (
+    Cut,
     GrabCutOptions,
     MaskArray,
     Options,
@@ -46,7 +47,7 @@ class GrabCut(Segmenter):
         """Always available: OpenCV comes with the service."""
         return ""
 
-    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> MaskArray:
+    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> Cut:
         """See the base class. A picture of one colour has no foreground but what strokes say.
 
         Raises:
@@ -62,7 +63,7 @@ class GrabCut(Segmenter):
         drawn = draw(hints.strokes, height, width)
         mask[drawn == cv2.GC_FGD] = True
         mask[drawn == cv2.GC_BGD] = False
-        return mask
+        return Cut(mask)
 
 
 def working_scale(height: int, width: int) -> float:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
-from services.segmentation.base import MaskArray, Options, Pixels, SalientOptions, Segmenter
+from services.segmentation.base import Cut, Options, Pixels, Segmenter
 from services.segmentation.grabcut import GrabCut
+from services.segmentation.salient import Salient
 
 AUTO = "auto"
 
@@ -19,16 +21,16 @@ SMALL_SIDE = 64
 class UnconfiguredSalient(Segmenter):
     """U2-Net's place in the list while no server for its model is configured."""
 
-    id = "u2net"
-    description = "Salient object detection (U2-Net, Qin et al., 2020), for photographs"
-    interactive = False
-    options = SalientOptions
+    id = Salient.id
+    description = Salient.description
+    interactive = Salient.interactive
+    options = Salient.options
 
     def unavailable_reason(self) -> str:
         """Always one."""
         return "no Triton address is configured for U2-Net"
 
-    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> MaskArray:  # noqa: ARG002
+    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> Cut:  # noqa: ARG002
         """Always refused: see the base class."""
         raise FailedPreconditionError(
             f"{self.id}: {self.unavailable_reason()}", reason="SEGMENTER_UNAVAILABLE"
@@ -45,14 +47,21 @@ class Listing:
     unavailable_reason: str
 
 
+class Choice(NamedTuple):
+    """The segmenter to run, and why that one; the reason is empty when it was asked for by name."""
+
+    segmenter: Segmenter
+    reason: str
+
+
 class Registry:
     """The segmenters of one server, by id."""
 
     def __init__(self, segmenters: Sequence[Segmenter]) -> None:
         self._by_id = {segmenter.id: segmenter for segmenter in segmenters}
 
-    def choose(self, name: str, image: Pixels, options: Options | None) -> Segmenter:
-        """The segmenter to run for ``name`` (an id, "auto" or empty).
+    def choose(self, name: str, image: Pixels, options: Options | None) -> Choice:
+        """The segmenter to run for ``name`` (an id, "auto" or empty). May wait a few seconds for its server.
 
         Options decide for "auto": they mean the segmenter that takes them. Without any, a picture of at most
         SMALL_SIDE pixels a side gets GrabCut, a larger one U2-Net where it is available.
@@ -61,13 +70,15 @@ class Registry:
             InvalidArgumentError: no such segmenter, or it does not take these options.
             FailedPreconditionError: it cannot be used now.
         """
-        segmenter = self._auto(image, options) if name in ("", AUTO) else self._named(name)
+        auto = name in ("", AUTO)
+        choice = self._auto(image, options) if auto else Choice(self._named(name), "")
+        segmenter = choice.segmenter
         if options is not None and not isinstance(options, segmenter.options):
             raise InvalidArgumentError(options.field, f"'{segmenter.id}' does not take these options")
         reason = segmenter.unavailable_reason()
         if reason:
             raise FailedPreconditionError(f"{segmenter.id}: {reason}", reason="SEGMENTER_UNAVAILABLE")
-        return segmenter
+        return choice
 
     def list(self) -> list[Listing]:
         """What there is, "auto" first."""
@@ -86,10 +97,14 @@ class Registry:
             raise InvalidArgumentError("segmenter", f"'{name[:100]}' is none of {known}")
         return self._by_id[name]
 
-    def _auto(self, image: Pixels, options: Options | None) -> Segmenter:
+    def _auto(self, image: Pixels, options: Options | None) -> Choice:
         for segmenter in self._by_id.values():
             if options is not None and isinstance(options, segmenter.options):
-                return segmenter
-        salient = self._by_id[UnconfiguredSalient.id]
-        small = max(image.shape[:2]) <= SMALL_SIDE
-        return self._by_id[GrabCut.id] if small or salient.unavailable_reason() else salient
+                return Choice(segmenter, "auto: the options given are its own")
+        grabcut, salient = self._by_id[GrabCut.id], self._by_id[Salient.id]
+        if max(image.shape[:2]) <= SMALL_SIDE:
+            return Choice(grabcut, f"auto: at most {SMALL_SIDE} pixels a side")
+        missing = salient.unavailable_reason()
+        if missing:
+            return Choice(grabcut, f"auto: {salient.id} is not available: {missing}")
+        return Choice(salient, f"auto: more than {SMALL_SIDE} pixels a side")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
@@ -15,7 +16,7 @@ from services.common.errors import ResourceExhaustedError
 from services.common.images import to_array
 from services.common.interceptors import Context
 from services.segmentation import convert
-from services.segmentation.base import Options, Pixels, Segmentation, Segmenter
+from services.segmentation.base import Options, Pixels, Segmentation
 from services.segmentation.registry import Registry
 from services.segmentation.review import review_reason
 
@@ -41,21 +42,24 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         """See the proto. When the client goes away, the work stops at its next step."""
         image = to_array(request.image)
         options = convert.to_options(request, request.image.width, request.image.height)
-        segmenter = self._registry.choose(request.segmenter, image, options)
-        return convert.to_segment_response(await self._run(segmenter, image, options))
+        found = await self._run(request.segmenter, image, options)
+        if not request.return_saliency:
+            found = replace(found, saliency=None)
+        return convert.to_segment_response(found)
 
     async def ListSegmenters(
         self, request: pb.ListSegmentersRequest, context: Context
     ) -> pb.ListSegmentersResponse:
         """See the proto."""
-        return convert.to_list_response(self._registry.list())
+        # Not among the workers, who may all be busy; nor here, as it may wait for another server.
+        return convert.to_list_response(await asyncio.to_thread(self._registry.list))
 
     async def ready(self) -> bool:
         """True once a tiny picture has gone the whole way; later calls do not wait behind real work."""
         if not self._tested:
             image = np.zeros((_SELF_TEST_SIDE, _SELF_TEST_SIDE, 3), dtype=np.uint8)
             image[4:12, 4:12] = 255
-            await self._run(self._registry.choose("", image, None), image, None)
+            await self._run("", image, None)
             self._tested = True
         return True
 
@@ -63,18 +67,25 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         """Stop the workers; what still waits is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _run(self, segmenter: Segmenter, image: Pixels, options: Options | None) -> Segmentation:
+    async def _run(self, name: str, image: Pixels, options: Options | None) -> Segmentation:
         if self._held >= self._max_waiting:
             raise ResourceExhaustedError(f"{self._held} pictures are waiting already; try again later")
         stop = threading.Event()
         self._held += 1
         try:
-            mask = await asyncio.get_running_loop().run_in_executor(
-                self._pool, segmenter.segment, image, options, stop
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, self._segment, name, image, options, stop
             )
         finally:
             # Cancelled or past its deadline: nobody waits for the rest.
             stop.set()
             self._held -= 1
-        area = float(mask.mean())
-        return Segmentation(mask, area, review_reason(area), segmenter.id)
+
+    def _segment(
+        self, name: str, image: Pixels, options: Options | None, stop: threading.Event
+    ) -> Segmentation:
+        """In a worker thread: choosing may wait for another server, too."""
+        segmenter, reason = self._registry.choose(name, image, options)
+        cut = segmenter.segment(image, options, stop)
+        area = float(cut.mask.mean())
+        return Segmentation(cut.mask, area, review_reason(area), segmenter.id, reason, cut.saliency)

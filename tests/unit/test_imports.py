@@ -57,6 +57,7 @@ SPEAKS_GRPC = (
     "services.segmentation.__main__",
     "services.segmentation.convert",
     "services.segmentation.servicer",
+    "services.segmentation.triton",
     f"{ORCHESTRATOR}.__main__",
     f"{ORCHESTRATOR}.convert",
     f"{ORCHESTRATOR}.convert_spec",
@@ -138,7 +139,7 @@ RULES = (
         within("pixelprobe"),
     ),
     Rule(
-        "gRPC stays at the edge: servicers, converters, masks, targets, common and client.api",
+        "gRPC stays at the edge: servicers, converters, masks, targets, segmentation.triton, common, client",
         but_not(within("services", "client"), within(f"{ORCHESTRATOR}.targets", *SPEAKS_GRPC)),
         within("grpc"),
     ),

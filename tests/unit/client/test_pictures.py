@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from client.pictures import PictureError, load_mask, load_picture, resize_mask, resize_picture, save_png
 
@@ -168,3 +172,128 @@ def test_resizing_crops_around_the_centre_and_keeps_proportions() -> None:
     assert (resize_picture(pixels, 2, 2) == 200).all()
     assert resize_mask(pixels[:, :, 0] > 0, 2, 2).all()
     assert resize_picture(pixels, 32, 32).shape == (32, 32, 3)
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _write_png(path: Path, width: int, height: int, depth: int, colour_type: int, packed: bytes) -> None:
+    """A PNG of kinds that Pillow reads and does not write."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    chunks = (_chunk(b"IHDR", header), _chunk(b"IDAT", packed), _chunk(b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+def _write_png16(path: Path, values: np.ndarray) -> None:
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    _write_png(path, width, height, 16, {2: 4, 3: 2, 4: 6}[channels], zlib.compress(rows))
+
+
+def test_sixteen_bit_colours_are_cut_and_said_to_be(tmp_path: Path) -> None:
+    values = COLOURS.astype(np.uint16) * 256 + 77
+    _write_png16(tmp_path / "rgb.png", values)
+    loaded = load_picture(tmp_path / "rgb.png")
+    np.testing.assert_array_equal(loaded.pixels, COLOURS)
+    assert loaded.notes == ("16-bit colours cut to 8 bits",)
+
+
+def test_sixteen_bit_alpha_is_dropped_where_opaque_and_refused_where_not(tmp_path: Path) -> None:
+    values = np.full((6, 8, 4), 65535, np.uint16)
+    values[..., :3] = COLOURS.astype(np.uint16) * 257
+    _write_png16(tmp_path / "opaque.png", values)
+    loaded = load_picture(tmp_path / "opaque.png")
+    np.testing.assert_array_equal(loaded.pixels, COLOURS)
+    assert loaded.notes == ("16-bit colours cut to 8 bits", "opaque alpha channel dropped")
+    values[2, 3, 3] = 40_000
+    _write_png16(tmp_path / "glass.png", values)
+    with pytest.raises(PictureError, match="transparent pixels"):
+        load_picture(tmp_path / "glass.png")
+
+
+def test_cmyk_keeps_its_colours(tmp_path: Path) -> None:
+    red = np.full((16, 16, 3), (200, 30, 30), np.uint8)
+    for suffix in ("jpg", "tiff"):
+        path = tmp_path / f"a.{suffix}"
+        Image.fromarray(red).convert("CMYK").save(path)
+        np.testing.assert_allclose(load_picture(path).pixels, red, atol=4)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_every_exif_orientation_ends_upright(tmp_path: Path, suffix: str, orientation: int) -> None:
+    flat, quarter, mirrored = range(1, 5), (6, 8, 5, 7), (2, 4, 5, 7)
+    upright = np.zeros((16, 32, 3), np.uint8)
+    upright[:8, :16] = (220, 40, 40)  # one corner, to tell all eight apart
+    stored = upright
+    if orientation <= 8:
+        turns = {1: 0, 2: 0, 3: 2, 4: 2, 5: 1, 6: 1, 7: 3, 8: 3}[orientation]
+        stored = np.rot90(stored, turns)
+        if orientation in mirrored:
+            stored = stored[:, ::-1] if orientation in flat else stored[::-1]
+    assert (stored.shape[0] == 32) == (orientation in quarter)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    kept: dict[str, Any] = {"jpg": {"quality": 100, "subsampling": 0}, "webp": {"lossless": True}}
+    exact = kept.get(suffix, {})
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, **exact)
+    loaded = load_picture(path)
+    np.testing.assert_allclose(loaded.pixels.astype(int), upright, atol=8)
+    turned = ("turned upright as its EXIF data says",)
+    assert loaded.notes == (turned if 2 <= orientation <= 8 else ())
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
+def test_animations_and_several_pages_are_refused(tmp_path: Path, suffix: str) -> None:
+    image = Image.fromarray(COLOURS).resize((64, 48))
+    image.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[image.rotate(90)])
+    with pytest.raises(PictureError, match="animated or of several pages"):
+        load_picture(tmp_path / f"a.{suffix}")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "webp", "bmp", "tiff", "ppm"])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.95])
+def test_truncated_files_are_refused_in_one_line(tmp_path: Path, suffix: str, share: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(5).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(PictureError) as caught:
+        load_picture(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def _write_bomb(path: Path) -> None:
+    side = 30_000
+    if path.suffix == ".png":
+        packer = zlib.compressobj(9)
+        rows = bytes((side // 8 + 1) * 1000)
+        packed = b"".join(packer.compress(rows) for _ in range(side // 1000)) + packer.flush()
+        _write_png(path, side, side, 1, 0, packed)
+    elif path.suffix == ".gif":
+        screen = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
+        path.write_bytes(
+            screen + b"," + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x4c\x01\x00;"
+        )
+    elif path.suffix == ".bmp":
+        info = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+        path.write_bytes(b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + info)
+    else:
+        path.write_bytes(b"P6\n30000 30000\n255\n")
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif", "bmp", "ppm"])
+@pytest.mark.parametrize("load", [load_picture, load_mask])
+def test_a_bomb_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, load: Callable[[Path], object]
+) -> None:
+    path = tmp_path / f"bomb.{suffix}"
+    _write_bomb(path)
+    assert path.stat().st_size < 200_000
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("the pixels were decoded"))
+    with pytest.raises(PictureError, match=r"bomb\.[a-z]+: (30000 x 30000 pixels are )?over 50 megapixels$"):
+        load(path)

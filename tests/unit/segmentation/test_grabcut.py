@@ -26,7 +26,7 @@ from tests.unit.segmentation.pictures import disk, overlap, real
 
 
 def cut(image: np.ndarray, options: GrabCutOptions | None = None) -> np.ndarray:
-    mask = GrabCut().segment(image, options, threading.Event())
+    mask = GrabCut().segment(image, options, threading.Event()).mask
     assert mask.dtype == np.bool_
     assert mask.shape == image.shape[:2]
     return mask

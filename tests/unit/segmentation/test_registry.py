@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
-from services.segmentation.base import GrabCutOptions, MaskArray, Options, Pixels, SalientOptions, Segmenter
+from services.segmentation.base import Cut, GrabCutOptions, Options, Pixels, SalientOptions, Segmenter
 from services.segmentation.grabcut import GrabCut
 from services.segmentation.registry import Registry, UnconfiguredSalient
 
@@ -27,8 +27,8 @@ class Salient(Segmenter):
     def unavailable_reason(self) -> str:
         return ""
 
-    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> MaskArray:
-        return np.zeros(image.shape[:2], np.bool_)
+    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> Cut:
+        return Cut(np.zeros(image.shape[:2], np.bool_))
 
 
 WITHOUT = Registry([GrabCut(), UnconfiguredSalient()])
@@ -50,12 +50,26 @@ WITH = Registry([GrabCut(), Salient()])
 def test_auto_goes_by_options_then_by_size_and_availability(
     name: str, registry: Registry, image: Pixels, options: Options | None, expected: str
 ) -> None:
-    assert registry.choose(name, image, options).id == expected
+    assert registry.choose(name, image, options).segmenter.id == expected
+
+
+@pytest.mark.parametrize(
+    ("registry", "image", "options", "told"),
+    [
+        (WITH, SMALL, None, "auto: at most 64 pixels a side"),
+        (WITH, LARGE, None, "auto: more than 64 pixels a side"),
+        (WITHOUT, LARGE, None, "auto: u2net is not available: no Triton address is configured for U2-Net"),
+        (WITH, LARGE, GrabCutOptions(), "auto: the options given are its own"),
+    ],
+)
+def test_auto_says_why(registry: Registry, image: Pixels, options: Options | None, told: str) -> None:
+    assert registry.choose("", image, options).reason == told
+    assert registry.choose("grabcut", image, None).reason == ""
 
 
 @pytest.mark.parametrize(("name", "image"), [("grabcut", LARGE), ("u2net", SMALL)])
 def test_a_name_is_followed_whatever_the_size(name: str, image: Pixels) -> None:
-    assert WITH.choose(name, image, None).id == name
+    assert WITH.choose(name, image, None).segmenter.id == name
 
 
 def test_an_unknown_name_is_refused_with_what_there_is() -> None:

@@ -14,8 +14,8 @@ from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
 from services.common.errors import ResourceExhaustedError
 from services.common.images import from_array
 from services.segmentation.base import (
+    Cut,
     GrabCutOptions,
-    MaskArray,
     Options,
     Pixels,
     SegmentationStoppedError,
@@ -40,6 +40,7 @@ class Gated(Segmenter):
         self.gate = threading.Event()
         self.running = 0
         self.most = 0
+        self.saliency: np.ndarray | None = None
         self.started = 0
         self.stopped = threading.Event()
         self._lock = threading.Lock()
@@ -47,7 +48,7 @@ class Gated(Segmenter):
     def unavailable_reason(self) -> str:
         return ""
 
-    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> MaskArray:
+    def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> Cut:
         with self._lock:
             self.started += 1
             self.running += 1
@@ -60,7 +61,7 @@ class Gated(Segmenter):
         finally:
             with self._lock:
                 self.running -= 1
-        return np.ones(image.shape[:2], np.bool_)
+        return Cut(np.ones(image.shape[:2], np.bool_), self.saliency)
 
 
 @pytest.fixture
@@ -94,6 +95,21 @@ async def test_work_runs_beside_the_loop_in_as_many_threads_as_allowed(
     answers = await asyncio.gather(*calls)
     assert {(answer.area_fraction, answer.needs_review) for answer in answers} == {(1.0, True)}
     assert segmenter.most == 2
+
+
+async def test_saliency_is_answered_where_it_is_asked_for_and_there_is_some(
+    servicer: SegmentationServicer, segmenter: Gated
+) -> None:
+    segmenter.gate.set()
+    asking = pb.SegmentRequest(image=REQUEST.image, segmenter="grabcut", return_saliency=True)
+    assert (await servicer.Segment(asking, NO_CONTEXT)).saliency == b""
+    segmenter.saliency = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    answer = await servicer.Segment(asking, NO_CONTEXT)
+    assert answer.saliency == bytes(range(20))
+    assert answer.choice_reason == ""
+    silent = await servicer.Segment(REQUEST, NO_CONTEXT)
+    assert silent.saliency == b""
+    assert silent.choice_reason == "auto: at most 64 pixels a side"
 
 
 async def test_past_the_bound_it_refuses_and_recovers(

@@ -25,35 +25,35 @@ _sym_db = _symbol_database.Default()
 from pixelprobe.image.v1 import image_pb2 as pixelprobe_dot_image_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5pixelprobe/segmentation/v1/segmentation_service.proto\x12\x1apixelprobe.segmentation.v1\x1a\x1fpixelprobe/image/v1/image.proto\"\xd7\x01\n\x0eSegmentRequest\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.pixelprobe.image.v1.Image\x12\x11\n\tsegmenter\x18\x02 \x01(\t\x12=\n\x07grabcut\x18\x03 \x01(\x0b\x32*.pixelprobe.segmentation.v1.GrabCutOptionsH\x00\x12=\n\x07salient\x18\x04 \x01(\x0b\x32*.pixelprobe.segmentation.v1.SalientOptionsH\x00\x42\t\n\x07options\"\x93\x01\n\x0eGrabCutOptions\x12\x38\n\trectangle\x18\x01 \x01(\x0b\x32%.pixelprobe.segmentation.v1.Rectangle\x12\x33\n\x07strokes\x18\x02 \x03(\x0b\x32\".pixelprobe.segmentation.v1.Stroke\x12\x12\n\niterations\x18\x03 \x01(\r\"#\n\x0eSalientOptions\x12\x11\n\tthreshold\x18\x01 \x01(\x02\"E\n\tRectangle\x12\x0c\n\x04left\x18\x01 \x01(\x05\x12\x0b\n\x03top\x18\x02 \x01(\x05\x12\r\n\x05right\x18\x03 \x01(\x05\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x05\"\x80\x01\n\x06Stroke\x12\x34\n\x04kind\x18\x01 \x01(\x0e\x32&.pixelprobe.segmentation.v1.StrokeKind\x12\x31\n\x06points\x18\x02 \x03(\x0b\x32!.pixelprobe.segmentation.v1.Point\x12\r\n\x05width\x18\x03 \x01(\r\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\"\x91\x01\n\x0fSegmentResponse\x12\'\n\x04mask\x18\x01 \x01(\x0b\x32\x19.pixelprobe.image.v1.Mask\x12\x15\n\rarea_fraction\x18\x02 \x01(\x01\x12\x14\n\x0cneeds_review\x18\x03 \x01(\x08\x12\x15\n\rreview_reason\x18\x04 \x01(\t\x12\x11\n\tsegmenter\x18\x05 \x01(\t\"\x17\n\x15ListSegmentersRequest\"S\n\x16ListSegmentersResponse\x12\x39\n\nsegmenters\x18\x01 \x03(\x0b\x32%.pixelprobe.segmentation.v1.Segmenter\"p\n\tSegmenter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x04 \x01(\t\x12\x13\n\x0binteractive\x18\x05 \x01(\x08*a\n\nStrokeKind\x12\x1b\n\x17STROKE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16STROKE_KIND_FOREGROUND\x10\x01\x12\x1a\n\x16STROKE_KIND_BACKGROUND\x10\x02\x32\xf2\x01\n\x13SegmentationService\x12\x62\n\x07Segment\x12*.pixelprobe.segmentation.v1.SegmentRequest\x1a+.pixelprobe.segmentation.v1.SegmentResponse\x12w\n\x0eListSegmenters\x12\x31.pixelprobe.segmentation.v1.ListSegmentersRequest\x1a\x32.pixelprobe.segmentation.v1.ListSegmentersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5pixelprobe/segmentation/v1/segmentation_service.proto\x12\x1apixelprobe.segmentation.v1\x1a\x1fpixelprobe/image/v1/image.proto\"\xf0\x01\n\x0eSegmentRequest\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.pixelprobe.image.v1.Image\x12\x11\n\tsegmenter\x18\x02 \x01(\t\x12=\n\x07grabcut\x18\x03 \x01(\x0b\x32*.pixelprobe.segmentation.v1.GrabCutOptionsH\x00\x12=\n\x07salient\x18\x04 \x01(\x0b\x32*.pixelprobe.segmentation.v1.SalientOptionsH\x00\x12\x17\n\x0freturn_saliency\x18\x05 \x01(\x08\x42\t\n\x07options\"\x93\x01\n\x0eGrabCutOptions\x12\x38\n\trectangle\x18\x01 \x01(\x0b\x32%.pixelprobe.segmentation.v1.Rectangle\x12\x33\n\x07strokes\x18\x02 \x03(\x0b\x32\".pixelprobe.segmentation.v1.Stroke\x12\x12\n\niterations\x18\x03 \x01(\r\"#\n\x0eSalientOptions\x12\x11\n\tthreshold\x18\x01 \x01(\x02\"E\n\tRectangle\x12\x0c\n\x04left\x18\x01 \x01(\x05\x12\x0b\n\x03top\x18\x02 \x01(\x05\x12\r\n\x05right\x18\x03 \x01(\x05\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x05\"\x80\x01\n\x06Stroke\x12\x34\n\x04kind\x18\x01 \x01(\x0e\x32&.pixelprobe.segmentation.v1.StrokeKind\x12\x31\n\x06points\x18\x02 \x03(\x0b\x32!.pixelprobe.segmentation.v1.Point\x12\r\n\x05width\x18\x03 \x01(\r\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\"\xba\x01\n\x0fSegmentResponse\x12\'\n\x04mask\x18\x01 \x01(\x0b\x32\x19.pixelprobe.image.v1.Mask\x12\x15\n\rarea_fraction\x18\x02 \x01(\x01\x12\x14\n\x0cneeds_review\x18\x03 \x01(\x08\x12\x15\n\rreview_reason\x18\x04 \x01(\t\x12\x11\n\tsegmenter\x18\x05 \x01(\t\x12\x15\n\rchoice_reason\x18\x06 \x01(\t\x12\x10\n\x08saliency\x18\x07 \x01(\x0c\"\x17\n\x15ListSegmentersRequest\"S\n\x16ListSegmentersResponse\x12\x39\n\nsegmenters\x18\x01 \x03(\x0b\x32%.pixelprobe.segmentation.v1.Segmenter\"p\n\tSegmenter\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x04 \x01(\t\x12\x13\n\x0binteractive\x18\x05 \x01(\x08*a\n\nStrokeKind\x12\x1b\n\x17STROKE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16STROKE_KIND_FOREGROUND\x10\x01\x12\x1a\n\x16STROKE_KIND_BACKGROUND\x10\x02\x32\xf2\x01\n\x13SegmentationService\x12\x62\n\x07Segment\x12*.pixelprobe.segmentation.v1.SegmentRequest\x1a+.pixelprobe.segmentation.v1.SegmentResponse\x12w\n\x0eListSegmenters\x12\x31.pixelprobe.segmentation.v1.ListSegmentersRequest\x1a\x32.pixelprobe.segmentation.v1.ListSegmentersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pixelprobe.segmentation.v1.segmentation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STROKEKIND']._serialized_start=1128
-  _globals['_STROKEKIND']._serialized_end=1225
+  _globals['_STROKEKIND']._serialized_start=1194
+  _globals['_STROKEKIND']._serialized_end=1291
   _globals['_SEGMENTREQUEST']._serialized_start=119
-  _globals['_SEGMENTREQUEST']._serialized_end=334
-  _globals['_GRABCUTOPTIONS']._serialized_start=337
-  _globals['_GRABCUTOPTIONS']._serialized_end=484
-  _globals['_SALIENTOPTIONS']._serialized_start=486
-  _globals['_SALIENTOPTIONS']._serialized_end=521
-  _globals['_RECTANGLE']._serialized_start=523
-  _globals['_RECTANGLE']._serialized_end=592
-  _globals['_STROKE']._serialized_start=595
-  _globals['_STROKE']._serialized_end=723
-  _globals['_POINT']._serialized_start=725
-  _globals['_POINT']._serialized_end=754
-  _globals['_SEGMENTRESPONSE']._serialized_start=757
-  _globals['_SEGMENTRESPONSE']._serialized_end=902
-  _globals['_LISTSEGMENTERSREQUEST']._serialized_start=904
-  _globals['_LISTSEGMENTERSREQUEST']._serialized_end=927
-  _globals['_LISTSEGMENTERSRESPONSE']._serialized_start=929
-  _globals['_LISTSEGMENTERSRESPONSE']._serialized_end=1012
-  _globals['_SEGMENTER']._serialized_start=1014
-  _globals['_SEGMENTER']._serialized_end=1126
-  _globals['_SEGMENTATIONSERVICE']._serialized_start=1228
-  _globals['_SEGMENTATIONSERVICE']._serialized_end=1470
+  _globals['_SEGMENTREQUEST']._serialized_end=359
+  _globals['_GRABCUTOPTIONS']._serialized_start=362
+  _globals['_GRABCUTOPTIONS']._serialized_end=509
+  _globals['_SALIENTOPTIONS']._serialized_start=511
+  _globals['_SALIENTOPTIONS']._serialized_end=546
+  _globals['_RECTANGLE']._serialized_start=548
+  _globals['_RECTANGLE']._serialized_end=617
+  _globals['_STROKE']._serialized_start=620
+  _globals['_STROKE']._serialized_end=748
+  _globals['_POINT']._serialized_start=750
+  _globals['_POINT']._serialized_end=779
+  _globals['_SEGMENTRESPONSE']._serialized_start=782
+  _globals['_SEGMENTRESPONSE']._serialized_end=968
+  _globals['_LISTSEGMENTERSREQUEST']._serialized_start=970
+  _globals['_LISTSEGMENTERSREQUEST']._serialized_end=993
+  _globals['_LISTSEGMENTERSRESPONSE']._serialized_start=995
+  _globals['_LISTSEGMENTERSRESPONSE']._serialized_end=1078
+  _globals['_SEGMENTER']._serialized_start=1080
+  _globals['_SEGMENTER']._serialized_end=1192
+  _globals['_SEGMENTATIONSERVICE']._serialized_start=1294
+  _globals['_SEGMENTATIONSERVICE']._serialized_end=1536
 # @@protoc_insertion_point(module_scope)

@@ -45,8 +45,11 @@ class SegmentRequest(_message.Message):
     SEGMENTER_FIELD_NUMBER: _builtins.int
     GRABCUT_FIELD_NUMBER: _builtins.int
     SALIENT_FIELD_NUMBER: _builtins.int
+    RETURN_SALIENCY_FIELD_NUMBER: _builtins.int
     segmenter: _builtins.str
     """Id of a segmenter ("grabcut", "u2net"); empty or "auto" chooses by the picture's size."""
+    return_saliency: _builtins.bool
+    """Also answer the saliency map, where the segmenter that runs makes one."""
     @_builtins.property
     def image(self) -> _image_pb2.Image: ...
     @_builtins.property
@@ -60,10 +63,11 @@ class SegmentRequest(_message.Message):
         segmenter: _builtins.str = ...,
         grabcut: Global___GrabCutOptions | None = ...,
         salient: Global___SalientOptions | None = ...,
+        return_saliency: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["grabcut", b"grabcut", "image", b"image", "options", b"options", "salient", b"salient"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grabcut", b"grabcut", "image", b"image", "options", b"options", "salient", b"salient", "segmenter", b"segmenter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grabcut", b"grabcut", "image", b"image", "options", b"options", "return_saliency", b"return_saliency", "salient", b"salient", "segmenter", b"segmenter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_options: _TypeAlias = _typing.Literal["grabcut", "salient"]  # noqa: Y015
     _WhichOneofArgType_options: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
@@ -219,6 +223,8 @@ class SegmentResponse(_message.Message):
     NEEDS_REVIEW_FIELD_NUMBER: _builtins.int
     REVIEW_REASON_FIELD_NUMBER: _builtins.int
     SEGMENTER_FIELD_NUMBER: _builtins.int
+    CHOICE_REASON_FIELD_NUMBER: _builtins.int
+    SALIENCY_FIELD_NUMBER: _builtins.int
     area_fraction: _builtins.float
     """Foreground share of the picture, 0 to 1."""
     needs_review: _builtins.bool
@@ -227,6 +233,12 @@ class SegmentResponse(_message.Message):
     """Why, in words; empty when needs_review is false."""
     segmenter: _builtins.str
     """Id of the segmenter that ran, "auto" resolved."""
+    choice_reason: _builtins.str
+    """Why that one, in words; empty when the request named it."""
+    saliency: _builtins.bytes
+    """The mask's size, a byte a pixel, row by row from the top: saliency from 0 (none) to 255. The mask was cut
+    before this rounding. Empty when it was not asked for, or the segmenter makes none (GrabCut).
+    """
     @_builtins.property
     def mask(self) -> _image_pb2.Mask: ...
     def __init__(
@@ -237,10 +249,12 @@ class SegmentResponse(_message.Message):
         needs_review: _builtins.bool = ...,
         review_reason: _builtins.str = ...,
         segmenter: _builtins.str = ...,
+        choice_reason: _builtins.str = ...,
+        saliency: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["area_fraction", b"area_fraction", "mask", b"mask", "needs_review", b"needs_review", "review_reason", b"review_reason", "segmenter", b"segmenter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area_fraction", b"area_fraction", "choice_reason", b"choice_reason", "mask", b"mask", "needs_review", b"needs_review", "review_reason", b"review_reason", "saliency", b"saliency", "segmenter", b"segmenter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
