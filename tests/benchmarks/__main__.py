@@ -17,7 +17,7 @@ from typing import Any
 
 from client.addresses import Addresses
 from client.api import PixelprobeClient
-from tests.benchmarks import saturation, store
+from tests.benchmarks import saturation, store, wire
 
 
 @contextmanager
@@ -37,6 +37,7 @@ def local_stack() -> Iterator[dict[str, dict[str, Any]]]:
     own = Path(os.environ.get("PIXELPROBE_HOME", "~/.pixelprobe")).expanduser() / "triton-venv"
     venv = Path(os.environ.get("PIXELPROBE_TRITON_VENV", own))
     with tempfile.TemporaryDirectory() as home:
+        wire.add_large_model(Path(home) / "zoo")
         try:
             run("up", "--free-ports")
             yield json.loads(run("status", "--json"))
@@ -52,6 +53,8 @@ def main() -> None:
         with PixelprobeClient(addresses) as client:
             for model in saturation.MODELS:
                 print(saturation.measure(client, stack["triton"]["grpc"], model), flush=True)
+        for model in (wire.SMALL, wire.LARGE):
+            print(wire.measure(stack["triton"]["grpc"], model), flush=True)
 
 
 if __name__ == "__main__":
