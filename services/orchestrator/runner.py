@@ -8,7 +8,7 @@ that how requests are fused on the wire changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,8 @@ from services.orchestrator.store.base import AttackRecord, Store, StoredMask
 from services.orchestrator.targets.base import Scores, TargetError
 
 FEW_CLASSES = 16
-"""Up to so many classes, the clean picture's best are asked for along with the goal's: it costs nothing."""
+"""Up to so many classes, the clean picture's best are asked for along with the goal's: it costs nothing. With
+more, a search goes without, and a failed attack's best candidate is asked about once more at its end."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,10 @@ class AttackRun:
         while not search.finished:
             if await self._generation(search, image, region):
                 return self.result(Outcome.SUCCESS)
-        return self.result(Outcome.SUCCESS if self._met else Outcome.FAILURE)
+        if self._met:
+            return self.result(Outcome.SUCCESS)
+        await self._look_closer_at_the_best(image)
+        return self.result(Outcome.FAILURE)
 
     async def _region(self, image: Pixels) -> RegionMap | str:
         """Where edits may land, or why there is nothing to attack."""
@@ -173,6 +177,19 @@ class AttackRun:
         self._trace.clean_probability = float(
             scores.top_probabilities[0, 0] if asked is None else scores.class_probabilities[0, 0]
         )
+
+    async def _look_closer_at_the_best(self, image: Pixels) -> None:
+        """Ask once more for the clean picture's best classes, where a search does not follow them.
+
+        One query, if the budget has one left; table III needs what failures did to these classes.
+        """
+        best = self._trace.best
+        if best is None or best.probability_of_clean_top or not self._budget.affordable(1):
+            return
+        edits = np.array([[astuple(edit) for edit in best.edits]], dtype=np.int16)
+        scores = await self._query(image, edits, [score.class_index for score in self._trace.clean_top])
+        probabilities = tuple(map(float, scores.class_probabilities[0]))
+        self._trace.best = replace(best, probability_of_clean_top=probabilities)
 
     async def _generation(self, search: Search, image: Pixels, region: RegionMap) -> bool:
         """Score one generation and tell the search; True when the goal was met and that ends the attack."""

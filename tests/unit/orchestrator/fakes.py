@@ -28,19 +28,22 @@ class FakeTarget(Target):
 
     name = "fake"
 
-    def __init__(self, fault: Callable[[int], None] | None = None, seconds: float = 0.0) -> None:
+    def __init__(
+        self, fault: Callable[[int], None] | None = None, seconds: float = 0.0, info: TargetInfo = INFO
+    ) -> None:
         self.batches: list[QueryBatch] = []
         self.answered = 0
         self.most_at_once = 0
         self._at_once = 0
         self._fault = fault
         self._seconds = seconds
+        self._info = info
 
     async def describe(self) -> TargetInfo:
-        return INFO
+        return self._info
 
     async def check(self) -> TargetInfo:
-        return INFO
+        return self._info
 
     async def query(self, batch: QueryBatch) -> Scores:
         self.batches.append(batch)
@@ -53,17 +56,17 @@ class FakeTarget(Target):
         finally:
             self._at_once -= 1
         self.answered += len(batch)
-        return score(batch)
+        return score(batch, self._info.classes)
 
     async def close(self) -> None:
         pass
 
 
-def score(batch: QueryBatch) -> Scores:
-    """A softmax over ten shades of brightness, of each edited picture."""
+def score(batch: QueryBatch, classes: int = INFO.classes) -> Scores:
+    """A softmax over so many shades of brightness, of each edited picture."""
     pictures = apply_edits(batch.images, batch.image_index, batch.edits)
     brightness = pictures.reshape(len(pictures), -1).mean(axis=1, dtype=np.float64)
-    logits = -np.abs(brightness[:, None] - np.linspace(0, 255, INFO.classes)) / 8
+    logits = -np.abs(brightness[:, None] - np.linspace(0, 255, classes)) / 8
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
     rows = np.arange(len(pictures))[:, None]
