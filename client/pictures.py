@@ -101,9 +101,8 @@ def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.I
             image.save(file, format="PNG")
         Path(partial).chmod(0o644)
         Path(partial).replace(path)
-    except BaseException:
+    finally:
         Path(partial).unlink(missing_ok=True)
-        raise
 
 
 def resize_picture(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +14,6 @@ from client.cli.segment_folder import Segmented
 from client.masks import GrabCutHints, Rectangle
 from client.report.captions import percent
 from client.spec.keys import Keys
-from client.spec.model import SpecError
 
 T = TypeVar("T")
 
@@ -80,16 +78,7 @@ def read_review(path: Path, pictures: Mapping[str, Segmented]) -> dict[str, Deci
     Raises:
         SpecError: no such file, no TOML, or something in it is off; file and key are named.
     """
-    try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: is not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: is not TOML: {error}") from error
-    keys = Keys(path, table)
+    keys = Keys.of_file(path)
     tables = keys.table("pictures")
     decisions = {name: _decision(tables.table(name), each) for name, each in pictures.items()}
     tables.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -156,11 +157,8 @@ def _redo(
 
 
 def _again(each: Segmented, answer: Segmentation) -> Segmented:
-    return Segmented(
-        image=each.image,
-        image_sha256=each.image_sha256,
-        width=each.width,
-        height=each.height,
+    return replace(
+        each,
         segmenter=answer.segmenter,
         choice_reason="",
         area_fraction=answer.area_fraction,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,24 @@ class Keys:
         self._table = table
         self._prefix = prefix
         self._known: list[str] = []
+
+    @classmethod
+    def of_file(cls, path: Path) -> Keys:
+        """The whole of a TOML file.
+
+        Raises:
+            SpecError: it cannot be read, or is no TOML.
+        """
+        try:
+            with path.open("rb") as file:
+                table = tomllib.load(file)
+        except OSError as error:
+            raise SpecError(f"{path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise SpecError(f"{path}: is not UTF-8 text") from error
+        except tomllib.TOMLDecodeError as error:
+            raise SpecError(f"{path}: is not TOML: {error}") from error
+        return cls(path, table)
 
     def text(
         self, key: str, default: str | None = None, *, choices: Iterable[str] = (), expected: str = "a text"

@@ -43,7 +43,6 @@ A file looks like this; everything but ``name``, ``data.kind`` and the targets m
 from __future__ import annotations
 
 import re
-import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -98,16 +97,7 @@ def read_spec(path: Path) -> Spec:
     Raises:
         SpecError: it cannot be read, is no TOML, or says something that cannot be.
     """
-    try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: is not UTF-8 text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: is not TOML: {error}") from error
-    return _spec(path, Keys(path, table))
+    return _spec(path, Keys.of_file(path))
 
 
 def _spec(path: Path, keys: Keys) -> Spec:

@@ -53,7 +53,7 @@ def start(
         record = replace(record, complete=True)
         folder.write(record)
         interrupts.check()
-    except BaseException:
+    except BaseException:  # Ctrl-C as well: nothing half started stays behind, whatever ended it
         tell("Stopping what was started ...")
         stop(folder, record)
         raise

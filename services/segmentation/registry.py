@@ -15,7 +15,7 @@ from services.segmentation.salient import Salient
 AUTO = "auto"
 
 SMALL_SIDE = 64
-"""Up to this many pixels a side, "auto" takes GrabCut: U2-Net fails on pictures so small (findings.md)."""
+"""Up to this many pixels a side, "auto" takes GrabCut: on these U2-Net fails, as the paper says."""
 
 
 class UnconfiguredSalient(Segmenter):
