@@ -99,7 +99,7 @@ def show_campaign(
         ("state", f"[{_STATE_COLOURS[campaign.state]}]{campaign.state.value}[/]{reason}"),
         ("attacks", f"{campaign.attacks_finished:,} of {campaign.attacks_total:,} finished"),
         ("queries", _queries(campaign)),
-        ("pictures", f"{len(spec.images):,}"),
+        ("pictures", _pictures(spec)),
         ("targets", escape(", ".join(spec.targets))),
         ("regions", ", ".join(region.value for region in spec.regions)),
         ("pixels", ", ".join(map(str, spec.pixel_counts))),
@@ -155,6 +155,11 @@ def _queries(campaign: Campaign) -> str:
         f"{campaign.queries_sent:,} sent, {campaign.queries_skipped:,} skipped, "
         f"{campaign.queries_repeated:,} repeated"
     )
+
+
+def _pictures(spec: CampaignSpec) -> str:
+    told = f", {spec.image_preparation}" if spec.image_preparation else ""
+    return f"{len(spec.images):,}{escape(told)}"
 
 
 def _goals(spec: CampaignSpec) -> str:

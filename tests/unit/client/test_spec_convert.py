@@ -47,6 +47,7 @@ SPECS = st.builds(
     segmenter=st.sampled_from(["", "grabcut"]),
     accept_unreviewed=st.booleans(),
     attack_misclassified=st.booleans(),
+    image_preparation=st.sampled_from(["", "stretched to 224 x 224 ☃"]),
 )
 
 
