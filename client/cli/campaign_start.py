@@ -129,11 +129,11 @@ def _measured(
 
 def _assumed_targets(spec: Spec) -> list[Target]:
     """Targets for the spec's data set, of the names in the spec."""
-    side, classes = cifar10.SIDE, cifar10.CLASSES
+    side, classes = cifar10.SIDE, [*cifar10.CLASSES]
     if spec.data.kind is DataKind.IMAGENET:
-        side, classes = imagenet.SIDE, tuple(known.name for known in imagenet_classes())
+        side, classes = imagenet.SIDE, [known.name for known in imagenet_classes()]
     names = dict.fromkeys(name for group in spec.groups for name in group.targets)
-    return [Target(name, True, "", side, side, len(classes), classes, True) for name in names]
+    return [Target(name, True, "", side, side, len(classes), tuple(classes), True) for name in names]
 
 
 def _tell_left_out(pick: Pick, messages: Console) -> None:

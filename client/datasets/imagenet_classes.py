@@ -9,15 +9,16 @@ in order.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
 
 WORDNET_ID = re.compile(r"n\d{8}")
 """Folders of ImageNet are named so: noun, and its offset in WordNet 3.0."""
 
 
-class ImageNetClass(NamedTuple):
+@dataclass(frozen=True)
+class ImageNetClass:
     """One class: its number (0 to 999), WordNet id, name, and other names, WordNet's lemmas first."""
 
     index: int

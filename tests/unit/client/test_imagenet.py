@@ -105,9 +105,14 @@ def test_file_names_in_parquet_are_the_pictures_names_if_all_differ(tmp_path: Pa
 def test_row_groups_are_let_go_of_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = [10, 20, 30, 40, 50, 60]
     write_parquet(tmp_path / "val.parquet", [jpeg(photograph(v)) for v in values], [0] * 6, rows=2)
-    read = []
+    read: list[int] = []
     real = parquet._read
-    monkeypatch.setattr(parquet, "_read", lambda *asked: read.append(asked[2]) or real(*asked))
+
+    def counted(file: Path, column: str, group: int) -> object:
+        read.append(group)
+        return real(file, column, group)
+
+    monkeypatch.setattr(parquet, "_read", counted)
 
     def groups_read() -> list[int]:
         read.clear()
