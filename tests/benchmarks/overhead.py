@@ -106,9 +106,7 @@ def through_orchestrator(client: PixelprobeClient, attacks: int, seed: int) -> t
 
 
 async def _lite0_seconds(address: str, server: int) -> float:
-    target = open_target(
-        TargetConfig(LITE0, "kserve-grpc", address, LITE0, timeout_seconds=PATIENCE_SECONDS)
-    )
+    target = open_target(TargetConfig(LITE0, "kserve-grpc", address, LITE0, timeout_seconds=PATIENCE_SECONDS))
     try:
         info = await target.describe()
         await target.query(wire.one_generation(info, 8))  # warms up

@@ -23,6 +23,7 @@ from tests.models.photographs import photographs
 
 pytestmark = pytest.mark.models
 
+EXPORT_SECONDS = 900  # PyTorch's export of five hundred layers takes half a minute of a free core
 SMALL = 64  # the full network takes two seconds of a core at its own size
 
 
@@ -74,6 +75,7 @@ def saliency(path: Path, pictures: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
     return np.asarray(found)
 
 
+@pytest.mark.timeout(EXPORT_SECONDS)
 def test_trained_weights_give_the_saliency_of_the_authors_graph(
     original: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_trained_weights_give_the_saliency_of_the_authors_graph(
     assert np.abs(found - expected).max() < 1e-3
 
 
+@pytest.mark.timeout(EXPORT_SECONDS)
 def test_the_full_network_is_told_by_its_shapes_and_exported(tmp_path: Path) -> None:
     made = empty("U2-Net")
     assert sum(parameter.numel() for parameter in made.parameters()) * 4 / 1e6 == pytest.approx(176, abs=1)
