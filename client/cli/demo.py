@@ -13,9 +13,10 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from client.addresses import ORCHESTRATOR_VARIABLE, find_addresses
+from client.addresses import ORCHESTRATOR_VARIABLE
 from client.api import PixelprobeClient
 from client.cli.attack_options import LARGEST_SEED
+from client.cli.connecting import open_client
 from client.cli.local_stack import local_stack
 from client.cli.options import make_folder, orchestrator_option, output_options
 from client.cli.run import RESULTS_FILE, Finished, attack_pictures
@@ -72,7 +73,7 @@ def demo(
     elsewhere = orchestrator or os.environ.get(ORCHESTRATOR_VARIABLE)
     with (
         contextlib.nullcontext() if elsewhere else local_stack(),
-        PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client,
+        open_client(orchestrator=orchestrator) as client,
     ):
         finished, seconds = _attack(client, seed, budget, out, messages)
     if as_json:
