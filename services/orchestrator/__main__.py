@@ -21,6 +21,7 @@ from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
 from services.orchestrator.query.pool import BatcherPool
+from services.orchestrator.quotas import QuotaLedger, Quotas
 from services.orchestrator.servicer import AttackServicer
 from services.orchestrator.store.base import Store
 from services.orchestrator.store.errors import StoreError, StoreSetupError
@@ -102,10 +103,11 @@ async def _serve(
     store = await open_store(location)
     address, peer = segmentation
     masks = MaskSource(address, peer=peer)
-    batchers = BatcherPool(registry, store)
+    quotas = Quotas(security.tokens.callers if security.tokens else ())
+    batchers = BatcherPool(registry, QuotaLedger(store, quotas))
     events = EventHub()
     executor = LocalExecutor(store, masks, batchers, events, attacks_in_flight=attacks_in_flight)
-    campaigns = CampaignManager(store, batchers, executor, events)
+    campaigns = CampaignManager(store, batchers, executor, events, quotas)
 
     def add_servicers(server: grpc.aio.Server) -> list[str]:
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(
