@@ -92,7 +92,7 @@ class _Details(grpc.ClientCallDetails):
         self.compression = call.compression
 
 
-class _Metadata(  # type: ignore[misc]
+class _Metadata(
     grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor
 ):
     """Adds the same metadata to every call. gRPC's own call credentials would need TLS on loopback too."""
@@ -103,8 +103,11 @@ class _Metadata(  # type: ignore[misc]
     def intercept_unary_unary(self, continuation: Callable[..., Any], call: Any, request: Any) -> Any:
         return continuation(_Details(call, self._metadata), request)
 
-    intercept_unary_stream = intercept_unary_unary
-    intercept_stream_unary = intercept_unary_unary
+    def intercept_unary_stream(self, continuation: Callable[..., Any], call: Any, request: Any) -> Any:
+        return continuation(_Details(call, self._metadata), request)
+
+    def intercept_stream_unary(self, continuation: Callable[..., Any], call: Any, requests: Any) -> Any:
+        return continuation(_Details(call, self._metadata), requests)
 
 
 @contextmanager

@@ -24,8 +24,8 @@ def _hosts(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tup
 def _clients(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     clients: dict[str, tuple[str, ...]] = {}
     for text in value:
-        name, _, listed = text.partition("=")
-        scopes = tuple(listed.split(","))
+        name, *listed = text.split("=", 1)
+        scopes = tuple(",".join(listed).split(","))
         if not _NAME.fullmatch(name) or not set(scopes) <= set(SCOPES) or len(set(scopes)) < len(scopes):
             raise click.BadParameter(f"{text!r} is not NAME=SCOPE,SCOPE with scopes {', '.join(SCOPES)}")
         if name in clients or name == "orchestrator":

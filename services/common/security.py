@@ -186,11 +186,12 @@ def peer_options(prefix: str, what: str) -> Callable[[Callable[..., Any]], Calla
                 raise StartError(str(error)) from error
             return command(**{f"{prefix}_peer": peer}, **arguments)
 
+        decorated: Callable[..., Any] = connected
         for key, text in reversed(keys.items()):
-            connected = _option(option[key], f"{variable}_{key.upper()}", type=_PATH, help=text)(connected)
+            decorated = _option(option[key], f"{variable}_{key.upper()}", type=_PATH, help=text)(decorated)
         return _option(
             f"--{prefix}-tls", f"{variable}_TLS", is_flag=True, help=f"TLS to {what}, by public authorities."
-        )(connected)
+        )(decorated)
 
     return decorate
 
@@ -207,5 +208,7 @@ def check_peer(peer: Peer, address: str) -> None:
         raise StartError(str(error)) from error
 
 
-def _option(option: str, variable: str, **attributes: Any) -> Callable[[Callable[..., Any]], Any]:
+def _option(
+    option: str, variable: str, **attributes: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(option, envvar=variable, show_envvar=True, **attributes)

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from client.addresses import Addresses
 from client.api import PixelprobeClient
+from client.cli.root import cli
 from client.connection import ConnectionOptions, find_peer
 from client.model import CampaignImage, CampaignSpec, CampaignState, SearchOptions
 from deploy.secrets.folder import make
@@ -58,22 +60,25 @@ class Secured:
         addresses = Addresses(self.orchestrator.address, self.segmentation.address)
         return PixelprobeClient(addresses, find_peer(self.options(name)))
 
-    def cli(self, *arguments: str, cwd: Path, **changes: str | None) -> subprocess.CompletedProcess[str]:
-        """``pixelprobe`` as the user, with everything from the environment; None leaves a variable out."""
-        settings: dict[str, str | None] = {
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of the user."""
+        return {
             "PIXELPROBE_ORCHESTRATOR": self.orchestrator.address,
             "PIXELPROBE_SEGMENTATION": self.segmentation.address,
             "PIXELPROBE_TLS_CA": str(self.folder / "ca.pem"),
             "PIXELPROBE_TLS_CLIENT_CERT": str(self.folder / "client.pem"),
             "PIXELPROBE_TLS_CLIENT_KEY": str(self.folder / "client-key.pem"),
             "PIXELPROBE_TOKEN_FILE": str(self.folder / "user.token"),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "proto" / "gen")]),
-            **changes,
         }
+
+    def cli(self, *arguments: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+        """``pixelprobe`` as the user, with everything from the environment."""
+        path = os.pathsep.join([str(ROOT), str(ROOT / "proto" / "gen")])
         return subprocess.run(
             [sys.executable, "-m", "client.cli", *arguments],
             cwd=cwd,
-            env={**os.environ, **{name: value for name, value in settings.items() if value is not None}},
+            env={**os.environ, "PYTHONPATH": path, **self.variables, **changes},
             capture_output=True,
             text=True,
             timeout=120,
@@ -167,64 +172,75 @@ def test_an_attack_from_outside_and_its_mask_from_inside(
     assert any("Segment OK" in line and "client=user" in line for line in secured.segmentation.lines)
 
 
-def test_what_is_missing_is_one_line_that_says_what_to_do(
-    secured: Secured, picture: Path, tmp_path: Path
-) -> None:
-    other = tmp_path / "other"
-    make(other, (), {}, 1)
-    listing = ("targets", "list")
-    for arguments, changes, told in (
-        (listing, {"PIXELPROBE_TOKEN_FILE": None}, "without a token; give --token-file"),
+NO_TLS = dict.fromkeys(("PIXELPROBE_TLS_CA", "PIXELPROBE_TLS_CLIENT_CERT", "PIXELPROBE_TLS_CLIENT_KEY"), None)
+LISTING = ("targets", "list")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "told"),
+    [
+        (LISTING, {"PIXELPROBE_TOKEN_FILE": None}, "without a token; give --token-file"),
         (
-            listing,
+            LISTING,
             {"PIXELPROBE_TOKEN_FILE": None, "PIXELPROBE_TOKEN": "wrong"},
             "does not know this token; give --token-file",
         ),
-        (listing, {"PIXELPROBE_TLS_CA": str(other / "ca.pem")}, "give the right one with --tls-ca"),
-        (listing, {"PIXELPROBE_TLS_CA": str(other / "none.pem")}, "No such file"),
+        (LISTING, {"PIXELPROBE_TLS_CA": "{other}/ca.pem"}, "give the right one with --tls-ca"),
+        (LISTING, {"PIXELPROBE_TLS_CA": "{other}/none.pem"}, "No such file"),
         (
-            listing,
+            LISTING,
             {"PIXELPROBE_TLS_CLIENT_CERT": None, "PIXELPROBE_TLS_CLIENT_KEY": None},
             "give --tls-cert and --tls-key",
         ),
         (
-            ("attack", str(picture), "--target", "toy"),
-            {"PIXELPROBE_TOKEN_FILE": str(secured.folder / "viewer.token")},
+            ("attack", "{picture}", "--target", "toy"),
+            {"PIXELPROBE_TOKEN_FILE": "{folder}/viewer.token"},
             "UploadImages needs the scope 'attack', which client 'viewer' lacks",
         ),
+        (LISTING, NO_TLS, "if it speaks TLS, give --tls-ca"),
         (
-            listing,
-            {
-                "PIXELPROBE_TLS_CA": None,
-                "PIXELPROBE_TLS_CLIENT_CERT": None,
-                "PIXELPROBE_TLS_CLIENT_KEY": None,
-            },
-            "if it speaks TLS, give --tls-ca",
-        ),
-        (
-            listing,
-            {
-                "PIXELPROBE_TLS_CA": None,
-                "PIXELPROBE_TLS_CLIENT_CERT": None,
-                "PIXELPROBE_TLS_CLIENT_KEY": None,
-                "PIXELPROBE_ORCHESTRATOR": "elsewhere.example:50062",
-            },
+            LISTING,
+            {**NO_TLS, "PIXELPROBE_ORCHESTRATOR": "elsewhere.example:50062"},
             "would travel unencrypted to elsewhere.example:50062",
         ),
-    ):
-        done = secured.cli(*arguments, cwd=tmp_path, **changes)  # type: ignore[arg-type]
-        assert done.returncode in (1, 2), done
-        assert done.stdout == ""
-        (line,) = done.stderr.strip().splitlines()
-        assert line.startswith("Error: ")
-        assert told in line, line
-    as_option = secured.cli(
-        *listing,
-        *("--token-file", str(secured.folder / "viewer.token")),
-        cwd=tmp_path,
-        PIXELPROBE_TOKEN_FILE=str(tmp_path / "none"),
+    ],
+)
+def test_what_is_missing_is_one_line_that_says_what_to_do(
+    secured: Secured,
+    picture: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    changes: dict[str, str | None],
+    told: str,
+) -> None:
+    other = tmp_path / "other"
+    make(other, (), {}, 1)
+    places = {"other": other, "picture": picture, "folder": secured.folder}
+    changed = {name: value and value.format(**places) for name, value in changes.items()}
+    done = CliRunner(env={**secured.variables, **changed}).invoke(
+        cli, [word.format(**places) for word in arguments]
     )
-    assert as_option.returncode == 0, as_option.stderr
+    assert done.exit_code in (1, 2), done
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    assert told in line
+
+
+def test_a_failed_handshake_is_one_line_of_the_whole_program(secured: Secured, tmp_path: Path) -> None:
+    """gRPC would log lines of its own."""
+    make(tmp_path / "other", (), {}, 1)
+    done = secured.cli(*LISTING, cwd=tmp_path, PIXELPROBE_TLS_CA=str(tmp_path / "other" / "ca.pem"))
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+
+
+def test_an_option_goes_before_its_variable(secured: Secured, tmp_path: Path) -> None:
+    runner = CliRunner(env={**secured.variables, "PIXELPROBE_TOKEN_FILE": str(tmp_path / "none")})
+    done = runner.invoke(cli, [*LISTING, "--token-file", str(secured.folder / "viewer.token")])
+    assert done.exit_code == 0, done.stderr
+    assert runner.invoke(cli, LISTING).exit_code == 2
 
 
 def test_campaigns_are_read_by_all_and_ended_by_their_owner_or_an_admin(secured: Secured) -> None:

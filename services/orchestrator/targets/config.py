@@ -148,10 +148,10 @@ def _certificates(table: _Table, tls: bool) -> str | None:
 
 
 def _own_certificate(table: _Table, tls: bool) -> tuple[Path | None, Path | None]:
-    names = table.take("tls_cert", _text, None), table.take("tls_key", _text, None)
-    if names == (None, None):
+    names = [table.take("tls_cert", _text, None), table.take("tls_key", _text, None)]
+    if not any(names):
         return None, None
-    if not tls or None in names:
+    if not tls or not all(names):
         raise table.error("tls_cert", "expected tls = true and tls_key beside it")
     certificate, key = (table.path.parent / str(name) for name in names)
     try:

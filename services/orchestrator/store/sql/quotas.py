@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,8 +16,8 @@ from services.orchestrator.store.schema import campaigns, query_days
 OPEN = (CampaignState.PENDING, CampaignState.RUNNING, CampaignState.PAUSED)
 
 
-def _count(insert: sqlite.Insert | postgresql.Insert) -> sa.ReturningInsert[tuple[int]]:
-    values = {name: sa.bindparam(f"of_{name}") for name in ("owner", "day", "queries")}
+def _count(insert: sqlite.Insert | postgresql.Insert) -> sa.Executable:
+    values: dict[str, Any] = {name: sa.bindparam(f"of_{name}") for name in ("owner", "day", "queries")}
     added = insert.values(**values)
     return added.on_conflict_do_update(
         index_elements=["owner", "day"], set_={"queries": query_days.c.queries + added.excluded.queries}
