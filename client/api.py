@@ -26,6 +26,7 @@ from client import convert, masks, model
 from client.addresses import Addresses
 from client.rpc import mapped_errors, open_channel, to_exception
 from services.common.images import from_array, to_array
+from services.common.peers import PLAIN, Peer
 
 CALL_SECONDS = 30.0
 CHANGE_SECONDS = 120.0
@@ -60,10 +61,12 @@ PageType = TypeVar("PageType", bound=_Page)
 class PixelprobeClient:
     """Both services. Connects on the first call; use it as a context manager, or call :meth:`close`."""
 
-    def __init__(self, addresses: Addresses) -> None:
+    def __init__(self, addresses: Addresses, peer: Peer = PLAIN) -> None:
+        """Raises PeerError where ``peer``'s token would travel unencrypted to another machine."""
         self.addresses = addresses
-        self._attack_channel = open_channel(addresses.orchestrator)
-        self._segmentation_channel = open_channel(addresses.segmentation)
+        self._peer = peer
+        self._attack_channel = open_channel(addresses.orchestrator, peer)
+        self._segmentation_channel = open_channel(addresses.segmentation, peer)
         self._attacks = AttackServiceStub(self._attack_channel)
         self._segmentation = SegmentationServiceStub(self._segmentation_channel)
 
@@ -198,7 +201,9 @@ class PixelprobeClient:
                 failures += 1
                 code = error.code() if isinstance(error, grpc.Call) else None
                 if code not in _RECONNECT_CODES or failures > WATCH_FAILURES:
-                    raise to_exception(error, "orchestrator", self.addresses.orchestrator) from error
+                    raise to_exception(
+                        error, "orchestrator", self.addresses.orchestrator, self._peer
+                    ) from error
             finally:
                 stream.cancel()
             time.sleep(WATCH_BACKOFF_SECONDS * failures)
@@ -277,10 +282,10 @@ class PixelprobeClient:
                 return
 
     def _orchestrator_errors(self) -> AbstractContextManager[None]:
-        return mapped_errors("orchestrator", self.addresses.orchestrator)
+        return mapped_errors("orchestrator", self.addresses.orchestrator, self._peer)
 
     def _segmentation_errors(self) -> AbstractContextManager[None]:
-        return mapped_errors("segmentation", self.addresses.segmentation)
+        return mapped_errors("segmentation", self.addresses.segmentation, self._peer)
 
 
 def _chunks(images: Iterable[NDArray[np.uint8]], most_bytes: int) -> Iterator[list[NDArray[np.uint8]]]:

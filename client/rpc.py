@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 
+from client.tls_errors import tls_error
 from services.common.errors import ServiceError, UnavailableError
+from services.common.peers import PLAIN, Peer, is_loopback
 from services.common.status import from_rpc_error
 
 RETRIED_METHODS = {
@@ -43,8 +45,12 @@ class UnreachableError(UnavailableError):
         self.address = address
 
 
-def open_channel(address: str) -> grpc.Channel:
-    """A channel that connects on first use and tries the safe methods up to four times on UNAVAILABLE."""
+def open_channel(address: str, peer: Peer = PLAIN) -> grpc.Channel:
+    """A channel that connects on first use and tries the safe methods up to four times on UNAVAILABLE.
+
+    Raises:
+        PeerError: the token would travel unencrypted to another machine.
+    """
     retry = {
         "maxAttempts": 4,
         "initialBackoff": "0.2s",
@@ -63,29 +69,68 @@ def open_channel(address: str) -> grpc.Channel:
         ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
         ("grpc.service_config", json.dumps({"methodConfig": [{"name": names, "retryPolicy": retry}]})),
         # A proxy from the environment cannot reach this machine's own loopback.
-        ("grpc.enable_http_proxy", 0 if _is_loopback(address) else 1),
+        ("grpc.enable_http_proxy", 0 if is_loopback(address) else 1),
     ]
-    return grpc.insecure_channel(address, options=options)
+    credentials = peer.credentials(address)
+    channel = (
+        grpc.secure_channel(address, credentials, options=options)
+        if credentials
+        else grpc.insecure_channel(address, options=options)
+    )
+    return grpc.intercept_channel(channel, _Metadata(peer.metadata)) if peer.metadata else channel
+
+
+class _Details(grpc.ClientCallDetails):
+    """Those of ``call``, with more metadata."""
+
+    def __init__(self, call: Any, more: tuple[tuple[str, str], ...]) -> None:
+        self.method = call.method
+        self.timeout = call.timeout
+        self.metadata = (*(call.metadata or ()), *more)
+        self.credentials = call.credentials
+        self.wait_for_ready = call.wait_for_ready
+        self.compression = call.compression
+
+
+class _Metadata(
+    grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor
+):
+    """Adds the same metadata to every call. gRPC's own call credentials would need TLS on loopback too."""
+
+    def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._metadata = metadata
+
+    def intercept_unary_unary(self, continuation: Callable[..., Any], call: Any, request: Any) -> Any:
+        return continuation(_Details(call, self._metadata), request)
+
+    def intercept_unary_stream(self, continuation: Callable[..., Any], call: Any, request: Any) -> Any:
+        return continuation(_Details(call, self._metadata), request)
+
+    def intercept_stream_unary(self, continuation: Callable[..., Any], call: Any, requests: Any) -> Any:
+        return continuation(_Details(call, self._metadata), requests)
 
 
 @contextmanager
-def mapped_errors(service: str, address: str) -> Iterator[None]:
+def mapped_errors(service: str, address: str, peer: Peer = PLAIN) -> Iterator[None]:
     """Turn a failed call inside into the exception that the server raised.
 
     Raises:
         UnreachableError: there was no server to ask.
+        TlsError: there was one, and no agreement on how to encrypt.
         ServiceError: whatever the status says, by :func:`services.common.status.from_rpc_error`.
     """
     try:
         yield
     except grpc.RpcError as error:
-        raise to_exception(error, service, address) from error
+        raise to_exception(error, service, address, peer) from error
 
 
-def to_exception(error: grpc.RpcError, service: str, address: str) -> ServiceError:
+def to_exception(error: grpc.RpcError, service: str, address: str, peer: Peer = PLAIN) -> ServiceError:
     """The exception for a failed call; see :func:`mapped_errors`."""
     if _is_unavailable(error) and not _has_details(error):
-        return UnreachableError(service, address)
+        details = (error.details() or "") if isinstance(error, grpc.Call) else ""
+        told = tls_error(details, service, address, tls=peer.tls, certificate=peer.certificate is not None)
+        return told or UnreachableError(service, address)
     return from_rpc_error(error)
 
 
@@ -98,13 +143,3 @@ def _has_details(error: grpc.RpcError) -> bool:
     if not isinstance(error, grpc.Call):
         return False
     return "grpc-status-details-bin" in dict(error.trailing_metadata() or ())
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

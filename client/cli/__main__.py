@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line."""
+    # A failure is one line; gRPC would add its own of a TLS handshake that fails. Read when gRPC is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         from client.cli.root import cli
     except KeyboardInterrupt:

@@ -10,9 +10,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from client.addresses import find_addresses
-from client.api import PixelprobeClient
 from client.cli.attack_options import TARGETED, UNTARGETED, picture_options, search_options, what_options
+from client.cli.connecting import open_client
 from client.cli.options import PATH, make_folder, orchestrator_option, output_options
 from client.cli.run import RESULTS_FILE, Finished, attack_pictures
 from client.cli.shell import SectionedCommand, interrupt_on_terminate
@@ -80,7 +79,7 @@ def attack(
     per_picture(labels, len(images), "--label")
     messages = make_console(stderr=True)
     interrupt_on_terminate()
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         targets = choose_targets(target_names, client.list_targets())
         how = Sizing(resize_how) if resize_how else Sizing.CROP if resize else None
         planned = _prepare(planned, labels, targets, how)

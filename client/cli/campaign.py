@@ -13,7 +13,6 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from client.addresses import find_addresses
 from client.api import PixelprobeClient
 from client.cli.campaign_options import check_file, data_option, name_argument, spec_argument
 from client.cli.campaign_start import make_plan, prepare_run
@@ -26,6 +25,7 @@ from client.cli.campaign_tables import (
     spec_json,
 )
 from client.cli.campaign_watch import follow
+from client.cli.connecting import open_client
 from client.cli.options import OUTPUT, PATH, json_option, orchestrator_option
 from client.cli.shell import EXIT_FAILED, EXIT_INTERRUPTED, SectionedCommand, Shell, sectioned
 from client.cli.tables import make_console
@@ -73,7 +73,7 @@ def run_command(
     """
     read = read_spec(find_spec(spec))
     messages = make_console(stderr=True)
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         run = prepare_run(client, read, data, messages)
         started = start_run(client, run)
         for item in started:
@@ -101,7 +101,7 @@ def run_command(
 @orchestrator_option()
 def list_command(limit: int, as_json: bool, orchestrator: str | None) -> None:
     """List campaigns, newest first."""
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         campaigns = list(islice(client.list_campaigns(), limit))
     if as_json or campaigns:
         _print_states(campaigns, as_json)
@@ -115,7 +115,7 @@ def list_command(limit: int, as_json: bool, orchestrator: str | None) -> None:
 @orchestrator_option()
 def show_command(name: str, as_json: bool, orchestrator: str | None) -> None:
     """Show what NAME was asked to do, how far it is and what came of it so far."""
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         _show(client, find_campaigns(client, name), as_json)
 
 
@@ -127,7 +127,7 @@ def show_command(name: str, as_json: bool, orchestrator: str | None) -> None:
 def watch_command(ctx: click.Context, name: str, as_json: bool, orchestrator: str | None) -> None:
     """Watch NAME until it has ended; Ctrl-C ends the watching only. Exit codes are those of `run`."""
     messages = make_console(stderr=True)
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         ctx.exit(_watch(client, find_campaigns(client, name), as_json, messages))
 
 
@@ -137,7 +137,7 @@ def watch_command(ctx: click.Context, name: str, as_json: bool, orchestrator: st
 @orchestrator_option()
 def cancel_command(name: str, as_json: bool, orchestrator: str | None) -> None:
     """End NAME: attacks under way stop, what is finished stays. It can be resumed."""
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         found = find_campaigns(client, name)
         _print_states([client.cancel_campaign(campaign.name) for campaign in found], as_json)
 
@@ -148,7 +148,7 @@ def cancel_command(name: str, as_json: bool, orchestrator: str | None) -> None:
 @orchestrator_option()
 def resume_command(name: str, as_json: bool, orchestrator: str | None) -> None:
     """Take NAME up again where it was cancelled or paused; what has finished already stays so."""
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         found = find_campaigns(client, name)
         if all(campaign.state is CampaignState.SUCCEEDED for campaign in found):
             raise FailedPreconditionError(f"{name} has finished; there is nothing to resume")
@@ -177,7 +177,7 @@ def export_command(name: str, out: Path, kind: str | None, orchestrator: str | N
     if kind is None and suffix not in [known.value for known in Format]:
         raise PlanError(f"--format: say which, as {out.name!r} ends in none of .csv, .json and .parquet")
     check_file(out)
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         found = find_campaigns(client, name)
         rows = write_rows(out, Format(kind or suffix), _rows(client, found))
     make_console(stderr=True).print(f"{count(rows, 'attack')} in {escape(str(out))}")
@@ -202,7 +202,7 @@ def plan_command(
     The expected queries go by what such attacks mostly do, the most by what they may.
     """
     read = read_spec(find_spec(spec))
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         plan = make_plan(client, read, data, rate, make_console(stderr=True))
     if as_json:
         click.echo(json.dumps(plan_json(plan), indent=2))

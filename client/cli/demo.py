@@ -14,9 +14,10 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from client.addresses import ORCHESTRATOR_VARIABLE, find_addresses
+from client.addresses import ORCHESTRATOR_VARIABLE
 from client.api import PixelprobeClient
 from client.cli.attack_options import LARGEST_SEED
+from client.cli.connecting import open_client
 from client.cli.demos import CIFAR10, IMAGENET, Demo
 from client.cli.imagenet_models import build_missing, check_served
 from client.cli.local_stack import local_stack
@@ -94,7 +95,7 @@ def demo(
         build_missing()
     with (
         contextlib.nullcontext() if elsewhere else local_stack(),
-        PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client,
+        open_client(orchestrator=orchestrator) as client,
     ):
         if imagenet:
             check_served(client)

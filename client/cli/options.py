@@ -9,16 +9,16 @@ from typing import Any
 import click
 
 from client.addresses import ORCHESTRATOR_VARIABLE, SEGMENTATION_VARIABLE
+from client.cli.connecting import CONNECTION, security_options
 from client.cli.shell import Decorator, sectioned
 
 PATH = click.Path(path_type=Path)
-CONNECTION = "Connection"
 OUTPUT = "Output"
 
 
 def orchestrator_option() -> Decorator:
-    """Where the orchestrator is."""
-    return sectioned(CONNECTION)(
+    """Where the orchestrator is, and how to connect."""
+    return _with_security(
         "--orchestrator",
         metavar="HOST:PORT",
         help=f"The orchestrator. Default: ${ORCHESTRATOR_VARIABLE}, else the running local stack.",
@@ -26,12 +26,17 @@ def orchestrator_option() -> Decorator:
 
 
 def segmentation_option() -> Decorator:
-    """Where the segmentation service is."""
-    return sectioned(CONNECTION)(
+    """Where the segmentation service is, and how to connect."""
+    return _with_security(
         "--segmentation",
         metavar="HOST:PORT",
         help=f"The segmentation service. Default: ${SEGMENTATION_VARIABLE}, else the running local stack.",
     )
+
+
+def _with_security(option: str, **settings: str) -> Decorator:
+    address, security = sectioned(CONNECTION)(option, **settings), security_options()
+    return lambda command: address(security(command))
 
 
 def output_options(default_out: str, what: str) -> Decorator:

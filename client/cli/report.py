@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from client.addresses import find_addresses
 from client.api import PixelprobeClient
+from client.cli.connecting import open_client
 from client.cli.options import OUTPUT, PATH, json_option, make_folder, orchestrator_option
 from client.cli.shell import SectionedCommand, sectioned
 from client.cli.tables import make_console
@@ -85,7 +85,7 @@ def report(
     added = read_provenance(provenance)
     models = read_models(accuracies, added)
     make_folder(out)
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         campaigns = _campaigns(client, names)
         with messages.status("reading attacks ...") as status:
             material = collect(

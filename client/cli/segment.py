@@ -12,8 +12,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from client.addresses import find_addresses
 from client.api import PixelprobeClient
+from client.cli.connecting import open_client
 from client.cli.hints import Points, make_hints, parse_rectangle, parse_strokes
 from client.cli.options import OUTPUT, PATH, make_folder, output_options, segmentation_option
 from client.cli.segment_folder import (
@@ -157,7 +157,7 @@ def segment(
     for picture in pictures:
         check_sides(picture)
     messages = make_console(stderr=True)
-    with PixelprobeClient(find_addresses(segmentation=segmentation)) as client:
+    with open_client(segmentation=segmentation) as client:
         name = _choose_method(client, method, hinted=hints is not None, threshold=threshold)
         make_folder(out)
         read_record(out)  # a damaged one is found before the work

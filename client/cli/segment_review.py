@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
 
-from client.addresses import find_addresses
-from client.api import PixelprobeClient
+from client.cli.connecting import open_client
 from client.cli.options import PATH, json_option, segmentation_option
 from client.cli.review_file import Decision, Verdict, read_review, review_text
 from client.cli.review_sheet import Entry, review_sheet
@@ -152,7 +151,7 @@ def _redo(
     wanted = {name: decision.hints for name, decision in decisions.items() if decision.hints is not None}
     if not wanted:
         return {}
-    with PixelprobeClient(find_addresses(segmentation=segmentation)) as client:
+    with open_client(segmentation=segmentation) as client:
         return {name: client.segment(pictures[name].pixels, GRABCUT, hints) for name, hints in wanted.items()}
 
 

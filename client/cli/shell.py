@@ -20,7 +20,13 @@ from client.addresses import AddressError
 from client.pictures import PictureError
 from client.plan import PlanError, TargetNotAvailableError
 from client.rpc import UnreachableError
-from services.common.errors import InvalidArgumentError, ServiceError
+from services.common.errors import (
+    InvalidArgumentError,
+    PermissionDeniedError,
+    ServiceError,
+    UnauthenticatedError,
+)
+from services.common.peers import PeerError
 
 DEBUG_VARIABLE = "PIXELPROBE_DEBUG"
 EXIT_FAILED = 1
@@ -129,10 +135,14 @@ def explain(error: Exception) -> tuple[str, int]:
     """A failure for people, and its exit code."""
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
-    if isinstance(error, PictureError | PlanError | AddressError | InvalidArgumentError):
+    if isinstance(error, PictureError | PlanError | AddressError | PeerError | InvalidArgumentError):
         return str(error), EXIT_BAD_INPUT
     if isinstance(error, UnreachableError):
         return f"{error.message}; start the local stack with `pixelprobe up`", EXIT_FAILED
+    if isinstance(error, UnauthenticatedError):
+        return f"{error.message}; give --token-file, or set PIXELPROBE_TOKEN_FILE", EXIT_FAILED
+    if isinstance(error, PermissionDeniedError):
+        return f"{error.message}; the service's operator grants that in its tokens file", EXIT_FAILED
     if isinstance(error, ServiceError | TargetNotAvailableError):
         return str(error), EXIT_FAILED
     if isinstance(error, OSError):

@@ -9,8 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from client.addresses import find_addresses
-from client.api import PixelprobeClient
+from client.cli.connecting import open_client
 from client.cli.options import json_option, orchestrator_option
 from client.cli.shell import SectionedCommand
 from client.cli.tables import make_console
@@ -26,7 +25,7 @@ def targets() -> None:
 @orchestrator_option()
 def list_command(as_json: bool, orchestrator: str | None) -> None:
     """List the targets that the orchestrator's operator has named."""
-    with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
+    with open_client(orchestrator=orchestrator) as client:
         known = client.list_targets()
     if as_json:
         click.echo(json.dumps([asdict(target) for target in known], indent=2))

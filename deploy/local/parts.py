@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ START_SECONDS = {TRITON: 180.0, SEGMENTATION: 60.0, ORCHESTRATOR: 60.0}
 STOP_SECONDS = {TRITON: 15.0, SEGMENTATION: 12.0, ORCHESTRATOR: 12.0}
 TRITON_VARIABLE = "PIXELPROBE_TRITON_ADDRESS"
 """Tells the segmentation service where its saliency model is served."""
+LOCKS = re.compile(
+    r"PIXELPROBE_(TLS_CERT|TLS_KEY|TLS_CLIENT_CA|TOKENS_FILE|(SEGMENTATION|TRITON)_(TLS.*|TOKEN_FILE))"
+)
+"""Variables that lock a service; the local stack does without, as it is this machine's own, on loopback."""
 _ROOT = Path(__file__).parents[2]
 
 
@@ -93,4 +98,5 @@ def _service(name: str, *arguments: str) -> list[str]:
 def _environment() -> dict[str, str]:
     """Ours, and the project importable from any folder, installed or not."""
     paths = [str(_ROOT), str(_ROOT / "proto" / "gen"), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}
+    inherited = {name: value for name, value in os.environ.items() if not LOCKS.fullmatch(name)}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1"}

@@ -60,6 +60,17 @@ class ResourceExhaustedError(ServiceError):
     reason = "RESOURCE_EXHAUSTED"
 
 
+class QuotaExceededError(ResourceExhaustedError):
+    """A client has used up what it may. ``subject`` is whose quota it is, as ``clients/NAME``."""
+
+    reason = "QUOTA_EXCEEDED"
+
+    def __init__(self, subject: str, description: str) -> None:
+        super().__init__(f"{subject}: {description}")
+        self.subject = subject
+        self.description = description
+
+
 class UnauthenticatedError(ServiceError):
     """No valid credentials came with the request."""
 

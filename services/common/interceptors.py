@@ -22,6 +22,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
+from services.common.caller import caller
 from services.common.errors import InvalidArgumentError, ServiceError, UnavailableError
 from services.common.status import ErrorMap, to_status
 
@@ -92,7 +93,7 @@ class RequestIds(AroundInterceptor):
 
 
 class AccessLog(AroundInterceptor):
-    """One line an RPC: method, code, milliseconds, peer, and what went wrong. Health checks at DEBUG."""
+    """One line an RPC: method, code, milliseconds, peer, whose token, what went wrong. Health at DEBUG."""
 
     @contextlib.asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
@@ -113,11 +114,12 @@ class AccessLog(AroundInterceptor):
             details = call.context.details()
             _access.log(
                 level,
-                "%s %s %.1f ms %s%s",
+                "%s %s %.1f ms %s%s%s",
                 call.method,
                 code.name,
                 milliseconds,
                 call.context.peer(),
+                f" client={who}" if (who := caller.get().name) else "",
                 f" {details!r}" if details else "",
             )
 
@@ -191,9 +193,11 @@ def wrap(
     return wrapped
 
 
-def interceptors(error_map: ErrorMap | None = None) -> tuple[grpc.aio.ServerInterceptor, ...]:
-    """The house's set, outermost first."""
-    return RequestIds(), AccessLog(), Errors(error_map)
+def interceptors(
+    error_map: ErrorMap | None = None, *inner: grpc.aio.ServerInterceptor
+) -> tuple[grpc.aio.ServerInterceptor, ...]:
+    """The house's set, outermost first, then ``inner``, whose exceptions become statuses as well."""
+    return RequestIds(), AccessLog(), Errors(error_map), *inner
 
 
 @dataclass(frozen=True)

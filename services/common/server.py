@@ -12,7 +12,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.common.auth import Authorization
 from services.common.interceptors import interceptors
+from services.common.security import OPEN, Security
 from services.common.settings import StartError
 from services.common.status import ErrorMap
 
@@ -54,6 +56,7 @@ async def serve(
     on_listening: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
     drain_seconds: float = DRAIN_SECONDS,
+    security: Security = OPEN,
 ) -> None:
     """Serve until SIGTERM, SIGINT or ``stop``; then refuse new RPCs and let those under way finish.
 
@@ -67,16 +70,19 @@ async def serve(
         on_listening: called with the real HOST:PORT once RPCs are accepted.
         stop: set it to stop without a signal.
         drain_seconds: what is still running after this long is cancelled.
+        security: TLS, client certificates and tokens; without any, plaintext on loopback.
 
     Raises:
-        StartError: ``listen`` cannot be had (taken, or no address of this machine).
+        StartError: ``listen`` cannot be had (taken, or no address of this machine), or not in plaintext.
     """
-    server = grpc.aio.server(interceptors=interceptors(error_map), options=_OPTIONS)
+    security.check_address(listen)
+    inner = (Authorization(security.tokens),) if security.tokens else ()
+    server = grpc.aio.server(interceptors=interceptors(error_map, *inner), options=_OPTIONS)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = add_servicers(server)
     reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    address = _bind(server, listen)
+    address = _bind(server, listen, security)
 
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -89,7 +95,7 @@ async def serve(
             _log.warning("not ready yet: %s", trouble)
         await _tell(checks, names, not trouble)
         await server.start()
-        _log.info("listening on %s", address)
+        _log.info("listening on %s (%s)", address, security)
         if on_listening:
             on_listening(address)
         polling = asyncio.create_task(_poll(checks, names, readiness, trouble))
@@ -103,12 +109,12 @@ async def serve(
     _log.info("stopped")
 
 
-def _bind(server: grpc.aio.Server, listen: str) -> str:
+def _bind(server: grpc.aio.Server, listen: str, security: Security) -> str:
     host, _, port = listen.rpartition(":")
     if port != "0":
         _probe(host.strip("[]"), int(port), listen)
     try:
-        return f"{host}:{server.add_insecure_port(listen)}"
+        return f"{host}:{security.add_port(server, listen)}"
     except RuntimeError as error:
         raise StartError(f"cannot listen on {listen}: {error}") from error
 

@@ -1,7 +1,7 @@
 """Between the house's exceptions and gRPC's rich status, both ways: what a server raises, a client catches.
 
 On the wire an error is a ``google.rpc.Status`` with an ``ErrorInfo`` (domain ``pixelprobe``, the reason) and,
-for a bad argument, a ``BadRequest`` that names the field. See https://google.aip.dev/193.
+for a bad argument, a ``BadRequest`` that names the field; for a quota, a ``QuotaFailure``. See https://google.aip.dev/193.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from services.common.errors import (
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
+    QuotaExceededError,
     ResourceExhaustedError,
     ServiceError,
     UnauthenticatedError,
@@ -75,6 +76,11 @@ def to_status(error: ServiceError) -> status_pb2.Status:
             field=_cut(error.field), description=_cut(error.description)
         )
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, QuotaExceededError):
+        exceeded = error_details_pb2.QuotaFailure.Violation(
+            subject=_cut(error.subject), description=_cut(error.description)
+        )
+        status.details.add().Pack(error_details_pb2.QuotaFailure(violations=[exceeded]))
     return status
 
 

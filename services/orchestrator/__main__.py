@@ -10,6 +10,8 @@ import grpc
 from pixelprobe.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
 
 from services.common.errors import FailedPreconditionError, InvalidArgumentError, ServiceError
+from services.common.peers import Peer
+from services.common.security import Security, check_peer, peer_options, security_options
 from services.common.server import serve
 from services.common.settings import StartError, address, configure_logging, run, setting
 from services.common.status import ErrorMap
@@ -19,6 +21,7 @@ from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
 from services.orchestrator.query.pool import BatcherPool
+from services.orchestrator.quotas import QuotaLedger, Quotas
 from services.orchestrator.servicer import AttackServicer
 from services.orchestrator.store.base import Store
 from services.orchestrator.store.errors import StoreError, StoreSetupError
@@ -61,16 +64,28 @@ ERROR_MAP: ErrorMap = {
     show_default=True,
     help="How many attacks run at once, over all campaigns.",
 )
+@security_options
+@peer_options("segmentation", "the segmentation service")
 @store_options
-def main(listen: str, targets: Path, segmentation: str, attacks_in_flight: int, store: StoreLocation) -> None:
+def main(
+    listen: str,
+    targets: Path,
+    segmentation: str,
+    attacks_in_flight: int,
+    store: StoreLocation,
+    segmentation_peer: Peer,
+    security: Security,
+) -> None:
     """Read the settings and serve."""
     configure_logging()
+    check_peer(segmentation_peer, segmentation)
     try:
         registry = Registry.from_file(targets)
     except RegistryError as error:
         raise StartError(error.message) from error
     try:
-        asyncio.run(_serve(listen, registry, segmentation, attacks_in_flight, store))
+        masks = (segmentation, segmentation_peer)
+        asyncio.run(_serve(listen, registry, masks, attacks_in_flight, store, security))
     except StoreSetupError as error:
         raise StartError(str(error)) from error
     except StoreError as error:
@@ -78,14 +93,21 @@ def main(listen: str, targets: Path, segmentation: str, attacks_in_flight: int, 
 
 
 async def _serve(
-    listen: str, registry: Registry, segmentation: str, attacks_in_flight: int, location: StoreLocation
+    listen: str,
+    registry: Registry,
+    segmentation: tuple[str, Peer],
+    attacks_in_flight: int,
+    location: StoreLocation,
+    security: Security,
 ) -> None:
     store = await open_store(location)
-    masks = MaskSource(segmentation)
-    batchers = BatcherPool(registry, store)
+    address, peer = segmentation
+    masks = MaskSource(address, peer=peer)
+    quotas = Quotas(security.tokens.callers if security.tokens else ())
+    batchers = BatcherPool(registry, QuotaLedger(store, quotas))
     events = EventHub()
     executor = LocalExecutor(store, masks, batchers, events, attacks_in_flight=attacks_in_flight)
-    campaigns = CampaignManager(store, batchers, executor, events)
+    campaigns = CampaignManager(store, batchers, executor, events, quotas)
 
     def add_servicers(server: grpc.aio.Server) -> list[str]:
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(
@@ -104,6 +126,7 @@ async def _serve(
             error_map=ERROR_MAP,
             readiness=ready,
             on_shutdown=campaigns.stop,
+            security=security,
         )
     finally:
         await campaigns.stop()

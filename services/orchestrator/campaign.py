@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from services.common.errors import (
     AlreadyExistsError,
@@ -22,9 +22,12 @@ from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.query.pool import BatcherPool
+from services.orchestrator.quotas import Quotas
 from services.orchestrator.runner import Progress
+from services.orchestrator.stalls import Stall, next_stall
 from services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
 from services.orchestrator.store.errors import StoreError
+from services.orchestrator.store.quotas import DayUsedUpError
 from services.orchestrator.targets.base import TargetError, TargetUnavailableError
 
 log = logging.getLogger(__name__)
@@ -35,39 +38,32 @@ WATCH_POLL_SECONDS = 1.0
 EVENTS_A_READ = 256
 POLL_SECONDS = 2.0
 """Between two looks at what other orchestrators did to the campaigns in the store."""
-LONGEST_STALL_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class _Stall:
-    """Something that a campaign needs is out of reach: what, and when to try again.
-
-    Kept here and not in the store, because it is the store that may be out of reach.
-    """
-
-    reason: str
-    pause: float
-    until: float
 
 
 class CampaignManager:
     """Runs each unfinished campaign as one task of the event loop, whoever created it.
 
-    While the store cannot do its work, or a target is not up yet after a restart, a campaign is shown as
-    PAUSED with the reason, although the store has it as RUNNING: it goes on by itself, or at once when it is
-    resumed.
+    While the store cannot do its work, a target is not up yet after a restart, or its owner has used up the
+    day's queries, a campaign is shown as PAUSED with the reason, although the store has it as RUNNING: it
+    goes on by itself, or at once when it is resumed.
     """
 
     def __init__(
-        self, store: Store, batchers: BatcherPool, executor: LocalExecutor, events: EventHub
+        self,
+        store: Store,
+        batchers: BatcherPool,
+        executor: LocalExecutor,
+        events: EventHub,
+        quotas: Quotas | None = None,
     ) -> None:
         self._store = store
+        self._quotas = quotas or Quotas()
         self._batchers = batchers
         self._executor = executor
         self._events = events
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[str] = set()
-        self._stalls: dict[str, _Stall] = {}
+        self._stalls: dict[str, Stall] = {}
         self._polling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -86,19 +82,22 @@ class CampaignManager:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def create(self, spec: CampaignSpec, request_id: str) -> CampaignRecord:
-        """Check ``spec`` against targets and pictures, store it, start it.
+    async def create(self, spec: CampaignSpec, request_id: str, owner: str = "") -> CampaignRecord:
+        """Check ``spec`` against targets and pictures, store it as ``owner``'s, start it.
 
         Raises:
             NotFoundError: an unknown target or picture.
             InvalidArgumentError: a size, label or class does not fit a target.
             TargetError: a target cannot be described now.
             AlreadyExistsError: ``request_id`` belongs to another spec.
+            QuotaExceededError: ``owner`` has as many campaigns open as it may, or used up the day's queries.
         """
         infos = [(await self._batchers.get(name)).info for name in spec.targets]
         await check_images(self._store, spec, infos)
         check_goals(spec, infos)
-        record, is_new = await self._store.create_campaign(spec, request_id)
+        record, is_new = await self._store.create_campaign(
+            spec, request_id, owner=owner, limits=self._quotas.of(owner)
+        )
         if is_new:
             self._launch(record.id)
         elif not same_request(record.spec, spec):
@@ -126,9 +125,11 @@ class CampaignManager:
 
         Raises:
             FailedPreconditionError: it has succeeded.
+            QuotaExceededError: its owner has too many others open, or used up the day's queries.
         """
         record = await self._store.get_campaign(campaign_id)
         if record.state in UNFINISHED:
+            await self._quotas.check_day(self._store, record.owner)
             if self._stalls.pop(campaign_id, None):
                 self._launch(campaign_id)
             return record
@@ -138,6 +139,7 @@ class CampaignManager:
             campaign_id,
             CampaignState.RUNNING,
             expected={CampaignState.PAUSED, CampaignState.CANCELLED},
+            limits=self._quotas.of(record.owner),
         )
         self._launch(campaign_id)
         return record
@@ -244,13 +246,16 @@ class CampaignManager:
             await self._pause(campaign_id, "internal error; see the orchestrator's log, then resume")
 
     async def _begin(self, campaign_id: str) -> None:
-        """Make sure of all targets first: after a restart of everything they may be up later than this.
+        """Make sure of the quota and all targets: after a restart of everything those may be up later.
 
         Raises:
+            DayUsedUpError: the owner may send no more queries today.
             NotFoundError, TargetError: a target is gone, or is not what it was.
             TargetUnavailableError: it cannot be reached now.
         """
-        for name in (await self._store.get_campaign(campaign_id)).spec.targets:
+        record = await self._store.get_campaign(campaign_id)
+        await self._quotas.check_day(self._store, record.owner)
+        for name in record.spec.targets:
             await self._batchers.get(name)
         with contextlib.suppress(ConflictError):  # not pending: it goes on, here or elsewhere
             await self._store.change_campaign_state(
@@ -262,9 +267,12 @@ class CampaignManager:
 
     def _stall(self, campaign_id: str, error: ServiceError) -> None:
         before = self._stalls.get(campaign_id)
-        pause = min(2 * before.pause, LONGEST_STALL_SECONDS) if before else POLL_SECONDS
-        self._stalls[campaign_id] = _Stall(error.message, pause, time.monotonic() + pause)
-        log.error("campaign %s pauses: %s; trying again in %.0f s", campaign_id, error.message, pause)
+        stall = self._stalls[campaign_id] = next_stall(error, before, POLL_SECONDS)
+        again = before is not None and before.reason == stall.reason and isinstance(error, DayUsedUpError)
+        if not again:  # of a quota it is said once, not all day long
+            log.error(
+                "campaign %s pauses: %s; trying again in %.0f s", campaign_id, stall.reason, stall.pause
+            )
 
     async def _pause(self, campaign_id: str, reason: str) -> None:
         try:

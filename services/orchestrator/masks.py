@@ -12,6 +12,7 @@ from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 
 from services.common.errors import ServiceError
 from services.common.images import from_array, mask_to_array
+from services.common.peers import PLAIN, Peer
 from services.common.retry import RetryPolicy
 from services.common.status import from_rpc_error
 from services.orchestrator.core.domain import MaskArray, Pixels
@@ -39,11 +40,16 @@ class MadeMask:
 class MaskSource:
     """Client of the segmentation service at ``address``; safe for many tasks of one event loop."""
 
-    def __init__(self, address: str, retry: RetryPolicy | None = None) -> None:
+    def __init__(self, address: str, retry: RetryPolicy | None = None, peer: Peer = PLAIN) -> None:
         self._address = address
         self._retry = retry or RetryPolicy(attempts=5)
-        self._channel = grpc.aio.insecure_channel(
-            address, options=[("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        self._metadata = peer.metadata
+        credentials = peer.credentials(address)
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        self._channel = (
+            grpc.aio.secure_channel(address, credentials, options=options)
+            if credentials
+            else grpc.aio.insecure_channel(address, options=options)
         )
         self._stub = pb_grpc.SegmentationServiceStub(self._channel)
         self._made: OrderedDict[tuple[str, MaskSettings], asyncio.Task[MadeMask]] = OrderedDict()
@@ -77,7 +83,9 @@ class MaskSource:
         pauses = self._retry.pauses()
         while True:
             try:
-                response = await self._stub.Segment(request, timeout=DEADLINE_SECONDS)
+                response = await self._stub.Segment(
+                    request, timeout=DEADLINE_SECONDS, metadata=self._metadata
+                )
             except grpc.aio.AioRpcError as error:
                 pause = next(pauses, None) if error.code() in RETRIED_CODES else None
                 if pause is None:

@@ -10,6 +10,7 @@ import grpc
 from pixelprobe.attack.v1 import attack_service_pb2 as pb
 from pixelprobe.attack.v1 import attack_service_pb2_grpc as pb_grpc
 
+from services.common.caller import caller, check_owner
 from services.common.errors import InvalidArgumentError, ServiceError
 from services.common.images import from_array, to_array
 from services.common.version import own_version
@@ -69,7 +70,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         if len(request.request_id) > MAX_REQUEST_ID:
             raise InvalidArgumentError("request_id", f"is longer than {MAX_REQUEST_ID} characters")
         spec = spec_from_pb(request.spec)
-        record = await self._campaigns.create(spec, request.request_id)
+        record = await self._campaigns.create(spec, request.request_id, caller.get().name)
         return pb.CreateCampaignResponse(campaign=await self._campaign(record))
 
     async def GetCampaign(self, request: pb.GetCampaignRequest, context: Context) -> pb.GetCampaignResponse:
@@ -88,13 +89,13 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
     async def CancelCampaign(
         self, request: pb.CancelCampaignRequest, context: Context
     ) -> pb.CancelCampaignResponse:
-        record = await self._campaigns.cancel(convert.parse_campaign_name(request.name))
+        record = await self._campaigns.cancel(await self._own(request.name))
         return pb.CancelCampaignResponse(campaign=await self._campaign(record))
 
     async def ResumeCampaign(
         self, request: pb.ResumeCampaignRequest, context: Context
     ) -> pb.ResumeCampaignResponse:
-        record = await self._campaigns.resume(convert.parse_campaign_name(request.name))
+        record = await self._campaigns.resume(await self._own(request.name))
         return pb.ResumeCampaignResponse(campaign=await self._campaign(record))
 
     async def WatchCampaign(
@@ -129,6 +130,12 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         )
         more = str(records[size].id.number) if len(records) > size else ""
         return [convert.attack_to_pb(record) for record in records[:size]], more
+
+    async def _own(self, name: str) -> str:
+        """The id of a campaign that the caller may change."""
+        campaign_id = convert.parse_campaign_name(name)
+        check_owner((await self._store.get_campaign(campaign_id)).owner, name)
+        return campaign_id
 
     async def _campaign(self, record: CampaignRecord, *, with_images: bool = True) -> Any:
         record = self._campaigns.as_seen(record)

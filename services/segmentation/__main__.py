@@ -9,6 +9,8 @@ import grpc
 from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 
+from services.common.peers import Peer
+from services.common.security import Security, check_peer, peer_options, security_options
 from services.common.server import serve
 from services.common.settings import address, configure_logging, run, setting
 from services.segmentation.grabcut import GrabCut
@@ -34,15 +36,19 @@ def _optional_address(value: str) -> str:
     default="",
     help="HOST:PORT of the Triton (gRPC) that serves U2-Net; without it there is GrabCut only.",
 )
-def command(listen: str, triton: str) -> None:
+@security_options
+@peer_options("triton", "Triton")
+def command(listen: str, triton: str, triton_peer: Peer, security: Security) -> None:
     """Serve masks for pictures over gRPC."""
     configure_logging()
-    asyncio.run(main(listen, triton))
+    if triton:
+        check_peer(triton_peer, triton)
+    asyncio.run(main(listen, triton, triton_peer, security))
 
 
-async def main(listen: str, triton: str) -> None:
+async def main(listen: str, triton: str, triton_peer: Peer, security: Security) -> None:
     """Serve until told to stop."""
-    model = TritonSaliency(triton) if triton else None
+    model = TritonSaliency(triton, peer=triton_peer) if triton else None
     salient = Salient(model) if model else UnconfiguredSalient()
     servicer = SegmentationServicer(Registry([GrabCut(), salient]))
 
@@ -51,7 +57,7 @@ async def main(listen: str, triton: str) -> None:
         return [pb.DESCRIPTOR.services_by_name["SegmentationService"].full_name]
 
     try:
-        await serve(listen=listen, add_servicers=add, readiness=servicer.ready)
+        await serve(listen=listen, add_servicers=add, readiness=servicer.ready, security=security)
     finally:
         servicer.close()
         if model:

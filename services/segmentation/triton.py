@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from services.common.errors import FailedPreconditionError, ServiceError, UnavailableError
+from services.common.peers import PLAIN, Peer
 from services.common.retry import RetryPolicy
 from services.segmentation.base import SegmentationStoppedError
 from services.segmentation.salient import MODEL_SIDE
@@ -45,7 +46,12 @@ class TritonSaliency:
     """The model of one server, by its address HOST:PORT. Safe for many threads; connects when first asked."""
 
     def __init__(
-        self, address: str, *, retry: RetryPolicy | None = None, call_seconds: float = CALL_SECONDS
+        self,
+        address: str,
+        *,
+        retry: RetryPolicy | None = None,
+        call_seconds: float = CALL_SECONDS,
+        peer: Peer = PLAIN,
     ) -> None:
         self._where = f"{address}: model '{MODEL}'"
         self._address = address
@@ -59,7 +65,13 @@ class TritonSaliency:
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 5_000),
         ]
-        self._channel = grpc.insecure_channel(address, options=options)
+        credentials = peer.credentials(address)
+        self._channel = (
+            grpc.secure_channel(address, credentials, options=options)
+            if credentials
+            else grpc.insecure_channel(address, options=options)
+        )
+        self._metadata = peer.metadata
         self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._checking = threading.Lock()
         self._checked_at = float("-inf")
@@ -99,7 +111,7 @@ class TritonSaliency:
 
     def _call(self, request: Any, stop: threading.Event) -> Any:
         """The answer; given up as soon as nobody waits for it."""
-        call = self._stub.ModelInfer.future(request, timeout=self._call_seconds)
+        call = self._stub.ModelInfer.future(request, timeout=self._call_seconds, metadata=self._metadata)
         while True:
             try:
                 return call.result(timeout=_LOOK_UP_SECONDS)
@@ -110,11 +122,13 @@ class TritonSaliency:
 
     def _check(self) -> str:
         try:
-            ready = self._stub.ModelReady(service_pb2.ModelReadyRequest(name=MODEL), timeout=CHECK_SECONDS)
+            ready = self._stub.ModelReady(
+                service_pb2.ModelReadyRequest(name=MODEL), timeout=CHECK_SECONDS, metadata=self._metadata
+            )
             if not ready.ready:
                 return f"{self._where} is not served, or not ready yet"
             metadata = self._stub.ModelMetadata(
-                service_pb2.ModelMetadataRequest(name=MODEL), timeout=CHECK_SECONDS
+                service_pb2.ModelMetadataRequest(name=MODEL), timeout=CHECK_SECONDS, metadata=self._metadata
             )
         except grpc.RpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):

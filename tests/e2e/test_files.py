@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.modelzoo.catalogue import shipped_models, zoo_models
+from deploy.secrets.folder import MOUNTED, make
 from deploy.triton.__main__ import main as build_models
 from services.orchestrator.targets.config import load_targets
 from tests.e2e.stack import ROOT, compose
@@ -23,6 +24,8 @@ from tests.unit.deploy.zoo import LABELS, add_classifier, add_u2net
 DEPLOY = ROOT / "deploy"
 GPU = ("-f", str(DEPLOY / "compose.gpu.yaml"))
 PUBLISHED = ("-f", str(DEPLOY / "docker" / "publish-triton.yaml"))
+SECURE = ("-f", str(DEPLOY / "docker" / "secure.yaml"))
+CERTIFICATES = (*SECURE, "-f", str(DEPLOY / "docker" / "client-certificates.yaml"))
 POSTGRES = ("--env-file", str(DEPLOY / "docker" / "postgres.env"))
 ONE_SHOTS = {"models", "postgres-secret"}
 
@@ -35,9 +38,11 @@ def services(*options: str, **settings: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("options", [(), GPU, PUBLISHED, POSTGRES, (*GPU, *PUBLISHED, *POSTGRES)])
+@pytest.mark.parametrize(
+    "options", [(), GPU, PUBLISHED, POSTGRES, CERTIFICATES, (*GPU, *PUBLISHED, *POSTGRES)]
+)
 def test_every_service_of_every_stack_is_locked_down_and_bounded(options: tuple[str, ...]) -> None:
-    for name, service in services(*options).items():
+    for name, service in services(*options, PIXELPROBE_SECRETS="/secrets").items():
         assert service["read_only"], name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
@@ -80,6 +85,44 @@ def builder_command() -> list[str]:
     text = (DEPLOY / "docker" / "python.Dockerfile").read_text()
     found: list[str] = json.loads(text.rpartition("\nCMD ")[2].replace("\\\n", ""))
     return found
+
+
+def test_plaintext_is_asked_for_where_only_loopback_publishes_it() -> None:
+    for name in ("segmentation", "orchestrator"):
+        service = services()[name]
+        assert service["environment"]["PIXELPROBE_ALLOW_PLAINTEXT"] == "true"
+        assert {port["host_ip"] for port in service["ports"]} == {"127.0.0.1"}
+        assert "secrets" not in service
+
+
+@pytest.mark.parametrize("options", [SECURE, CERTIFICATES])
+def test_secrets_come_as_files_that_each_service_needs(options: tuple[str, ...], tmp_path: Path) -> None:
+    make(tmp_path / "secrets", (), {}, 1)
+    done = compose(
+        *options,
+        *("config", "--format", "json"),
+        settings={"PIXELPROBE_SECRETS": str(tmp_path / "secrets")},
+    )
+    assert done.returncode == 0, done.stderr
+    stack = json.loads(done.stdout)
+    files = {name: Path(secret["file"]) for name, secret in stack["secrets"].items()}
+    assert all(file.name in MOUNTED and file.is_file() for file in files.values())
+    for name in ("segmentation", "orchestrator"):
+        service = stack["services"][name]
+        mounted = {f"/run/secrets/{secret['source']}" for secret in service["secrets"]}
+        named = {value for value in service["environment"].values() if value.startswith("/run/secrets/")}
+        assert named == mounted
+        assert service["environment"]["PIXELPROBE_ALLOW_PLAINTEXT"] == "false"
+        assert ("PIXELPROBE_TLS_CLIENT_CA" in service["environment"]) is (options is CERTIFICATES)
+        # the server's certificate is for localhost among others, as the health check calls it
+        assert service["healthcheck"]["test"][-1].startswith("localhost:")
+    assert "orchestrator_token" not in str(stack["services"]["segmentation"])
+
+
+def test_the_secure_stack_wants_its_folder() -> None:
+    done = compose(*SECURE, "config", settings={})
+    assert done.returncode != 0
+    assert "PIXELPROBE_SECRETS" in done.stderr
 
 
 def test_builder_serves_and_targets_what_ships_and_what_is_in_the_zoo(tmp_path: Path) -> None:

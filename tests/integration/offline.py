@@ -27,6 +27,7 @@ from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
 from services.orchestrator.query.pool import BatcherPool
+from services.orchestrator.quotas import QuotaLedger, Quotas
 from services.orchestrator.store.base import CampaignRecord, Store
 from services.orchestrator.store.memory import MemoryStore
 from services.orchestrator.targets.registry import Registry
@@ -64,11 +65,11 @@ class Offline:
     manager: CampaignManager
     target: FakeTarget
 
-    async def create(self, wanted: CampaignSpec | None = None) -> str:
+    async def create(self, wanted: CampaignSpec | None = None, owner: str = "") -> str:
         """Upload the pictures and start a campaign. Returns its id."""
         for picture in PICTURES:
             await self.store.put_image(image_digest(picture), picture)
-        return (await self.manager.create(wanted or spec(), "")).id
+        return (await self.manager.create(wanted or spec(), "", owner)).id
 
     async def seen(self, campaign_id: str) -> CampaignRecord:
         """The campaign as clients see it."""
@@ -105,7 +106,11 @@ async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool], *, 
 
 @asynccontextmanager
 async def offline(
-    store: Store, *, seconds_a_request: float = 0.0, target: FakeTarget | None = None
+    store: Store,
+    *,
+    seconds_a_request: float = 0.0,
+    target: FakeTarget | None = None,
+    quotas: Quotas | None = None,
 ) -> AsyncIterator[Offline]:
     """An orchestrator for as long as the block runs; the store stays open."""
     asked = target or FakeTarget(seconds=seconds_a_request)
@@ -116,11 +121,13 @@ async def offline(
                 raise NotFoundError(f"no target {name!r}")
             return asked
 
-    pool = BatcherPool(cast(Registry, OneTarget()), store, RetryPolicy(attempts=2, first_pause=0.01))
+    quotas = quotas or Quotas()
+    ledger, retry = QuotaLedger(store, quotas), RetryPolicy(attempts=2, first_pause=0.01)
+    pool = BatcherPool(cast(Registry, OneTarget()), ledger, retry)
     events = EventHub()
     no_masks = cast(MaskSource, None)  # all pictures come with one
     executor = LocalExecutor(store, no_masks, pool, events, attacks_in_flight=4)
-    manager = CampaignManager(store, pool, executor, events)
+    manager = CampaignManager(store, pool, executor, events, quotas)
     await manager.start()
     try:
         yield Offline(store, manager, asked)

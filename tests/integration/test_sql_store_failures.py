@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from services.orchestrator.store.errors import (
 from services.orchestrator.store.location import locate
 from services.orchestrator.store.memory import MemoryStore
 from services.orchestrator.store.opening import open_store
+from services.orchestrator.store.quotas import UNLIMITED
 from services.orchestrator.store.sql import database, engine
 from services.orchestrator.store.sql.store import SqlStore
 from services.orchestrator.targets.base import TargetInfo, TargetUnavailableError
@@ -244,11 +245,13 @@ class Fickle(MemoryStore):
 
     failures = 6
 
-    async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
+    async def reserve_queries(
+        self, counts: Sequence[QueryCount], most_a_day: Mapping[str, int] = UNLIMITED
+    ) -> None:
         if self.failures:
             self.failures -= 1
             raise StoreUnavailableError("not now")
-        await super().reserve_queries(counts)
+        await super().reserve_queries(counts, most_a_day)
 
 
 async def test_a_query_that_cannot_be_counted_is_no_result() -> None:

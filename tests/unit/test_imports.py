@@ -24,10 +24,12 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("core",),
     ("targets", "store", "masks", "convert", "convert_spec"),
     ("query",),
+    ("quotas",),
     ("journal",),
     ("runner",),
     ("events",),
     ("executors",),
+    ("stalls",),
     ("campaign", "admission"),
     ("servicer",),
     ("__main__",),
@@ -50,8 +52,11 @@ IMPURE |= {"threading", "time", "urllib", "uuid"}
 PURE_LIBRARY = tuple(sys.stdlib_module_names - IMPURE)
 
 SPEAKS_GRPC = (
+    "services.common.auth",
     "services.common.images",
     "services.common.interceptors",
+    "services.common.peers",
+    "services.common.security",
     "services.common.server",
     "services.common.status",
     "services.segmentation.__main__",
@@ -67,7 +72,7 @@ SPEAKS_GRPC = (
     "client.convert",
     "client.rpc",
 )
-SHARED_WITH_CLIENT = ("services.common.errors", "services.common.images", "services.common.status")
+SHARED_WITH_CLIENT = tuple(f"services.common.{room}" for room in ("errors", "images", "peers", "status"))
 
 
 @dataclass(frozen=True)

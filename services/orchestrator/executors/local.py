@@ -14,6 +14,7 @@ from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.runner import AttackRun
 from services.orchestrator.store.base import AttackRecord, Store
 from services.orchestrator.store.errors import LeaseLostError, StoreError
+from services.orchestrator.store.quotas import DayUsedUpError
 from services.orchestrator.targets.base import TargetError
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,10 @@ class LocalExecutor:
             if record.id.campaign_id not in self._cancelled:
                 raise
             result = run.result(Outcome.CANCELLED) if run else AttackResult(Outcome.CANCELLED)
+        except DayUsedUpError:
+            if run is not None:
+                await self._save(run, record)  # the store works, and tomorrow's queries are for new questions
+            raise
         except (LeaseLostError, StoreError):
             raise
         except TargetError as error:

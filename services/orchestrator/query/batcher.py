@@ -16,6 +16,7 @@ from services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from services.orchestrator.query.fusion import Ask, fuse, join, split
 from services.orchestrator.store.base import AttackId, QueryCount
 from services.orchestrator.store.errors import LeaseLostError
+from services.orchestrator.store.quotas import DayUsedUpError
 from services.orchestrator.targets.base import (
     Scores,
     Target,
@@ -32,7 +33,9 @@ class QueryLedger(Protocol):
     """The part of the store that counts queries."""
 
     async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
-        """Before sending. Raises LeaseLostError where attacks are not ours any more; then none is counted."""
+        """Before sending. Raises LeaseLostError where attacks are not ours any more, and DayUsedUpError where
+        their owner may send no more today; then none is counted.
+        """
 
     async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
         """After sending."""
@@ -111,6 +114,7 @@ class Batcher:
             TargetError: refused, or unavailable through all attempts.
             BudgetExhaustedError: a retry would exceed the attack's hard limit.
             LeaseLostError: the attack runs elsewhere by now.
+            DayUsedUpError: its campaign's owner may send no more queries today.
             StoreError: the queries could not be counted, and so were not sent.
         """
         pending = _Pending(attack, ask, budget)
@@ -197,11 +201,13 @@ class Batcher:
             return
 
     async def _reserved(self, slices: list[_Slice]) -> list[_Slice]:
-        """Those whose queries the ledger counted; those of attacks that run elsewhere by now fail."""
+        """Those whose queries the ledger counted; those of attacks that run elsewhere by now, and of owners
+        who have used up their day, fail.
+        """
         while slices:
             try:
                 await self._ledger.reserve_queries([part.count for part in slices])
-            except LeaseLostError as error:
+            except (LeaseLostError, DayUsedUpError) as error:
                 for part in slices:
                     if part.pending.attack in error.attacks:
                         part.pending.fail(error)

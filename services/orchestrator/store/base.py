@@ -16,104 +16,36 @@ lease ends and others may claim the attack. Whoever lost an attack this way lear
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
 
-from services.orchestrator.core.domain import (
-    AttackKey,
-    AttackResult,
-    AttackState,
-    CampaignState,
-    Ledger,
-    MaskArray,
-    Pixels,
-)
+from services.orchestrator.core.domain import AttackResult, CampaignState, MaskArray, Pixels
 from services.orchestrator.core.spec import CampaignSpec
+from services.orchestrator.store.quotas import NO_LIMITS, UNLIMITED, DailyCount, Limits
+from services.orchestrator.store.records import (
+    AttackId,
+    AttackRecord,
+    CampaignProgress,
+    CampaignRecord,
+    Checkpoint,
+    Event,
+    QueryCount,
+    StoredMask,
+)
+
+__all__ = [
+    "AttackId",
+    "AttackRecord",
+    "CampaignProgress",
+    "CampaignRecord",
+    "Checkpoint",
+    "Event",
+    "QueryCount",
+    "Store",
+    "StoredMask",
+]
 
 
-@dataclass(frozen=True)
-class AttackId:
-    """An attack's name: its campaign and its number in the spec's order."""
-
-    campaign_id: str
-    number: int
-
-
-@dataclass(frozen=True)
-class CampaignRecord:
-    """A campaign as stored."""
-
-    id: str
-    spec: CampaignSpec
-    request_id: str
-    state: CampaignState
-    state_reason: str
-    create_time: datetime
-    end_time: datetime | None
-
-
-@dataclass(frozen=True)
-class CampaignProgress:
-    """How far a campaign is. ``ledger`` holds what is reserved as well as what is settled."""
-
-    attacks_total: int
-    attacks_finished: int
-    ledger: Ledger
-
-
-@dataclass(frozen=True, eq=False)
-class AttackRecord:
-    """An attack as stored; ``result``, ``mask`` and ``end_time`` are there once it is finished."""
-
-    id: AttackId
-    image_index: int
-    key: AttackKey
-    state: AttackState
-    result: AttackResult | None = None
-    mask: MaskArray | None = None
-    end_time: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something lasting that happened: a new campaign state, or an attack that finished."""
-
-    sequence: int
-    campaign_state: CampaignState | None = None
-    attack_number: int | None = None
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where an attack can go on from, at the end of a generation.
-
-    Attributes:
-        state: the runner's own versioned data (search state, counts, best so far).
-        scored: what was scored since the checkpoint before, to be appended to what the store has.
-    """
-
-    state: bytes
-    scored: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class StoredMask:
-    """The mask that a campaign uses for a picture; ``review_reason`` as the segmentation service gave it."""
-
-    mask: MaskArray
-    review_reason: str = ""
-
-
-@dataclass(frozen=True)
-class QueryCount:
-    """So many queries of one attack."""
-
-    attack: AttackId
-    queries: int
-
-
-class Store(ABC):
+class Store(DailyCount, ABC):
     """See the module's docstring for what holds for every method."""
 
     # Pictures, by content.
@@ -143,11 +75,16 @@ class Store(ABC):
     # Campaigns.
 
     @abstractmethod
-    async def create_campaign(self, spec: CampaignSpec, request_id: str) -> tuple[CampaignRecord, bool]:
+    async def create_campaign(
+        self, spec: CampaignSpec, request_id: str, *, owner: str = "", limits: Limits = NO_LIMITS
+    ) -> tuple[CampaignRecord, bool]:
         """Store a campaign and all its attacks as pending.
 
         Returns:
             The record, and whether it is new: a known ``request_id`` (not empty) returns the first one's.
+
+        Raises:
+            QuotaExceededError: it would be new, and ``owner`` has reached one of ``limits``.
         """
 
     @abstractmethod
@@ -170,6 +107,7 @@ class Store(ABC):
         *,
         expected: Collection[CampaignState],
         reason: str = "",
+        limits: Limits = NO_LIMITS,
     ) -> CampaignRecord:
         """Compare-and-set of the state; appends an event.
 
@@ -177,6 +115,7 @@ class Store(ABC):
 
         Raises:
             ConflictError: the campaign is in none of ``expected``.
+            QuotaExceededError: its owner has reached one of ``limits`` by other campaigns, or for today.
         """
 
     @abstractmethod
@@ -268,11 +207,14 @@ class Store(ABC):
     # The query ledger: reserved before sending, settled after. A reservation counts until it is settled.
 
     @abstractmethod
-    async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
-        """These queries are about to be sent.
+    async def reserve_queries(
+        self, counts: Sequence[QueryCount], most_a_day: Mapping[str, int] = UNLIMITED
+    ) -> None:
+        """These queries are about to be sent. ``most_a_day``: limits by owner.
 
         Raises:
             LeaseLostError: some of the attacks are not running, or run elsewhere. Nothing was reserved.
+            DayUsedUpError: an owner has reached its limit already. Nothing was reserved.
         """
 
     @abstractmethod

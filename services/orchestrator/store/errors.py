@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from services.common.errors import ConflictError, ResourceExhaustedError, ServiceError, UnavailableError
-
-if TYPE_CHECKING:
-    from services.orchestrator.store.base import AttackId
+from services.orchestrator.store.records import AttackId
 
 
 class StoreError(ServiceError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.common.errors import ConflictError, NotFoundError
@@ -19,6 +20,7 @@ from services.orchestrator.core.domain import (
     Pixels,
 )
 from services.orchestrator.core.spec import CampaignSpec
+from services.orchestrator.store import quotas
 from services.orchestrator.store.base import (
     AttackId,
     AttackRecord,
@@ -31,25 +33,11 @@ from services.orchestrator.store.base import (
     StoredMask,
 )
 from services.orchestrator.store.errors import LeaseLostError
+from services.orchestrator.store.memory_campaign import KeptCampaign
+from services.orchestrator.store.quotas import NO_LIMITS, UNLIMITED, DayUsedUpError, Limits, check_limits
 
 CLAIMABLE = (CampaignState.PENDING, CampaignState.RUNNING)
-
-
-@dataclass
-class _Campaign:
-    record: CampaignRecord
-    attacks: list[AttackRecord]
-    pending: list[int]
-    """Numbers of pending attacks, ascending."""
-    events: list[Event] = field(default_factory=list)
-    sent: dict[int, int] = field(default_factory=dict)
-    finished: int = 0
-    masks: dict[str, StoredMask] = field(default_factory=dict)
-    free: Ledger = field(default_factory=Ledger)
-    """Skipped and repeated candidates of the finished attacks."""
-
-    def append_event(self, state: CampaignState | None, attack: int | None) -> None:
-        self.events.append(Event(len(self.events) + 1, state, attack))
+OPEN = (*CLAIMABLE, CampaignState.PAUSED)
 
 
 class MemoryStore(Store):
@@ -57,9 +45,10 @@ class MemoryStore(Store):
 
     def __init__(self) -> None:
         self._images: dict[str, Pixels] = {}
-        self._campaigns: dict[str, _Campaign] = {}  # in order of creation
+        self._campaigns: dict[str, KeptCampaign] = {}  # in order of creation
         self._requests: dict[str, str] = {}
         self._checkpoints: dict[AttackId, Checkpoint] = {}
+        self._days: Counter[tuple[str, int]] = Counter()  # queries by owner and day
 
     async def put_image(self, digest: str, image: Pixels) -> None:
         self._images.setdefault(digest, image)
@@ -79,12 +68,15 @@ class MemoryStore(Store):
     async def get_mask(self, campaign_id: str, image_digest: str) -> StoredMask | None:
         return self._campaign(campaign_id).masks.get(image_digest)
 
-    async def create_campaign(self, spec: CampaignSpec, request_id: str) -> tuple[CampaignRecord, bool]:
+    async def create_campaign(
+        self, spec: CampaignSpec, request_id: str, *, owner: str = "", limits: Limits = NO_LIMITS
+    ) -> tuple[CampaignRecord, bool]:
         if request_id and request_id in self._requests:
             return self._campaigns[self._requests[request_id]].record, False
         campaign_id = uuid.uuid4().hex[:12]
+        self._admit(owner, limits, campaign_id)
         record = CampaignRecord(
-            campaign_id, spec, request_id, CampaignState.PENDING, "", datetime.now(UTC), None
+            campaign_id, spec, request_id, CampaignState.PENDING, "", datetime.now(UTC), None, owner
         )
         attacks = [
             AttackRecord(
@@ -95,7 +87,7 @@ class MemoryStore(Store):
             )
             for planned in spec.attacks()
         ]
-        campaign = _Campaign(record, attacks, list(range(len(attacks))))
+        campaign = KeptCampaign(record, attacks, list(range(len(attacks))))
         campaign.append_event(CampaignState.PENDING, None)
         self._campaigns[campaign_id] = campaign
         if request_id:
@@ -120,10 +112,12 @@ class MemoryStore(Store):
         *,
         expected: Collection[CampaignState],
         reason: str = "",
+        limits: Limits = NO_LIMITS,
     ) -> CampaignRecord:
         campaign = self._campaign(campaign_id)
         if campaign.record.state not in expected:
             raise ConflictError(f"campaign {campaign_id} is {campaign.record.state.value}")
+        self._admit(campaign.record.owner, limits, campaign_id)
         if new is CampaignState.RUNNING:
             self._reopen_cancelled(campaign)
         ended = new in (CampaignState.SUCCEEDED, CampaignState.CANCELLED)
@@ -211,7 +205,9 @@ class MemoryStore(Store):
         self._running(attack)
         self._checkpoints.pop(attack, None)
 
-    async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
+    async def reserve_queries(
+        self, counts: Sequence[QueryCount], most_a_day: Mapping[str, int] = UNLIMITED
+    ) -> None:
         lost = [
             count.attack
             for count in counts
@@ -219,12 +215,23 @@ class MemoryStore(Store):
         ]
         if lost:
             raise LeaseLostError(lost)
+        owners = {count.attack: self._campaign(count.attack.campaign_id).record.owner for count in counts}
+        day = quotas.today()
+        for owner in sorted(set(owners.values())):
+            if owner in most_a_day and self._days[owner, day] >= most_a_day[owner]:
+                theirs = [attack for attack, whose in owners.items() if whose == owner]
+                raise DayUsedUpError(owner, most_a_day[owner], theirs)
         for count in counts:
+            if owners[count.attack]:
+                self._days[owners[count.attack], day] += count.queries
             sent = self._campaign(count.attack.campaign_id).sent
             sent[count.attack.number] = sent.get(count.attack.number, 0) + count.queries
 
     async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
         """Nothing to do: this store cannot outlive a query, so it keeps one number for both."""
+
+    async def queries_today(self, owner: str) -> int:
+        return self._days[owner, quotas.today()]
 
     async def queries_sent(self, attack: AttackId) -> int:
         return self._campaign(attack.campaign_id).sent.get(attack.number, 0)
@@ -238,10 +245,18 @@ class MemoryStore(Store):
     async def close(self) -> None:
         """Nothing is held."""
 
-    def _campaign(self, campaign_id: str) -> _Campaign:
+    def _campaign(self, campaign_id: str) -> KeptCampaign:
         if campaign_id not in self._campaigns:
             raise NotFoundError(f"no campaign {campaign_id!r}", reason="CAMPAIGN_NOT_FOUND")
         return self._campaigns[campaign_id]
+
+    def _admit(self, owner: str, limits: Limits, campaign_id: str) -> None:
+        others_open = sum(
+            one.record.owner == owner and one.record.state in OPEN and one.record.id != campaign_id
+            for one in self._campaigns.values()
+        )
+        used = self._days[owner, quotas.today()]
+        check_limits(owner, limits, others_open=others_open, queries_today=used)
 
     def _running(self, attack: AttackId) -> AttackRecord:
         record = self._campaign(attack.campaign_id).attacks[attack.number]
@@ -260,13 +275,13 @@ class MemoryStore(Store):
         campaign.append_event(None, attack.id.number)
         return record
 
-    def _make_pending(self, campaign: _Campaign, number: int) -> None:
+    def _make_pending(self, campaign: KeptCampaign, number: int) -> None:
         campaign.attacks[number] = replace(
             campaign.attacks[number], state=AttackState.PENDING, result=None, mask=None, end_time=None
         )
         campaign.pending.insert(bisect_left(campaign.pending, number), number)
 
-    def _reopen_cancelled(self, campaign: _Campaign) -> None:
+    def _reopen_cancelled(self, campaign: KeptCampaign) -> None:
         for record in campaign.attacks:
             if record.result and record.result.outcome is Outcome.CANCELLED:
                 campaign.finished -= 1

@@ -14,6 +14,7 @@ from services.orchestrator.core.domain import AttackState, CampaignState, Outcom
 
 ID_LENGTH = 32
 DIGEST_LENGTH = 64
+OWNER_LENGTH = 64
 
 metadata = sa.MetaData(
     naming_convention={
@@ -80,8 +81,12 @@ campaigns = sa.Table(
     sa.Column("attacks_total", sa.Integer, nullable=False),
     sa.Column("last_event", sa.BigInteger, nullable=False),
     sa.Column("spec", sa.LargeBinary, nullable=False),
+    sa.Column("owner", sa.String(OWNER_LENGTH), nullable=False, server_default=""),
+    sa.Index(None, "owner", "state"),
 )
-"""``ordinal`` is the order of creation; ``spec`` a serialised ``pixelprobe.attack.v1.CampaignSpec``."""
+"""``ordinal`` is the order of creation; ``spec`` a serialised ``pixelprobe.attack.v1.CampaignSpec``;
+``owner`` the client that created it, empty where clients have no names.
+"""
 
 campaign_masks = sa.Table(
     "campaign_masks",
@@ -154,6 +159,16 @@ events = sa.Table(
     sa.Column("attack_number", sa.Integer),
     sqlite_with_rowid=False,
 )
+
+query_days = sa.Table(
+    "query_days",
+    metadata,
+    sa.Column("owner", sa.String(OWNER_LENGTH), primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("queries", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Queries reserved for the campaigns of each owner that has a name, by days since 1970 (UTC)."""
 
 lease_holders = sa.Table(
     "lease_holders",

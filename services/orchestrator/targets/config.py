@@ -10,11 +10,12 @@ import re
 import ssl
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from services.common.errors import ServiceError
+from services.common.peers import PeerError, check_pair
 
 PROTOCOLS = ("kserve-grpc", "kserve-http")
 SPARSE = ("auto", "never")
@@ -49,6 +50,7 @@ class TargetConfig:
         timeout_seconds: deadline of one request.
         sparse: "auto" uses sparse queries where the server offers them.
         tls_ca: certificates (PEM text) of the authorities to trust; None trusts the system's.
+        tls_cert: file of the own certificate (PEM), with ``tls_key``, for a server that asks for one.
         headers: (name, secret value) pairs that go with every request.
     """
 
@@ -63,6 +65,8 @@ class TargetConfig:
     sparse: str = "auto"
     tls: bool = False
     tls_ca: str | None = field(default=None, repr=False)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
@@ -108,8 +112,9 @@ def _target(path: Path, name: str, value: Any) -> TargetConfig:
         tls_ca=_certificates(table, tls),
         headers=_headers(table),
     )
+    certificate, key = _own_certificate(table, tls)
     table.refuse_the_rest()
-    return config
+    return replace(config, tls_cert=certificate, tls_key=key)
 
 
 def _labels(table: _Table) -> tuple[str, ...]:
@@ -140,6 +145,20 @@ def _certificates(table: _Table, tls: bool) -> str | None:
     except (ssl.SSLError, ValueError) as error:
         raise table.error("tls_ca", f"expected certificates in PEM form in {file}") from error
     return pem
+
+
+def _own_certificate(table: _Table, tls: bool) -> tuple[Path | None, Path | None]:
+    names = [table.take("tls_cert", _text, None), table.take("tls_key", _text, None)]
+    if not any(names):
+        return None, None
+    if not tls or not all(names):
+        raise table.error("tls_cert", "expected tls = true and tls_key beside it")
+    certificate, key = (table.path.parent / str(name) for name in names)
+    try:
+        check_pair(certificate, key, "tls_cert", "tls_key")
+    except PeerError as error:
+        raise table.error("tls_cert", str(error)) from error
+    return certificate, key
 
 
 def _headers(table: _Table) -> tuple[tuple[str, str], ...]:

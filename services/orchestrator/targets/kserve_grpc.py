@@ -25,6 +25,7 @@ from services.orchestrator.targets.tensors import (
     from_values,
     wire_bytes,
 )
+from services.orchestrator.targets.tls import grpc_credentials
 from services.orchestrator.targets.transport import DESCRIBE_TIMEOUT_SECONDS, Transport, short, where
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -163,8 +164,7 @@ def _open_channel(config: TargetConfig) -> grpc.aio.Channel:
     ]
     if not config.tls:
         return grpc.aio.insecure_channel(config.address, options)
-    authorities = config.tls_ca.encode() if config.tls_ca else None
-    return grpc.aio.secure_channel(config.address, grpc.ssl_channel_credentials(authorities), options)
+    return grpc.aio.secure_channel(config.address, grpc_credentials(config), options)
 
 
 def request_parts(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Iterable[str]) -> list[Part]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +25,7 @@ from services.orchestrator.targets.tensors import (
     from_values,
     wire_bytes,
 )
+from services.orchestrator.targets.tls import http_context
 from services.orchestrator.targets.transport import DESCRIBE_TIMEOUT_SECONDS, Transport, short, where
 
 _BINARY_EXTENSION = "binary_tensor_data"
@@ -159,7 +159,7 @@ class HttpTransport(Transport):
         if self._closed:
             raise TargetUnavailableError(f"{self._where(model)}: the connection was closed")
         if self._session is None:
-            context = ssl.create_default_context(cadata=self._config.tls_ca) if self._config.tls else False
+            context = http_context(self._config) if self._config.tls else False
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=context),  # the batcher bounds what is under way
                 # Without compression: it would save a few bytes of an answer and cost the server time.

@@ -19,7 +19,8 @@ from services.orchestrator.store.base import (
     Store,
     StoredMask,
 )
-from services.orchestrator.store.sql import attacks, campaigns, events, pictures
+from services.orchestrator.store.quotas import NO_LIMITS, Limits
+from services.orchestrator.store.sql import attacks, campaigns, events, pictures, quotas
 from services.orchestrator.store.sql.campaigns import CampaignRow
 from services.orchestrator.store.sql.database import Database
 from services.orchestrator.store.sql.specs import SpecCache
@@ -31,6 +32,7 @@ class SqlCampaignStore(Store):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._specs = SpecCache()
+        self._owners: dict[str, str] = {}  # of campaigns that queries were reserved for; they never change
 
     async def put_image(self, digest: str, image: Pixels) -> None:
         await self._database.write(lambda c: pictures.put_image(c, digest, image))
@@ -51,13 +53,15 @@ class SqlCampaignStore(Store):
         await self._spec(campaign_id)
         return await self._database.read(lambda c: pictures.get_campaign_mask(c, campaign_id, image_digest))
 
-    async def create_campaign(self, spec: CampaignSpec, request_id: str) -> tuple[CampaignRecord, bool]:
+    async def create_campaign(
+        self, spec: CampaignSpec, request_id: str, *, owner: str = "", limits: Limits = NO_LIMITS
+    ) -> tuple[CampaignRecord, bool]:
         if "\0" in request_id:
             raise InvalidArgumentError("request_id", "holds a NUL character")
         campaign_id = uuid.uuid4().hex[:12]
 
         def create(connection: sa.Connection) -> tuple[CampaignRow, bool]:
-            return campaigns.create(connection, campaign_id, spec, request_id)
+            return campaigns.create(connection, campaign_id, spec, request_id, owner, limits)
 
         try:
             row, is_new = await self._database.write(create)
@@ -86,10 +90,11 @@ class SqlCampaignStore(Store):
         *,
         expected: Collection[CampaignState],
         reason: str = "",
+        limits: Limits = NO_LIMITS,
     ) -> CampaignRecord:
         _check_id(campaign_id)
         row = await self._database.write(
-            lambda c: campaigns.change_state(c, campaign_id, new, expected, reason)
+            lambda c: campaigns.change_state(c, campaign_id, new, expected, reason, limits)
         )
         return await self._with_spec(row)
 
@@ -106,6 +111,9 @@ class SqlCampaignStore(Store):
     async def progress(self, campaign_id: str) -> CampaignProgress:
         _check_id(campaign_id)
         return await self._database.read(lambda c: campaigns.progress(c, campaign_id))
+
+    async def queries_today(self, owner: str) -> int:
+        return await self._database.read(lambda c: quotas.queries_today(c, owner))
 
     async def get_attack(self, attack: AttackId) -> AttackRecord:
         spec = await self._spec(attack.campaign_id)
@@ -133,6 +141,13 @@ class SqlCampaignStore(Store):
             spec = await self._database.read(lambda c: campaigns.get_spec(c, campaign_id))
             self._specs.put(campaign_id, spec)
         return spec
+
+    async def _whose(self, campaign_id: str) -> str:
+        """The client that owns the campaign."""
+        if campaign_id not in self._owners:
+            row = await self._database.read(lambda c: campaigns.get(c, campaign_id))
+            self._owners[campaign_id] = row.owner
+        return self._owners[campaign_id]
 
     async def _with_spec(self, row: CampaignRow) -> CampaignRecord:
         return row.with_spec(await self._spec(row.id))

@@ -15,8 +15,9 @@ from services.orchestrator.convert_spec import spec_from_bytes, spec_to_bytes
 from services.orchestrator.core.domain import AttackState, CampaignState, Ledger, Outcome
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.store.base import CampaignProgress, CampaignRecord
+from services.orchestrator.store.quotas import NO_LIMITS, Limits
 from services.orchestrator.store.schema import attacks, campaigns, results
-from services.orchestrator.store.sql import events
+from services.orchestrator.store.sql import events, quotas
 from services.orchestrator.store.sql.attacks import any_unfinished
 
 ENDED = (CampaignState.SUCCEEDED, CampaignState.CANCELLED)
@@ -33,16 +34,20 @@ class CampaignRow:
     state_reason: str
     create_time: datetime
     end_time: datetime | None
+    owner: str
 
     def with_spec(self, spec: CampaignSpec) -> CampaignRecord:
         """The whole record."""
-        return CampaignRecord(
-            self.id, spec, self.request_id, self.state, self.state_reason, self.create_time, self.end_time
-        )
+        return CampaignRecord(spec=spec, **vars(self))
 
 
 def create(
-    connection: sa.Connection, campaign_id: str, spec: CampaignSpec, request_id: str
+    connection: sa.Connection,
+    campaign_id: str,
+    spec: CampaignSpec,
+    request_id: str,
+    owner: str,
+    limits: Limits,
 ) -> tuple[CampaignRow, bool]:
     """Store a campaign under a fresh id with all its attacks, unless ``request_id`` is known.
 
@@ -50,6 +55,7 @@ def create(
 
     Raises:
         sa.exc.IntegrityError: somebody used ``request_id`` just now.
+        QuotaExceededError: it would be new, and ``owner`` has reached one of ``limits``.
     """
     known = campaigns.c.id == campaign_id
     if request_id:
@@ -57,6 +63,7 @@ def create(
     row = connection.execute(sa.select(*_COLUMNS).where(known)).one_or_none()
     if row is not None:
         return _record(row), row.id == campaign_id
+    quotas.admit(connection, owner, limits, campaign_id)
     connection.execute(
         sa.insert(campaigns).values(
             id=campaign_id,
@@ -67,6 +74,7 @@ def create(
             attacks_total=spec.attack_count,
             last_event=0,
             spec=spec_to_bytes(spec),
+            owner=owner,
         )
     )
     connection.execute(_insert_attacks(campaign_id, spec.attack_count))
@@ -123,9 +131,11 @@ def change_state(
     new: CampaignState,
     expected: Collection[CampaignState],
     reason: str,
+    limits: Limits = NO_LIMITS,
 ) -> CampaignRow:
     """Compare-and-set; back to RUNNING, cancelled attacks are pending again."""
-    _lock(connection, campaign_id, expected)
+    owner = _lock(connection, campaign_id, expected)
+    quotas.admit(connection, owner, limits, campaign_id)
     if new is CampaignState.RUNNING:
         _reopen_cancelled(connection, campaign_id)
     connection.execute(
@@ -163,15 +173,19 @@ def progress(connection: sa.Connection, campaign_id: str) -> CampaignProgress:
     return CampaignProgress(total, finished, Ledger(int(sent), int(skipped), int(repeated)))
 
 
-def _lock(connection: sa.Connection, campaign_id: str, expected: Collection[CampaignState]) -> None:
-    """Hold the campaign's row until the commit, if it is in one of ``expected``; else ConflictError."""
-    state = connection.scalar(
-        sa.select(campaigns.c.state).where(campaigns.c.id == campaign_id).with_for_update()
-    )
-    if state is None:
+def _lock(connection: sa.Connection, campaign_id: str, expected: Collection[CampaignState]) -> str:
+    """Hold the campaign's row until the commit, if it is in one of ``expected``; else ConflictError.
+
+    Returns its owner.
+    """
+    row = connection.execute(
+        sa.select(campaigns.c.state, campaigns.c.owner).where(campaigns.c.id == campaign_id).with_for_update()
+    ).one_or_none()
+    if row is None:
         raise _not_found(campaign_id)
-    if state not in expected:
-        raise ConflictError(f"campaign {campaign_id} is {state.value}")
+    if row.state not in expected:
+        raise ConflictError(f"campaign {campaign_id} is {row.state.value}")
+    return str(row.owner)
 
 
 def _reopen_cancelled(connection: sa.Connection, campaign_id: str) -> None:
@@ -200,6 +214,7 @@ def _record(row: sa.Row[Any]) -> CampaignRow:
         state_reason=row.state_reason,
         create_time=datetime.fromtimestamp(row.create_time, UTC),
         end_time=None if row.end_time is None else datetime.fromtimestamp(row.end_time, UTC),
+        owner=row.owner,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +13,9 @@ from services.common.errors import NotFoundError
 from services.orchestrator.core.domain import AttackState
 from services.orchestrator.store.base import AttackId
 from services.orchestrator.store.errors import LeaseLostError
+from services.orchestrator.store.quotas import DayUsedUpError
 from services.orchestrator.store.schema import attacks
+from services.orchestrator.store.sql import quotas
 from services.orchestrator.store.sql.attacks import Lease, is_attack, settled_after
 
 # Built once: these two run with every request, and building a statement costs more than running it.
@@ -31,20 +35,43 @@ _RESERVE = (
 _SETTLE = sa.update(attacks).where(_OF_ATTACK).values(settled=settled_after(sa.bindparam("queries")))
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Queries of one attack, and whose campaign it belongs to."""
+
+    lease: Lease
+    queries: int
+    owner: str
+
+
 def reserve(
-    connection: sa.Connection, wanted: Sequence[tuple[Lease, int]], settled: Mapping[AttackId, int]
+    connection: sa.Connection,
+    wanted: Sequence[Wanted],
+    settled: Mapping[AttackId, int],
+    most_a_day: Mapping[str, int],
 ) -> None:
     """Count queries that are about to be sent, and note which earlier ones are known to have been.
 
     Raises:
         LeaseLostError: some leases are lost; nothing is counted.
+        DayUsedUpError: an owner had reached its limit of ``most_a_day``; nothing is counted.
     """
     settle(connection, settled)
     # Always in the same order, so that no two orchestrators wait for each other's rows.
-    ordered = sorted(wanted, key=lambda one: (one[0].attack.campaign_id, one[0].attack.number))
-    rows = [{**_key(lease.attack), **_lease(lease), "queries": queries} for lease, queries in ordered]
+    ordered = sorted(wanted, key=lambda one: (one.lease.attack.campaign_id, one.lease.attack.number))
+    rows = [{**_key(one.lease.attack), **_lease(one.lease), "queries": one.queries} for one in ordered]
     if rows and connection.execute(_RESERVE, rows).rowcount != len(rows):
-        raise LeaseLostError(lease.attack for lease, _ in ordered if not _is_held(connection, lease))
+        raise LeaseLostError(one.lease.attack for one in ordered if not _is_held(connection, one.lease))
+    _count_day(connection, ordered, most_a_day)
+
+
+def _count_day(connection: sa.Connection, wanted: Sequence[Wanted], most_a_day: Mapping[str, int]) -> None:
+    queries: Counter[str] = Counter()
+    for one in wanted:
+        if one.owner:
+            queries[one.owner] += one.queries
+    for owner, limit in quotas.count(connection, queries, most_a_day).items():
+        raise DayUsedUpError(owner, limit, [one.lease.attack for one in wanted if one.owner == owner])
 
 
 def settle(connection: sa.Connection, settled: Mapping[AttackId, int]) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -18,11 +18,13 @@ from services.orchestrator.core.domain import AttackResult, AttackState, MaskArr
 from services.orchestrator.store.base import AttackId, AttackRecord, Checkpoint, QueryCount
 from services.orchestrator.store.errors import LeaseLostError, StoreError
 from services.orchestrator.store.location import StoreLocation
+from services.orchestrator.store.quotas import UNLIMITED
 from services.orchestrator.store.schema_version import configuration, prepare
 from services.orchestrator.store.sql import attacks, checkpoints, leases, ledger
 from services.orchestrator.store.sql.attacks import Lease
 from services.orchestrator.store.sql.campaign_store import SqlCampaignStore
 from services.orchestrator.store.sql.connection import Connected, connect
+from services.orchestrator.store.sql.ledger import Wanted
 
 log = logging.getLogger(__name__)
 
@@ -129,13 +131,18 @@ class SqlStore(SqlCampaignStore):
         with self._losing():
             await self._database.write(lambda c: checkpoints.drop(c, lease))
 
-    async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
+    async def reserve_queries(
+        self, counts: Sequence[QueryCount], most_a_day: Mapping[str, int] = UNLIMITED
+    ) -> None:
         """One transaction, which also writes what was settled since the last one."""
-        wanted = [(await self._lease(count.attack), count.queries) for count in counts]
+        wanted = [
+            Wanted(await self._lease(one.attack), one.queries, await self._whose(one.attack.campaign_id))
+            for one in counts
+        ]
         settled, self._settled = self._settled, Counter()
         with self._losing():
             try:
-                await self._database.write(lambda c: ledger.reserve(c, wanted, settled))
+                await self._database.write(lambda c: ledger.reserve(c, wanted, settled, most_a_day))
             except Exception:
                 self._settled.update(settled)
                 raise

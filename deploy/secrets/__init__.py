@@ -1,0 +1,1 @@
+"""Certificates and tokens for people who have nowhere else to get them: ``python -m deploy.secrets``."""

@@ -1,0 +1,181 @@
+"""How one program here connects to another: TLS, a client certificate, a bearer token; and what is refused.
+
+Used by the client for both services, by the orchestrator for segmentation and by segmentation for Triton.
+Certificates, keys and tokens come from files, a token from the environment too; none is shown or logged.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+
+LARGEST_FILE_BYTES = 2**20
+
+
+class PeerError(ValueError):
+    """The settings of a connection cannot be used; one line that names the setting and the cure."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What a connection is made with. The empty one is plaintext without a token.
+
+    Attributes:
+        tls: encrypt, and check the server's certificate.
+        authorities: certificates (PEM) of the authorities to trust; None trusts the public ones.
+        certificate: own certificate chain (PEM) for servers that ask for one; with ``key``.
+        key: its private key (PEM).
+        token: goes with every call as ``authorization: Bearer TOKEN``.
+        allow_plaintext: a token may travel unencrypted to an address that is not loopback.
+    """
+
+    tls: bool = False
+    authorities: bytes | None = field(default=None, repr=False)
+    certificate: bytes | None = field(default=None, repr=False)
+    key: bytes | None = field(default=None, repr=False)
+    token: str = field(default="", repr=False)
+    allow_plaintext: bool = False
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with every call."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+    def credentials(self, address: str) -> grpc.ChannelCredentials | None:
+        """The credentials of a channel to ``address`` (HOST:PORT), None for plaintext.
+
+        Raises:
+            PeerError: the token would travel unencrypted beyond this machine, and nobody asked for that.
+        """
+        if self.tls:
+            return grpc.ssl_channel_credentials(self.authorities, self.key, self.certificate)
+        if self.token and not self.allow_plaintext and not is_loopback(address):
+            raise PeerError(
+                f"the token would travel unencrypted to {address}: turn TLS on, or say --allow-plaintext"
+            )
+        return None
+
+
+PLAIN = Peer()
+
+
+@dataclass(frozen=True)
+class PeerNames:
+    """What the settings are called where they are given, for messages."""
+
+    authorities: str = "--tls-ca"
+    certificate: str = "--tls-cert"
+    key: str = "--tls-key"
+    token_file: str = "--token-file"  # noqa: S105 - a name
+
+
+def read_peer(
+    *,
+    tls: bool = False,
+    authorities: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    token_file: Path | None = None,
+    token: str = "",
+    allow_plaintext: bool = False,
+    names: PeerNames | None = None,
+) -> Peer:
+    """Read the files; an authority or a certificate alone turns TLS on.
+
+    Raises:
+        PeerError: a file cannot be read or used, or one of a pair is missing.
+    """
+    called = names or PeerNames()
+    if (certificate is None) != (key is None):
+        given, missing = (called.certificate, called.key) if certificate else (called.key, called.certificate)
+        raise PeerError(f"{given} needs {missing} beside it")
+    if certificate and key:
+        check_pair(certificate, key, called.certificate, called.key)
+    return Peer(
+        tls=tls or authorities is not None or certificate is not None,
+        authorities=read_authorities(authorities, called.authorities) if authorities else None,
+        certificate=read_file(certificate, called.certificate) if certificate else None,
+        key=read_file(key, called.key) if key else None,
+        token=_token(token_file, token, called.token_file),
+        allow_plaintext=allow_plaintext,
+    )
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """The bytes of a small file that the setting ``name`` gives.
+
+    Raises:
+        PeerError: it cannot be read, or is no small file.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        raise PeerError(f"{name}: {path}: {error.strerror or error}") from error
+    if len(content) > LARGEST_FILE_BYTES:
+        raise PeerError(f"{name}: {path}: more than {LARGEST_FILE_BYTES} bytes")
+    return content
+
+
+def read_authorities(path: Path, name: str) -> bytes:
+    """The certificates in ``path`` (PEM).
+
+    Raises:
+        PeerError: it cannot be read, or holds none.
+    """
+    pem = read_file(path, name)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        raise PeerError(f"{name}: {path}: holds no certificates in PEM form") from error
+    return pem
+
+
+def check_pair(certificate: Path, key: Path, certificate_name: str, key_name: str) -> None:
+    """See that the private key belongs to the certificate.
+
+    Raises:
+        PeerError: it does not, or one cannot be used.
+    """
+    for path, name in ((certificate, certificate_name), (key, key_name)):
+        read_file(path, name)
+    try:
+        # The empty password makes an encrypted key an error; OpenSSL would ask the terminal for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        raise PeerError(
+            f"{certificate_name} {certificate} and {key_name} {key}: not a certificate and its"
+            " unencrypted private key in PEM form"
+        ) from error
+
+
+def is_loopback(address: str) -> bool:
+    """Whether HOST:PORT can only be this machine itself. Names but ``localhost`` may be anything."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_token(text: str) -> bool:
+    """Whether ``text`` can travel as a bearer token (RFC 6750)."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+    return 0 < len(text) <= 4096 and set(text) <= set(alphabet)
+
+
+def _token(file: Path | None, token: str, name: str) -> str:
+    if file is None:
+        if token and not is_token(token.strip()):
+            raise PeerError("PIXELPROBE_TOKEN: is no bearer token")
+        return token.strip()
+    text = read_file(file, name).decode("utf-8", errors="replace").strip()
+    if not is_token(text):
+        raise PeerError(f"{name}: {file}: must hold one line, the token")
+    return text
