@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from client.report.dataset import IMAGENET, dataset_of
 from client.report.figures import pairs, reached
 from client.report.figures.budget import budget_charts
 from client.report.figures.fitness import fitness_charts
@@ -42,7 +43,7 @@ def draw_charts(numbers: Numbers, classes: int, labels: Mapping[str, tuple[str, 
     few_reached = numbers.reached if classes <= reached.MOST_CLASSES else []
     few_pairs = numbers.pairs if classes <= pairs.MOST_CLASSES else []
     drawn = Charts(
-        success=list(success_charts(numbers.table_2)),
+        success=list(success_charts(numbers.table_3 if dataset_of(classes) is IMAGENET else numbers.table_2)),
         reached=list(reached.reached_charts(few_reached)),
         untargeted_pairs=list(pairs.pair_charts(few_pairs, "untargeted", labels)),
         targeted_pairs=list(pairs.pair_charts(few_pairs, "targeted", labels)),

@@ -113,13 +113,13 @@ def _read(
     attacks: _Attacks,
     on_attack: Callable[[int], None],
 ) -> None:
-    images = reported.spec.images
+    spec = reported.spec
     for attack in client.list_results(reported.campaign.name):
         if attack.target not in targets:
             continue
-        row = attack_row(attack, images[attack.image_index])
+        row = attack_row(attack, spec.images[attack.image_index], spec.search.generations)
         attacks.rows.append(row)
-        if not reported.spec.search.early_stop:
+        if not spec.search.early_stop:
             attacks.full.append(row)
         if row.attacked and row.target_class is None:
             attacks.names.setdefault((row.image_digest, row.target, row.region, row.pixels), attack.name)

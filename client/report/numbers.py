@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from client.report.dataset import IMAGENET, dataset_of
 from client.report.figure_data import (
     BudgetRow,
     ComparisonRow,
@@ -19,6 +20,7 @@ from client.report.figure_data import (
 )
 from client.report.metrics.evaluation import Evaluation
 from client.report.metrics.left_out import LeftOut, left_out
+from client.report.orientation import OtherNumber, other_networks
 from client.report.reference import Reference
 from client.report.tables import (
     Accuracy,
@@ -35,7 +37,10 @@ from client.report.tables import (
 
 @dataclass(frozen=True)
 class Numbers:
-    """Rows by what they are for; see :mod:`client.report.tables` and :mod:`client.report.figure_data`."""
+    """Rows by what they are for; see :mod:`client.report.tables` and :mod:`client.report.figure_data`.
+
+    ``others`` are the paper's for its networks on ImageNet, where none of them was attacked but others were.
+    """
 
     table_1: list[TableRow]
     table_2: list[TableRow]
@@ -50,6 +55,7 @@ class Numbers:
     budgets: list[BudgetRow]
     comparisons: list[ComparisonRow]
     left_out: list[LeftOut]
+    others: list[OtherNumber]
 
 
 def work_out(
@@ -71,18 +77,24 @@ def work_out(
     Raises:
         InvalidArgumentError: an attack names a class beyond ``classes``.
     """
+    dataset = dataset_of(classes)
+    table_3_rows = table_3(evaluation, reference)
+    table_4_rows = table_4(evaluation, reference)
+    drops = drop_table(evaluation, reference, classes)
+    comparable = [*table_3_rows, *table_4_rows, *drops] if dataset is IMAGENET else []
     return Numbers(
         table_1=table_1(accuracies, reference),
         table_2=table_2(evaluation, reference, classes),
-        table_3=table_3(evaluation, reference),
-        table_4=table_4(evaluation, reference),
-        drops=drop_table(evaluation, reference, classes),
+        table_3=table_3_rows,
+        table_4=table_4_rows,
+        drops=drops,
         soon=soon_table(evaluation),
         areas=area_table(evaluation),
         reached=list(reached_rows(evaluation, classes)),
         pairs=list(pair_rows(evaluation, classes)),
-        fitness=list(fitness_rows(fitness or evaluation)),
+        fitness=list(fitness_rows(fitness or evaluation, limit=dataset.curves)),
         budgets=list(budget_rows(evaluation)),
         comparisons=list(comparison_rows(evaluation)),
         left_out=left_out(evaluation, classes),
+        others=other_networks(comparable, reference, dataset),
     )

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from client.model import Attack, CampaignImage, ClassScore, Outcome
+from client.model import Attack, CampaignImage, CampaignSpec, ClassScore, Outcome
 from client.report.records import result_of
 from services.common.errors import InvalidArgumentError
 
@@ -33,6 +33,7 @@ class AttackRow:
         best_probability_of_clean_top: the best candidate's, of each class of clean_top, where known.
         queries_to_success: queries sent when the first success was seen; 0 without one.
         generations: of a success, the one that met the goal (the start population is 1); else those run.
+        generations_allowed: after how many its search would have been cut, the start population not counted.
         fitness_by_generation: best fitness so far after the start population and each generation.
         region_area_fraction: share of the picture that the region covers, 0 to 1.
         mask_area_fraction: share of the picture that is foreground; None without a mask.
@@ -55,6 +56,7 @@ class AttackRow:
     queries_repeated: int
     queries_to_success: int
     generations: int
+    generations_allowed: int
     fitness_by_generation: Sequence[float]
     region_area_fraction: float
     mask_area_fraction: float | None
@@ -84,8 +86,8 @@ class AttackRow:
         return self.target_class is not None and self.target_class == self.clean_class
 
 
-def attack_row(attack: Attack, image: CampaignImage) -> AttackRow:
-    """The row of a finished attack on ``image``.
+def attack_row(attack: Attack, image: CampaignImage, generations: int) -> AttackRow:
+    """The row of a finished attack on ``image``, whose search was allowed so many generations.
 
     The fitness history is packed as float32, which it was on the wire: 4 bytes a generation, not 32.
 
@@ -111,13 +113,14 @@ def attack_row(attack: Attack, image: CampaignImage) -> AttackRow:
         queries_repeated=result.queries_repeated,
         queries_to_success=result.queries_to_success,
         generations=result.generations,
+        generations_allowed=generations,
         fitness_by_generation=array("f", result.fitness_by_generation),
         region_area_fraction=result.region_area_fraction,
         mask_area_fraction=float(result.mask.mean()) if result.mask is not None else None,
     )
 
 
-def attack_rows(attacks: Iterable[Attack], images: Sequence[CampaignImage]) -> Iterator[AttackRow]:
-    """The rows of finished attacks, one at a time; ``image_index`` of each counts in ``images``."""
+def attack_rows(attacks: Iterable[Attack], spec: CampaignSpec) -> Iterator[AttackRow]:
+    """The rows of a campaign's finished attacks, one at a time."""
     for attack in attacks:
-        yield attack_row(attack, images[attack.image_index])
+        yield attack_row(attack, spec.images[attack.image_index], spec.search.generations)

@@ -8,13 +8,17 @@ from enum import StrEnum
 from itertools import pairwise
 
 from client.report.captions import count
+from client.report.dataset import Dataset
 from client.report.figure_data import ComparisonRow
+from client.report.metrics.evaluation import Evaluation
+from client.report.metrics.generations import HowSoon, how_soon
 from client.report.numbers import Numbers
-from client.report.statistics import paired_test, rate
+from client.report.statistics import paired_test
 from client.report.tables import SOON, TableRow
 
 MOST_DROP_PERCENT = 20.0
-"""Foreground success is close to whole-image success if it is at most so much less (ours; the paper: 7%)."""
+"""Foreground success is close to whole-image success if it is at most so much less, at least 0.8 of it
+(ours; the paper: 7%)."""
 
 SIGNIFICANT = 0.05
 _DROP = "untargeted1_relative_drop_percent"
@@ -45,21 +49,27 @@ class Finding:
     verdict: Verdict
 
 
-def findings(numbers: Numbers) -> list[Finding]:
-    """The paper's four findings, held against ours; untargeted attacks with the fewest pixels."""
+def findings(numbers: Numbers, evaluation: Evaluation, dataset: Dataset) -> list[Finding]:
+    """The paper's four findings, held against ours; untargeted attacks with the fewest pixels.
+
+    Args:
+        numbers: ours.
+        evaluation: the attacks that they are from.
+        dataset: what the paper's are from, where it has none for the same models.
+    """
     counts = [
         row.pixels for row in numbers.table_2 if row.pixels is not None and row.metric == _RATE and row.n
     ]
     pixels = min(counts, default=1)
     return [
-        _foreground(numbers.drops, pixels),
-        _background(numbers.drops, numbers.comparisons, pixels),
-        _soon(numbers.soon, pixels),
-        _more_pixels(numbers.table_2),
+        _foreground(numbers.drops, pixels, dataset),
+        _background(numbers.drops, numbers.comparisons, pixels, dataset),
+        _soon(evaluation, pixels, dataset),
+        _more_pixels(numbers.table_2, dataset),
     ]
 
 
-def _foreground(drops: Sequence[TableRow], pixels: int) -> Finding:
+def _foreground(drops: Sequence[TableRow], pixels: int, dataset: Dataset) -> Finding:
     row = _average(drops, "foreground", pixels)
     verdict = Verdict.OPEN
     if row is not None and row.low is not None and row.high is not None:
@@ -67,15 +77,28 @@ def _foreground(drops: Sequence[TableRow], pixels: int) -> Finding:
             verdict = Verdict.HOLDS
         elif row.low > MOST_DROP_PERCENT:
             verdict = Verdict.FAILS
+    told = f"“almost” is taken as at least {_share(MOST_DROP_PERCENT):.1f} of it"
+    if row is not None and row.ours is not None:
+        interval = ""
+        if row.low is not None and row.high is not None:
+            interval = f" ({_share(row.high):.2f} to {_share(row.low):.2f})"
+        told = f"foreground / whole is {_share(row.ours):.2f}{interval}; {told}"
     return Finding(
         "Searching the foreground alone succeeds almost as often as searching the whole picture.",
-        _paper_drop(row, 6.84),
-        f"{_our_drop(row, 'foreground')}; “almost” is taken as at most {MOST_DROP_PERCENT:g}%",
+        _paper_drop(row, "foreground", dataset),
+        f"{_our_drop(row, 'foreground')}; {told}",
         verdict,
     )
 
 
-def _background(drops: Sequence[TableRow], tests: Sequence[ComparisonRow], pixels: int) -> Finding:
+def _share(drop: float) -> float:
+    """What a drop in percent leaves, of 1."""
+    return 1 - drop / 100
+
+
+def _background(
+    drops: Sequence[TableRow], tests: Sequence[ComparisonRow], pixels: int, dataset: Dataset
+) -> Finding:
     row = _average(drops, "background", pixels)
     pairs = [t for t in tests if (t.pixels, t.first, t.second) == (pixels, "foreground", "background")]
     sure = [t for t in pairs if t.p_value is not None and t.p_value < SIGNIFICANT]
@@ -88,30 +111,57 @@ def _background(drops: Sequence[TableRow], tests: Sequence[ComparisonRow], pixel
     told = f"; beyond chance (p < {SIGNIFICANT:g}) less often than in the foreground for {lower} of "
     return Finding(
         "Searching the background alone succeeds far less often.",
-        _paper_drop(row, 54.32),
+        _paper_drop(row, "background", dataset),
         _our_drop(row, "background") + (told + count(len(pairs), "model") if pairs else ""),
         verdict,
     )
 
 
-def _soon(rows: Sequence[TableRow], pixels: int) -> Finding:
-    own = [row for row in rows if row.pixels == pixels and row.region != "control"]
-    share = rate(sum(row.successes or 0 for row in own), sum(row.n for row in own))
+def _soon(evaluation: Evaluation, pixels: int, dataset: Dataset) -> Finding:
+    """Open where searches were cut so early that no success could come late."""
+    attacks = [
+        row
+        for model in evaluation.models
+        for region in evaluation.regions
+        if region != "control"
+        for row in evaluation.untargeted(model, region, pixels)
+    ]
+    soon = how_soon(attacks, SOON)
+    share = soon.within
     verdict = Verdict.OPEN
-    if share.low is not None and share.high is not None:
+    if share.low is not None and share.high is not None and not (soon.cut_within or soon.spent):
         verdict = Verdict.HOLDS if share.low > 0.5 else Verdict.FAILS if share.high < 0.5 else Verdict.OPEN
-    told = "no success to tell from"
-    if share.value is not None:
-        told = f"{100 * share.value:.0f}% of {count(share.n, 'success', 'successes')}"
+    fewest, most = dataset.generations
     return Finding(
         f"Most successes come within {SOON} generations.",
-        "means of 1.4 to 4.7 generations on CIFAR-10 (Table IV)",
-        told,
+        f"means of {fewest:.1f} to {most:.1f} generations on {dataset.name} (Table IV)",
+        _when(soon),
         verdict,
     )
 
 
-def _more_pixels(table_2: Sequence[TableRow]) -> Finding:
+def _when(soon: HowSoon) -> str:
+    if soon.within.value is None or soon.allowed is None:
+        return "no success to tell from"
+    told = f"{100 * soon.within.value:.0f}% of {count(soon.within.n, 'success', 'successes')}"
+    if soon.at_start is not None and soon.at_start.value is not None:
+        told += f", {100 * soon.at_start.value:.0f}% in the start population (counted as generation 1)"
+    fewest, most = soon.allowed
+    cut = f"searches were cut at {count(most, 'generation')}"
+    if soon.cut_within:
+        cut = f"but {cut}, so that no success could come later"
+    elif fewest <= SOON:
+        cut = f"of searches cut at up to {most} generations; those cut within {SOON} have no say"
+    elif fewest < most:
+        cut = f"searches were cut at {fewest} to {most} generations"
+    elif most < 2 * SOON:
+        cut += ", so that few successes could come later"
+    if soon.spent:
+        cut += f"; but a query budget cut {count(soon.spent, 'search', 'searches')} within {SOON}"
+    return f"{told}; {cut}"
+
+
+def _more_pixels(table_2: Sequence[TableRow], dataset: Dataset) -> Finding:
     curves: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for row in table_2:
         if row.metric == _RATE and row.ours is not None and row.pixels is not None:
@@ -127,7 +177,7 @@ def _more_pixels(table_2: Sequence[TableRow]) -> Finding:
         verdict = Verdict.HOLDS if up > down else Verdict.FAILS
     return Finding(
         "More changed pixels, more success.",
-        "from 1 to 3 pixels in every column, from 3 to 5 in most (Table II)",
+        dataset.more_pixels,
         f"up in {up}, down in {down} of {count(len(steps), 'step')}"
         if steps
         else "one number of pixels only",
@@ -140,9 +190,11 @@ def _average(drops: Sequence[TableRow], region: str, pixels: int) -> TableRow | 
     return next((row for row in drops if (row.model, row.metric, row.region, row.pixels) == key), None)
 
 
-def _paper_drop(row: TableRow | None, stated: float) -> str:
-    """Of the same models as ours where there are any, else what the paper states for CIFAR-10."""
-    return f"{row.paper if row and row.paper is not None else stated:.1f}% less often"
+def _paper_drop(row: TableRow | None, region: str, dataset: Dataset) -> str:
+    """Of the same models as ours where there are any, else what the paper states for its own."""
+    if row is not None and row.paper is not None:
+        return f"{row.paper:.1f}% less often"
+    return f"{dataset.drops[region]:.1f}% less often, the mean of its networks on {dataset.name}"
 
 
 def _our_drop(row: TableRow | None, region: str) -> str:

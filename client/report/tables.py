@@ -6,9 +6,10 @@ and no number of the paper's. Where nothing was attacked, ours is None.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from client.report.dataset import IMAGENET
 from client.report.metrics import generations, ranking, success
 from client.report.metrics.drops import RelativeDrop, targeted_drop, untargeted_drop
 from client.report.metrics.evaluation import Evaluation
@@ -172,24 +173,26 @@ def drop_table(evaluation: Evaluation, reference: Reference, classes: int = 10) 
     return rows
 
 
+def paper_drop(
+    models: Sequence[str], metric: str, region: str, pixels: int, reference: Reference
+) -> float | None:
+    """The paper's relative drop in percent, the mean of these models' drops; None where it lacks a rate."""
+    rate_metric = metric.replace("relative_drop", "success")
+    small = reference.relative_drop("II", models, rate_metric, region, pixels)
+    if small is not None:
+        return small
+    rate_metric = rate_metric.replace("untargeted1", "untargeted")
+    return reference.relative_drop("III", models, rate_metric, region, pixels, IMAGENET.pictures)
+
+
 def _drop_rows(rate_metric: str, drop: RelativeDrop, reference: Reference) -> Iterator[TableRow]:
     metric = rate_metric.replace("success", "relative_drop")
     averaged = [model for model, estimate in drop.by_model.items() if estimate.value is not None]
     for model, estimate in drop.by_model.items():
-        paper = _paper_drop([model], rate_metric, drop, reference)
+        paper = paper_drop([model], metric, drop.region, drop.pixels, reference)
         yield _row("drop", model, metric, estimate, paper, drop.region, drop.pixels)
-    paper = _paper_drop(averaged, rate_metric, drop, reference)
+    paper = paper_drop(averaged, metric, drop.region, drop.pixels, reference)
     yield _row("drop", "", metric, drop.average, paper, drop.region, drop.pixels)
-
-
-def _paper_drop(
-    models: list[str], rate_metric: str, drop: RelativeDrop, reference: Reference
-) -> float | None:
-    small = reference.relative_drop("II", models, rate_metric, drop.region, drop.pixels)
-    if small is not None:
-        return small
-    metric = rate_metric.replace("untargeted1", "untargeted")
-    return reference.relative_drop("III", models, metric, drop.region, drop.pixels)
 
 
 def _row(

@@ -9,6 +9,7 @@ from pathlib import Path
 from client.pictures import save_png
 from client.report.charts import Charts, draw_charts
 from client.report.csv_files import write_numbers
+from client.report.dataset import dataset_of
 from client.report.gallery_sheet import gallery_sheet
 from client.report.material import Material
 from client.report.numbers import work_out
@@ -18,7 +19,6 @@ from client.report.reference import load_reference
 
 PAGE = "report.html"
 PROVENANCE = "provenance.json"
-GALLERY = "figure_1.png"
 
 
 def write_report(material: Material, out: Path, made: datetime | None = None) -> Path:
@@ -54,4 +54,5 @@ def _write_figures(material: Material, charts: Charts, folder: Path) -> None:
         (folder / f"{chart.name}.svg").write_bytes(chart.svg)
         (folder / f"{chart.name}.png").write_bytes(chart.png)
     if material.gallery.pictures:
-        save_png(folder / GALLERY, gallery_sheet(material))
+        name = f"figure_{dataset_of(material.classes).gallery}.png"
+        save_png(folder / name, gallery_sheet(material))

@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark: ratios of two things measured side by side in one run, and one of memory.
+"""``make bench``: every benchmark: ratios measured side by side in one run, and limits of time and memory.
 
 Needs nothing running: it starts a local stack of its own. Figures of one run compare with each other only.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from client.addresses import Addresses
 from client.api import PixelprobeClient
-from tests.benchmarks import lite0, overhead, saturation, store, wire
+from tests.benchmarks import large_campaign, lite0, overhead, saturation, store, wire
 
 
 @contextmanager
@@ -47,6 +47,7 @@ def local_stack() -> Iterator[dict[str, dict[str, Any]]]:
 def main() -> None:
     """Run all and print one line each."""
     print(store.measure(), flush=True)
+    print(large_campaign.measure(), flush=True)
     with local_stack() as stack:
         addresses = Addresses(stack["orchestrator"]["grpc"], stack["segmentation"]["grpc"])
         with PixelprobeClient(addresses) as client:

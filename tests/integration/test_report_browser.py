@@ -10,7 +10,7 @@ import pytest
 
 from client.report.write import write_report
 from tests.browser import Page, browser_page
-from tests.unit.report.reports import NOW, usual_material
+from tests.unit.report.reports import NOW, photographs, usual_material
 
 CONTRAST = """
 (() => {
@@ -69,6 +69,26 @@ async def test_it_is_whole_at_desktop_and_phone_width(page: Page, report: Path) 
     assert page.complaints == []
     assert {url.partition(":")[0] for url in page.requests} == {"file", "data"}
     assert [url for url in page.requests if url.startswith("file")] == [report.as_uri()] * 2
+
+
+async def test_photographs_are_shown_large_at_desktop_and_phone_width(
+    page: Page, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    report = write_report(photographs(), tmp_path_factory.mktemp("photographs"), NOW)
+    for width, least in ((1280, 224), (390, 150)):
+        await page.open(report.as_uri(), width)
+        shown = await page.run("[...document.querySelectorAll('.shot img')].map((i) => i.clientWidth)")
+        assert len(shown) == 2 * 3
+        assert all(least <= side <= 224 for side in shown)
+        assert await page.run("document.documentElement.scrollWidth") <= width
+        beyond = await page.run(
+            "[...document.querySelectorAll('.frame figcaption span')]"
+            ".filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent)"
+        )
+        assert beyond == []  # long names of classes wrap
+    pictures = await page.run("getComputedStyle(document.querySelector('.shot img')).imageRendering")
+    assert pictures == "auto"
+    assert page.complaints == []
 
 
 async def test_headings_sort_and_tables_stand_without_script(page: Page, report: Path) -> None:

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from client.report.figure_data import FitnessRow
 from client.report.figures.style import (
@@ -59,6 +60,7 @@ def _draw(rows: Sequence[FitnessRow]) -> Figure:
     for axes in (*own, together):
         axes.set_ylim(0, 1.02)
         light_grid(axes, "y")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.supxlabel("generation", fontsize=9.5, color=FAINT)
     figure.supylabel("probability of the clean class", fontsize=9.5, color=FAINT)
     return figure

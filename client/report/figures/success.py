@@ -21,12 +21,17 @@ from client.report.figures.style import (
 )
 from client.report.tables import TableRow
 
-METRIC = "untargeted1_success_percent"
+METRICS = ("untargeted1_success_percent", "untargeted_success_percent")
+"""Of table II and III: the same rate, beside the paper's numbers on CIFAR-10 and on ImageNet."""
 
 
-def success_charts(table_2: Sequence[TableRow]) -> Iterator[Chart]:
-    """One chart for each number of pixels: a line a model and region, its rate and interval in percent."""
-    rows = [row for row in table_2 if row.metric == METRIC and row.ours is not None]
+def success_charts(table: Sequence[TableRow]) -> Iterator[Chart]:
+    """One chart for each number of pixels: a line a model and region, its rate and interval in percent.
+
+    Args:
+        table: II or III.
+    """
+    rows = [row for row in table if row.metric in METRICS and row.ours is not None]
     for pixels in sorted({row.pixels for row in rows if row.pixels is not None}):
         yield _chart([row for row in rows if row.pixels == pixels], pixels)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from client.model import Outcome
 from client.report.metrics.evaluation import Condition, Evaluation
 from client.report.metrics.success import targeted_pictures
+
+_ADDRESS = re.compile(r"\S+:\d+")
+"""HOST:PORT."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,8 @@ class LeftOut:
     Attributes:
         goal: "untargeted" or "targeted".
         outcome: how they ended; "incomplete" for pictures of which not all targeted attacks ran to an end.
-        reason: the first part of what the attack says, up to a colon: what is the same for many.
+        reason: the first part of what the attack says, up to a colon: what is the same for many. Of an error
+            that begins with an address the two parts behind it.
         attacks: how many.
         images: on how many pictures.
     """
@@ -46,7 +51,7 @@ def left_out(evaluation: Evaluation, classes: int) -> list[LeftOut]:
         if not row.attacked and not (row.aims_at_own_class and row.outcome is Outcome.NOT_APPLICABLE):
             condition = Condition(row.target, row.region, row.pixels)
             goal = "untargeted" if row.target_class is None else "targeted"
-            key = (condition, goal, row.outcome, row.reason.partition(":")[0].strip())
+            key = (condition, goal, row.outcome, _reason(row.reason))
             groups.setdefault(key, []).append(row.image_digest)
     listed = [
         LeftOut(*condition, goal, outcome.value, reason, len(digests), len(set(digests)))
@@ -60,3 +65,8 @@ def left_out(evaluation: Evaluation, classes: int) -> list[LeftOut]:
             reason = f"fewer than {classes - 1} target classes attacked"
             listed.append(LeftOut(*condition, "targeted", "incomplete", reason, unused, pictures.incomplete))
     return listed
+
+
+def _reason(told: str) -> str:
+    first, *more = (part.strip() for part in told.split(": "))
+    return ": ".join(more[:2]) if more and _ADDRESS.fullmatch(first) else first

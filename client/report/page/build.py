@@ -12,11 +12,14 @@ from typing import Any
 
 import jinja2
 
+from client.report.captions import count
 from client.report.charts import Charts
+from client.report.dataset import IMAGENET, dataset_of
 from client.report.figures.pairs import MOST_CLASSES
 from client.report.figures.style import Chart, pixels_in_words
 from client.report.material import Material
 from client.report.numbers import Numbers
+from client.report.orientation import OtherNumber
 from client.report.page import facts, plain_tables
 from client.report.page import region_tables as regional
 from client.report.page.cautions import cautions
@@ -27,8 +30,18 @@ from client.report.shape import findings
 from client.report.statistics import CONFIDENCE
 from client.report.tables import SOON, TableRow
 
-IMAGENET_CLASSES = 1000
 _NOT_ALL_CLASSES = "No picture was attacked at all other classes, so there is nothing to count."
+
+_NO_CHART = {
+    "success": "No untargeted attack ran to an end.",
+    "reached": _NOT_ALL_CLASSES,
+    "untargeted_pairs": "No untargeted attack ran to an end.",
+    "targeted_pairs": "No targeted attack ran to an end.",
+    "fitness": "No picture fell to one changed pixel in the whole picture, in the foreground and in the "
+    "background alike.",
+    "budgets": "No untargeted attack ran to an end.",
+}
+"""Why a section has no chart."""
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("client.report.page", "templates"),
@@ -58,15 +71,20 @@ def build_page(material: Material, numbers: Numbers, charts: Charts, made: datet
     """
     style, script = (_static(name) for name in ("page.css", "page.js"))
     template = _ENVIRONMENT.get_template("page.html.j2")
+    dataset = dataset_of(material.classes)
     return template.render(
         style=style,
         script=script,
         policy=_policy(style, script),
+        dataset=dataset,
+        imagenet=dataset is IMAGENET,
         **_head(material, numbers, made),
         tables=_tables(material, numbers),
-        table_2=_table_2(numbers),
+        table_2=[] if dataset is IMAGENET else _table_2(numbers),
+        others=list(dict.fromkeys(number.network for number in numbers.others)),
+        many_classes=material.classes if material.classes > MOST_CLASSES else 0,
         charts={name: [_embedded(chart) for chart in own] for name, own in vars(charts).items()},
-        no_chart=_no_chart(material),
+        no_chart=_NO_CHART,
         strips=gallery_strips(material),
         gallery=material.gallery,
         pixels_in_words=pixels_in_words,
@@ -79,7 +97,7 @@ def build_page(material: Material, numbers: Numbers, charts: Charts, made: datet
         versions=facts.versions(material.orchestrator_version),
         padded=any(not row.known for row in numbers.fitness),
         lower_bound=any(row.lower_bound for row in numbers.budgets),
-        tests=len(numbers.comparisons),
+        tests=count(len(numbers.comparisons), "test is", "tests are"),
         confidence=f"{100 * CONFIDENCE:.0f}%",
         soon=SOON,
         source=SOURCE,
@@ -97,17 +115,22 @@ def _head(material: Material, numbers: Numbers, made: datetime) -> dict[str, Any
         "title": title,
         "made": facts.moment(made),
         "tiles": [
-            (f"{len({row.image_digest for row in material.evaluation.rows}):,}", "pictures"),
-            (f"{len(material.evaluation.models):,}", "models"),
-            (f"{attacked:,}", "attacks that ran to an end"),
-            (f"{left_out:,}", "attacks left out"),
+            _tile(len({row.image_digest for row in material.evaluation.rows}), "picture"),
+            _tile(len(material.evaluation.models), "model"),
+            _tile(attacked, "attack", " that ran to an end"),
+            _tile(left_out, "attack", " left out"),
             (f"{sum(each.campaign.queries_sent for each in material.campaigns):,}", "queries sent"),
         ],
-        "findings": findings(numbers),
+        "findings": findings(numbers, material.evaluation, dataset_of(material.classes)),
         "cautions": cautions(material, numbers),
         "inside": sum(judged),
         "judged": len(judged),
     }
+
+
+def _tile(number: int, noun: str, more: str = "") -> tuple[str, str]:
+    figure, _, words = count(number, noun).partition(" ")
+    return figure, words + more
 
 
 def _common(names: Sequence[str]) -> str:
@@ -143,7 +166,11 @@ def _table_2(numbers: Numbers) -> list[Table]:
 def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
     none = "No untargeted attack ran to an end."
     uncontrolled = "The control region was not attacked, so size and meaning cannot be told apart here."
-    table_3 = numbers.table_3 if material.classes >= IMAGENET_CLASSES else []
+    table_3 = numbers.table_3 if dataset_of(material.classes) is IMAGENET else []
+
+    def elsewhere(table: str) -> list[OtherNumber]:
+        return [number for number in numbers.others if number.table == table]
+
     return {
         "table_1": regional.region_table(
             "Pictures of a test set classified correctly, %",
@@ -152,16 +179,20 @@ def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
             "No accuracies were given: add --accuracy FILE.",
         ),
         "table_3": regional.region_table(
-            "Table III: what one-pixel attacks do to the best classes",
+            "Table III: what untargeted attacks do to the best classes",
             table_3,
             regional.METRIC,
-            f"Table III is about ImageNet's 1000 classes; these models know {material.classes}.",
+            none
+            if dataset_of(material.classes) is IMAGENET
+            else f"Table III is about ImageNet's 1000 classes; these models know {material.classes}.",
+            elsewhere("III"),
         ),
         "table_4": regional.region_table(
             "Table IV: mean generations to success, untargeted; the start population counts as one",
             numbers.table_4,
             regional.MODEL,
             "No untargeted attack succeeded.",
+            elsewhere("IV"),
         ),
         "soon": regional.region_table(
             f"Successes within {SOON} generations, untargeted, %",
@@ -174,6 +205,7 @@ def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
             numbers.drops,
             regional.DROP,
             "No picture was attacked both whole and in a region.",
+            elsewhere("drop"),
         ),
         "pairs": plain_tables.comparison_table(
             numbers.comparisons,
@@ -190,21 +222,6 @@ def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
         ),
         "reasons": plain_tables.reason_table("What was left out, and why", numbers.left_out),
         "left_out": plain_tables.left_out_table("The same by model, region and goal", numbers.left_out),
-    }
-
-
-def _no_chart(material: Material) -> dict[str, str]:
-    """Why a section has no chart."""
-    many = f"The models know {material.classes} classes, too many to draw; the numbers are in the CSV file."
-    few = material.classes <= MOST_CLASSES
-    return {
-        "success": "No untargeted attack ran to an end.",
-        "reached": _NOT_ALL_CLASSES if few else many,
-        "untargeted_pairs": "No untargeted attack ran to an end." if few else many,
-        "targeted_pairs": "No targeted attack ran to an end." if few else many,
-        "fitness": "No picture fell to one changed pixel in the whole picture, in the foreground and in the "
-        "background alike.",
-        "budgets": "No untargeted attack ran to an end.",
     }
 
 

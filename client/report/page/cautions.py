@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from client.model import CampaignState, SearchOptions
 from client.report.captions import count
+from client.report.dataset import dataset_of
 from client.report.material import Material, ReportedCampaign
 from client.report.numbers import Numbers
 
@@ -24,7 +25,7 @@ def cautions(material: Material, numbers: Numbers) -> list[str]:
         facts = material.models.get(model)
         if facts and facts.note:
             found[f"{model}: {facts.note}."] = None
-    found.update(dict.fromkeys(_pictures(numbers)))
+    found.update(dict.fromkeys(_pictures(numbers, dataset_of(material.classes).pictures)))
     found.update(dict.fromkeys(_searches(material.campaigns)))
     found.update(dict.fromkeys(_kept(material)))
     found.update(dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for note in material.notes))
@@ -51,11 +52,11 @@ def _campaign(reported: ReportedCampaign) -> Iterator[str]:
         )
 
 
-def _pictures(numbers: Numbers) -> Iterator[str]:
+def _pictures(numbers: Numbers, papers: int) -> Iterator[str]:
     sizes = [row.n for row in numbers.table_2 if row.metric == "untargeted1_success_percent" and row.n]
     if sizes and min(sizes) < FEW_PICTURES:
         told = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-        yield f"Each rate is from few pictures ({told}; the paper had 500): look at the intervals."
+        yield f"Each rate is from few pictures ({told}; the paper had {papers}): look at the intervals."
 
 
 def _searches(campaigns: Sequence[ReportedCampaign]) -> Iterator[str]:

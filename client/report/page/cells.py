@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -18,7 +19,7 @@ class Cell:
         text: what it says.
         sort: what the column is sorted by; "" for nothing, which goes last.
         details: smaller lines below.
-        kind: "text", "number", "ours" or "paper".
+        kind: "text", "number", "ours", "paper" or "others".
         inside: of a number of the paper's, whether it lies in our interval.
     """
 
@@ -99,6 +100,12 @@ def paper(value: float | None, inside: bool | None) -> Cell:
         return Cell(NOTHING, kind="paper")
     digits = max(1, len(f"{value:g}".partition(".")[2]))
     return Cell(fixed(value, digits), exact(value), kind="paper", inside=inside)
+
+
+def others(numbers: Iterable[tuple[str, float]]) -> Cell:
+    """The paper's numbers for (network, value); nothing to sort by, as there are several."""
+    told = tuple(f"{network} {fixed(value, 2)}" for network, value in numbers)
+    return Cell("", details=told, kind="others")
 
 
 def share(value: float | None) -> Cell:

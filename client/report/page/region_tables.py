@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from client.report.figures.style import pixels_in_words
-from client.report.page.cells import Cell, Column, Table, ours, paper, text
+from client.report.orientation import OtherNumber
+from client.report.page.cells import Cell, Column, Table, others, ours, paper, text
 from client.report.rows import REGIONS
 from client.report.tables import SOON, TableRow
 
@@ -57,18 +58,35 @@ METRIC = Heading("Metric", lambda row: MEANINGS[row.metric], lambda row: (by_mod
 DROP = Heading("Attacks", lambda row: MEANINGS[row.metric], lambda row: (by_model(row), *by_pixels(row)))
 
 
-def region_table(caption: str, rows: Sequence[TableRow], heading: Heading, empty: str) -> Table:
+def region_table(
+    caption: str,
+    rows: Sequence[TableRow],
+    heading: Heading,
+    empty: str,
+    elsewhere: Sequence[OtherNumber] = (),
+) -> Table:
     """A line for what the heading tells apart, a pair of columns for each region: ours and the paper's.
 
-    Regions of which the paper has no number have one column. Lines without anything of ours are left out.
+    Regions of which the paper has no number have one column, or a second for its numbers on other networks.
+    Lines without anything of ours are left out.
+
+    Args:
+        caption: above it.
+        rows: our numbers.
+        heading: of a line.
+        empty: why there is nothing, where there is nothing.
+        elsewhere: the paper's numbers on networks that none of the rows is about.
     """
     regions = sorted({row.region for row in rows}, key=lambda region: REGIONS.index(region) if region else -1)
     with_paper = {row.region for row in rows if row.paper is not None}
+    with_others = {number.region for number in elsewhere} & set(regions)
     columns = [Column(heading.column, number=False)]
     for region in regions:
         columns.append(Column("ours", region, region))
         if region in with_paper:
             columns.append(Column("paper", region, region))
+        if region in with_others:
+            columns.append(Column("other networks", region, region))
     lines: dict[tuple[object, ...], dict[str, TableRow]] = {}
     for row in rows:
         lines.setdefault((row.metric, row.model, row.pixels), {})[row.region] = row
@@ -82,6 +100,8 @@ def region_table(caption: str, rows: Sequence[TableRow], heading: Heading, empty
             cells.append(_ours(line.get(region)))
             if region in with_paper:
                 cells.append(_paper(line.get(region)))
+            if region in with_others:
+                cells.append(_others(line.get(region), elsewhere))
         body.append(tuple(cells))
     return Table(caption, tuple(columns), tuple(body), empty if not body else "")
 
@@ -90,6 +110,15 @@ def _ours(row: TableRow | None) -> Cell:
     if row is None:
         return ours(None, None, None)
     return ours(row.ours, row.low, row.high, row.n, digits=2 if row.unit == "generations" else 1)
+
+
+def _others(row: TableRow | None, elsewhere: Sequence[OtherNumber]) -> Cell:
+    place = None if row is None else (row.table, row.metric, row.region, row.pixels)
+    return others(
+        (number.network, number.value)
+        for number in elsewhere
+        if (number.table, number.metric, number.region, number.pixels) == place
+    )
 
 
 def _paper(row: TableRow | None) -> Cell:

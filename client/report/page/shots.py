@@ -16,6 +16,9 @@ from client.report.captions import percent
 from client.report.gallery import apply_edits
 from client.report.material import GalleryPicture, Material, Shot
 
+PHOTOGRAPH_SIDE = 64
+"""A picture with a longer side is shown as it is; smaller ones are enlarged, so that pixels can be seen."""
+
 _ENDED = {
     Outcome.FAILURE: "not fooled",
     Outcome.BUDGET_EXHAUSTED: "not fooled",
@@ -55,6 +58,11 @@ class Frame:
     outline: str = ""
     width: int = 1
     height: int = 1
+
+    @property
+    def photograph(self) -> bool:
+        """It is large enough to be shown as it is."""
+        return max(self.width, self.height) > PHOTOGRAPH_SIDE
 
 
 @dataclass(frozen=True)

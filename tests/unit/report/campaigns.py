@@ -89,6 +89,7 @@ def _attack(
         if success
         else 0,
         generations=max(1, when) if success else generations,
+        generations_allowed=generations,
         fitness_by_generation=fitness,
         region_area_fraction={"whole": 1.0, "background": 0.72}.get(region, 0.28),
         mask_area_fraction=None if region == "whole" else 0.28,

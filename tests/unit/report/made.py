@@ -31,6 +31,7 @@ def made(image: str = "a", outcome: Outcome = Outcome.SUCCESS, **changes: object
         "queries_repeated": 0,
         "queries_to_success": 101 if success else 0,
         "generations": 1,
+        "generations_allowed": 100,
         "fitness_by_generation": (0.3 if success else 0.7,),
         "region_area_fraction": 1.0,
         "mask_area_fraction": None,

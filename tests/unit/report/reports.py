@@ -33,6 +33,8 @@ from tests.unit.report.campaigns import campaign
 NOW = datetime(2026, 11, 22, 10, 47, 18, tzinfo=UTC)
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MODEL = "vgg16_cifar10"
+LITE = "efficientnet_lite0_imagenet"
+TURNED, CORNER = Edit(120, 90, 255, 0, 0), Edit(0, 223, 0, 255, 255)
 VOID = {"meta", "link", "img", "br", "path", "circle"}
 
 
@@ -103,6 +105,40 @@ def usual_material() -> Material:
 @functools.cache
 def usual_page() -> str:
     return page_of(usual_material(), drawn=True)
+
+
+def photograph(name: str = "n04285008_1", target: str = LITE) -> GalleryPicture:
+    """One of 224 x 224 that fell in its foreground and in its background, to classes with long names."""
+    row, column = np.mgrid[:224, :224]
+    pixels = np.stack([row, column, (row + column) // 2], axis=2).astype(np.uint8)
+    mask = (row - 112) ** 2 + (column - 112) ** 2 < 70**2
+    shots = (
+        Shot(
+            target, "foreground", 1, Outcome.SUCCESS, ClassScore(817, 0.31), ClassScore(511, 0.33), (TURNED,)
+        ),
+        Shot(
+            target, "background", 1, Outcome.SUCCESS, ClassScore(817, 0.31), ClassScore(717, 0.3), (CORNER,)
+        ),
+    )
+    return GalleryPicture(name, "e" * 64, 817, pixels, mask, shots)
+
+
+@functools.cache
+def photographs() -> Material:
+    """Attacks on an ImageNet network that the paper lacks."""
+    regions = ("whole", "foreground", "background")
+    rows = campaign(40, models=(LITE,), regions=regions, pixel_counts=(1,), generations=8)
+    labels = [f"class {index}" for index in range(1000)]
+    labels[817], labels[511] = "sports car, sport car", "convertible with the top folded down, cabriolet"
+    labels[717] = "pickup, pickup truck, a light open lorry with low sides"
+    return material(
+        rows,
+        classes=1000,
+        labels={LITE: tuple(labels)},
+        gallery=Gallery((photograph(),) * 2),
+        models={},
+        campaigns=(reported("photographs", targets=(LITE,)),),
+    )
 
 
 class Element:

@@ -54,6 +54,11 @@ def test_few_pictures() -> None:
     assert "few pictures (99; the paper had 500)" in caution
 
 
+def test_few_photographs_are_few_beside_imagenets() -> None:
+    (caution,) = told(material(many()[:99], classes=1000))
+    assert "few pictures (99; the paper had 420)" in caution
+
+
 def test_notes_on_models_and_on_how_it_was_put_together() -> None:
     facts = {MODEL: ModelFacts(note="its weights are provisional"), "other": ModelFacts(note="not in here")}
     assert told(material(many(), models=facts, notes=("nin is gone",))) == [

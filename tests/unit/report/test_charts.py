@@ -128,6 +128,24 @@ def test_a_thousand_classes_are_not_drawn() -> None:
     assert len(charts.success) == 1
 
 
+def test_imagenets_rates_are_drawn_beside_table_3() -> None:
+    rows = [made(image, target="alexnet_imagenet", region="background") for image in "ab"]
+    (chart,) = draw_charts(work_out(Evaluation(rows), load_reference(), {}, 1000), 1000, {}).success
+    assert chart.alt.endswith("alexnet_imagenet, background: 100.0% (paper 6.9%).")
+
+
+def test_alexnets_curves_are_as_many_as_the_papers() -> None:
+    regions = ("whole", "foreground", "background")
+    rows = [
+        made(f"{n:02}", target="alexnet_imagenet", region=region, fitness_by_generation=(0.5, 0.25))
+        for n in range(20)
+        for region in regions
+    ]
+    (chart,) = draw_charts(work_out(Evaluation(rows), load_reference(), {}, 1000), 1000, {}).fitness
+    assert chart.name == "figure_6_alexnet_imagenet"
+    assert chart.title.startswith("alexnet_imagenet: best fitness by generation, 10 pictures")
+
+
 def test_heat_maps_without_a_success_are_empty_maps() -> None:
     (chart,) = pair_charts(numbers_of([failed("a", target=MODEL)], 3).pairs, "untargeted", {})
     assert chart.alt.endswith("one pixel: 0 in all.")

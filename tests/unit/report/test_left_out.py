@@ -29,6 +29,16 @@ def test_what_was_left_out_is_counted_by_outcome_and_reason() -> None:
     ]
 
 
+def test_errors_are_grouped_by_what_went_wrong_and_not_by_the_servers_address() -> None:
+    told = "127.0.0.1:8001: model 'net_edits': DEADLINE_EXCEEDED: Stream removed (gave up after 7 attempts)"
+    rows = [
+        made("a", Outcome.ERROR, reason=told),
+        made("b", Outcome.ERROR, reason=told.replace("1:8", "2:9")),
+    ]
+    (group,) = left_out(Evaluation(rows), classes=3)
+    assert (group.reason, group.attacks) == ("model 'net_edits': DEADLINE_EXCEEDED", 2)
+
+
 def test_attacks_and_pictures_are_counted_apart_and_own_classes_are_no_loss() -> None:
     rows = [
         made("a", Outcome.NOT_APPLICABLE, target_class=goal, reason="the mask needs review: 95% foreground")

@@ -17,12 +17,14 @@ from client.report.rows import AttackRow
 from client.report.tables import TableRow
 from tests.unit.report.made import made
 from tests.unit.report.reports import (
+    LITE,
     MODEL,
     Element,
     cells_of,
     material,
     numbers_of,
     page_of,
+    photographs,
     picture,
     read,
     reported,
@@ -240,7 +242,59 @@ def test_imagenet_models_have_table_3_and_no_maps() -> None:
     (table,) = page.one("section", id="table-3").all("table")
     assert len(cells_of(table)) > 3
     assert "11.19" in table.text  # the paper's
+    assert "other networks" not in page.one("main").text
     assert "1000 classes, too many to draw" in page.one("section", id="classes").text
+
+
+def test_a_model_that_the_paper_lacks_is_shown_beside_its_networks_and_not_judged() -> None:
+    page = read(page_of(photographs()))
+    table, *_ = page.one("section", id="table-3").all("table")
+    heads = [cell.text for cell in table.one("thead").all("tr")[1].all("th")]
+    assert heads == ["Metric", *["ours", "other networks"] * 3]
+    (first, *_) = cells_of(table)
+    assert first[0].text == f"Pictures fooled, % {LITE} one pixel"
+    assert [cell.text for cell in (first[2], first[6])] == [
+        "AlexNet 11.19 ResNet-50 3.57 VGG-16 (I) 3.81",
+        "AlexNet 6.90 ResNet-50 0.95 VGG-16 (I) 1.43",
+    ]
+    (soon, *_) = page.one("section", id="generations").all("table")
+    assert "AlexNet 7.52 ResNet-50 1.20 VGG-16 (I) 9.50" in soon.text
+    short = page.one("section", id="short").text
+    assert "AlexNet, ResNet-50 and VGG-16 (I) it attacked other networks" in short
+    assert "lie in our" not in short
+    legend = 2
+    assert len([e for e in page.all("span") if "mark" in e.attributes.get("class", "").split()]) == legend
+
+
+def test_what_makes_no_sense_for_imagenet_says_so_briefly() -> None:
+    page = read(page_of(photographs(), drawn=True))
+    table_2 = page.one("section", id="table-2")
+    assert not table_2.all("table")
+    assert "Table III" in table_2.one("a", href="#table-3").text
+    classes = page.one("section", id="classes")
+    assert not classes.all("img", "h3")
+    assert "1000 classes, too many to draw; the paper too has Fig. 3 to 5 for CIFAR-10 alone" in classes.text
+    success, *_ = page.one("section", id="success").all("img")
+    assert f"{LITE}, whole: " in success.attributes["alt"]
+
+
+def test_photographs_are_shown_as_they_are_with_the_mask_and_long_names(page: Element) -> None:
+    section = read(page_of(photographs())).one("section", id="gallery")
+    assert section.one("h2").text == "Pictures as in Fig. 2"
+    assert section.one("a").attributes["href"] == "figures/figure_2.png"
+    assert "enlarged to a square" not in section.text
+    strip = section.all("article")[0]
+    assert strip.attributes["class"] == "strip photographs"
+    original, foreground, background = strip.all("figure")
+    assert [e.attributes["class"] for e in original.all("path")] == ["outline-under", "outline"]
+    assert foreground.one("figcaption").text == (
+        "foreground convertible with the top folded down, cabriolet 33% was sports car, sport car 31%"
+    )
+    assert {(c.attributes["cx"], c.attributes["cy"]) for c in background.all("circle")} == {("0.5", "223.5")}
+    small = page.one("section", id="gallery")
+    assert small.one("h2").text == "Pictures as in Fig. 1"
+    assert small.all("article")[0].attributes["class"] == "strip"
+    assert "enlarged to a square" in small.text
 
 
 def test_classes_are_called_by_their_names(page: Element) -> None:

@@ -5,10 +5,21 @@ import dataclasses
 import numpy as np
 import pytest
 
-from client.model import Attack, AttackState, CampaignImage, ClassScore, Edit, Outcome, Region, Result
+from client.model import (
+    Attack,
+    AttackState,
+    CampaignImage,
+    ClassScore,
+    Edit,
+    Outcome,
+    Region,
+    Result,
+    SearchOptions,
+)
 from client.report.rows import attack_rows
 from services.common.errors import InvalidArgumentError, ServiceError
 from tests.unit.report.made import made
+from tests.unit.report.reports import reported
 
 MASK = np.array([[True, False], [False, False]])
 RESULT = Result(
@@ -29,30 +40,31 @@ RESULT = Result(
 )
 ATTACK = Attack("campaigns/c/attacks/0", 1, "net", Region.FOREGROUND, 3, 1, AttackState.FINISHED, RESULT)
 IMAGES = (CampaignImage("0" * 64, "other"), CampaignImage("1" * 64, "cat.png", label=3))
+SPEC = reported(images=IMAGES, search=SearchOptions(generations=7)).spec
 
 
 def test_a_row_holds_what_the_metrics_need_of_an_attack() -> None:
-    (row,) = attack_rows([ATTACK], IMAGES)
+    (row,) = attack_rows([ATTACK], SPEC)
     assert (row.image_digest, row.image_name, row.label) == ("1" * 64, "cat.png", 3)
     assert (row.target, row.region, row.pixels, row.target_class) == ("net", "foreground", 3, 1)
     assert (row.outcome, row.reason) == (Outcome.SUCCESS, "")
     assert (row.clean_top, row.best_top) == (RESULT.clean_top, RESULT.best_top)
     assert row.best_probability_of_clean_top == (0.25, 0.5)
     assert (row.queries_sent, row.queries_skipped, row.queries_repeated) == (42, 5, 6)
-    assert (row.queries_to_success, row.generations) == (40, 2)
+    assert (row.queries_to_success, row.generations, row.generations_allowed) == (40, 2, 7)
     assert list(row.fitness_by_generation) == [0.75, 0.25]
     assert (row.region_area_fraction, row.mask_area_fraction) == (0.25, 0.25)
 
 
 def test_a_picture_without_a_name_or_mask_still_has_a_row() -> None:
     bare = dataclasses.replace(ATTACK, image_index=0, result=dataclasses.replace(RESULT, mask=None))
-    (row,) = attack_rows([bare], [CampaignImage("ab" * 32)])
+    (row,) = attack_rows([bare], reported(images=(CampaignImage("ab" * 32),)).spec)
     assert (row.image_name, row.label, row.mask_area_fraction) == ("abababababab", None, None)
 
 
 def test_an_attack_without_a_result_is_refused() -> None:
     with pytest.raises(ServiceError, match="campaigns/c/attacks/0"):
-        list(attack_rows([dataclasses.replace(ATTACK, result=None)], IMAGES))
+        list(attack_rows([dataclasses.replace(ATTACK, result=None)], SPEC))
 
 
 def test_an_unknown_region_is_refused_by_name() -> None:

@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from client.report.material import Gallery
 from client.report.write import write_report
 from tests.unit.report.made import failed, made
-from tests.unit.report.reports import MODEL, NOW, material, read, reported
+from tests.unit.report.reports import MODEL, NOW, material, photographs, read, reported
 
 
 def test_everything_that_the_page_links_to_is_there(tmp_path: Path) -> None:
@@ -24,6 +25,17 @@ def test_everything_that_the_page_links_to_is_there(tmp_path: Path) -> None:
     assert {Path(file).suffix for file in files if file.startswith("figures/")} == {".png", ".svg"}
     assert len([file for file in files if file.startswith("tables/")]) == 13
     assert not re.search(r"https?://", "".join(sorted(linked)))
+
+
+def test_photographs_have_their_sheet_under_their_figures_number(tmp_path: Path) -> None:
+    page = write_report(photographs(), tmp_path, NOW)
+    links = {a.attributes["href"] for a in read(page.read_text(encoding="utf-8")).all("a")}
+    assert "figures/figure_2.png" in links
+    assert [file.name for file in (tmp_path / "figures").glob("figure_[12].png")] == ["figure_2.png"]
+    with Image.open(tmp_path / "figures" / "figure_2.png") as sheet:
+        # Original, mask and two regions side by side, two pictures below each other, none made smaller.
+        assert sheet.width >= 4 * 224
+        assert sheet.height >= 2 * 224
 
 
 def test_provenance_holds_the_spec_and_every_picture(tmp_path: Path) -> None:
