@@ -4,6 +4,7 @@ config.py         what a config.pbtxt says, checked and written through Triton's
 contract.py       the input contract, read from an ONNX file
 edits_graph.py    ONNX surgery: a classifier becomes one that takes sparse queries
 repository.py     ONNX files -> model repository
+gpu.py            instances, warm-up and TensorRT, where GPUs run the models
 backend_model.py  the model.py that runs ONNX Runtime inside Triton's Python backend
 interpreter.py    what a Python must have to run that backend
 venv.py           the venv of Triton's processes, from the pinned requirements.txt

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.modelzoo.catalogue import shipped_models
+from deploy.triton.gpu import ENGINES
 from services.orchestrator.targets.config import load_targets
 from tests.e2e.stack import ROOT, compose
 
@@ -51,6 +52,20 @@ def test_gpu_stack_runs_nvidias_image_on_the_gpus_asked_for() -> None:
     assert triton["shm_size"] == str(2**30)
     assert found["models"]["command"][-2:] == ["--backend", "onnxruntime"]
     assert found["orchestrator"] == services()["orchestrator"]
+
+
+@pytest.mark.parametrize(("setting", "told"), [({}, "false"), ({"PIXELPROBE_TENSORRT": "true"}, "true")])
+def test_gpu_stack_uses_tensorrt_only_when_asked_and_keeps_its_engines(
+    setting: dict[str, str], told: str
+) -> None:
+    found = services(*GPU, **setting)
+
+    assert found["models"]["environment"]["PIXELPROBE_TENSORRT"] == told
+    assert found["triton"]["environment"]["NVIDIA_TF32_OVERRIDE"] == "0"
+    mounts = {mount["target"]: mount for mount in found["triton"]["volumes"]}
+    assert mounts[ENGINES]["source"] == "engines"
+    assert not mounts[ENGINES].get("read_only")
+    assert mounts["/srv/triton"]["read_only"]
 
 
 def test_triton_is_published_only_when_asked_for() -> None:
