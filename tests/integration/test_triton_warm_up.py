@@ -23,7 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import deploy.triton
 from deploy.triton.config import Backend, ModelSpec, to_text
-from deploy.triton.contract import Classifier, read_classifier
+from deploy.triton.contract import read_classifier
 from deploy.triton.edits_graph import edits_graph
 from deploy.triton.repository import Options, classifier_spec, edits_spec
 from deploy.triton.runtime import ServerSettings, prepare_runtime, server_command
@@ -31,6 +31,7 @@ from tests.unit.deploy.tiny import tiny_model, write_model
 
 pytestmark = pytest.mark.stack
 
+ROOT = Path(__file__).parents[2]
 MOST = 24
 START_SECONDS = 120.0
 
@@ -42,7 +43,8 @@ def test_triton_runs_every_warm_up_before_it_is_ready(triton_venv: Path, tmp_pat
     for make, content in ((classifier_spec, classifier.content), (edits_spec, twin)):
         on_gpus = make(classifier, Options(Backend.ONNXRUNTIME, max_batch_size=MOST))
         assert on_gpus.warm_up
-        write(repository, replace(on_the_cpu(make, classifier), warm_up=on_gpus.warm_up), content)
+        on_the_cpu = make(classifier, Options(threads=1, max_batch_size=MOST))
+        write(repository, replace(on_the_cpu, warm_up=on_gpus.warm_up), content)
 
     with triton(triton_venv, tmp_path, repository) as settings:
         with grpc.insecure_channel(f"127.0.0.1:{settings.grpc_port}") as channel:
@@ -55,17 +57,11 @@ def test_triton_runs_every_warm_up_before_it_is_ready(triton_venv: Path, tmp_pat
     assert health.status == health_pb2.HealthCheckResponse.SERVING, "what Kubernetes' probes ask"
     queries = dict(re.findall(r'^pixelprobe_queries_total\{model="(\w+)"\} (\d+)', metrics, re.MULTILINE))
     assert queries == {"tiny": str(1 + MOST), "tiny_edits": str(1 + MOST)}
-    # What Kubernetes scales Triton by.
-    assert re.search(
-        r'^nv_inference_pending_request_count\{model="tiny",version="1"\} 0', metrics, re.MULTILINE
-    )
-
-
-def on_the_cpu(make: object, classifier: Classifier) -> ModelSpec:
-    assert callable(make)
-    spec = make(classifier, Options(threads=1, max_batch_size=MOST))
-    assert isinstance(spec, ModelSpec)
-    return spec
+    rules = (ROOT / "deploy" / "kubernetes" / "examples" / "prometheus-adapter.yaml").read_text()
+    series = set(re.findall(r"\bnv_\w+", rules))
+    assert series, "what Kubernetes scales Triton by"
+    for name in series:
+        assert re.search(rf'^{name}{{model="tiny",version="1"}} \d', metrics, re.MULTILINE), name
 
 
 def write(repository: Path, spec: ModelSpec, onnx: bytes) -> None:

@@ -155,7 +155,7 @@ def test_every_file_that_a_setting_names_is_mounted(objects: list[Object]) -> No
                 if path.is_absolute():
                     named += 1
                     assert any(folder in path.parents for folder in folders), (name, setting)
-    assert named >= 8
+    assert named >= 10
 
 
 def test_secrets_are_named_and_none_is_here(objects: list[Object]) -> None:
