@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,29 @@ Object = dict[str, Any]
 @cache
 def render(stack: str) -> list[Object]:
     """The objects of one of STACKS; everybody gets the same ones and leaves them as they are."""
+    resources, *components = STACKS[stack]
+    return overlay(resources, {"components": components})
+
+
+def overlay(resources: str, fields: Object, files: Mapping[str, str] | None = None) -> list[Object]:
+    """The objects of an overlay of one's own, in a folder with ``files``.
+
+    Args:
+        resources: what it changes, a folder of deploy/kubernetes.
+        fields: of its kustomization.yaml; components likewise.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        resources, *components = (os.path.relpath(KUBERNETES / part, folder) for part in STACKS[stack])
-        kustomization = {
+        fields = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "resources": [resources],
-            "components": components,
+            **fields,
+            "resources": [os.path.relpath(KUBERNETES / resources, folder)],
+            "components": [
+                os.path.relpath(KUBERNETES / each, folder) for each in fields.get("components", [])
+            ],
         }
-        Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        for name, content in {"kustomization.yaml": yaml.safe_dump(fields), **(files or {})}.items():
+            Path(folder, name).write_text(content)
         done = subprocess.run(
             [kubectl_path(), "kustomize", folder],
             capture_output=True,

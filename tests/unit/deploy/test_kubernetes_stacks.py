@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from deploy.modelzoo.catalogue import shipped_models
 from deploy.triton.__main__ import main
 from deploy.triton.gpu import ENGINES
 from services.orchestrator.targets.config import load_targets
-from tests.unit.deploy.rendered import KUBERNETES, ROOT, Object, of_kind, pods, ports, render
+from tests.unit.deploy.rendered import KUBERNETES, ROOT, Object, of_kind, overlay, pods, ports, render
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
 
@@ -178,3 +179,31 @@ def test_the_adapters_rules_are_the_metrics_that_the_autoscaler_asks_for(base: l
         assert "<<.LabelMatchers>>" in rule["metricsQuery"]
         assert "by (<<.GroupBy>>)" in rule["metricsQuery"]
         assert rule["seriesQuery"].startswith("nv_inference_")
+
+
+def comment(file: str, start: str) -> Any:
+    """The YAML in a file's comments from the line that starts so to the first without more of it."""
+    lines = (KUBERNETES / file).read_text().splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith(f"#   {start}"))
+    taken = itertools.takewhile(lambda line: line.startswith("#   "), lines[first:])
+    return yaml.safe_load("\n".join(line.removeprefix("#   ") for line in taken))
+
+
+def test_an_overlay_of_ones_own_does_what_the_comments_say() -> None:
+    fields = comment("base/kustomization.yaml", "images:")
+    fields |= comment("base/network.yaml", "patches:")
+    files = {"targets.toml": "[targets.mine]\n", "labels.txt": "cat\ndog\n"}
+    found = overlay("base", fields, files)
+
+    assert container(found, "triton")["image"] == "registry.example/pixelprobe-triton@sha256:..."
+    (targets,) = of_kind(found, "ConfigMap").values()
+    assert targets["data"] == files
+    (mounted,) = (
+        volume["configMap"]["name"]
+        for volume in pods(found)["orchestrator"]["spec"]["volumes"]
+        if "configMap" in volume
+    )
+    assert mounted == targets["metadata"]["name"], "new contents are a new name, which starts new pods"
+    policy = of_kind(found, "NetworkPolicy")["orchestrator-targets"]["spec"]
+    assert policy["egress"] == [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 443}]}]
+    assert found != render("base")
