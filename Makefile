@@ -5,13 +5,16 @@ MODELS_VENV ?= .venv-models
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e test-models lint format bench proto up down lock clean
+.PHONY: help demo demo-imagenet test e2e test-models lint format bench proto up down lock clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.user ## Attack three real classifiers on a dozen pictures: set-up, local stack, contact sheet
 	$(BIN)/pixelprobe demo --out out/demo
+
+demo-imagenet: $(MODELS_VENV)/.ready ## The same on photographs: an ImageNet classifier, masks by U2-Net (installs torch)
+	$(MODELS_VENV)/bin/pixelprobe demo --imagenet --out out/demo-imagenet
 
 test: $(VENV)/.dev ## Run all tests that need no deep-learning framework, against a real Triton
 	tests/install-system-packages

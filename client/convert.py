@@ -57,6 +57,7 @@ def campaign_spec(spec: model.CampaignSpec) -> campaign_pb2.CampaignSpec:
         seed=spec.seed,
         masks=campaign_pb2.MaskSettings(segmenter=spec.segmenter, accept_unreviewed=spec.accept_unreviewed),
         attack_misclassified=spec.attack_misclassified,
+        image_preparation=spec.image_preparation,
     )
     if spec.budget is not None:
         message.budget_per_attack = spec.budget
@@ -90,6 +91,7 @@ def spec_of(message: campaign_pb2.CampaignSpec) -> model.CampaignSpec:
         segmenter=message.masks.segmenter,
         accept_unreviewed=message.masks.accept_unreviewed,
         attack_misclassified=message.attack_misclassified,
+        image_preparation=message.image_preparation,
     )
 
 

@@ -50,13 +50,14 @@ def attack_row(attack: Attack, exported: Exported, targets: Mapping[str, Target]
     image = exported.spec.images[attack.image_index]
     result = result_of(attack)
     target = targets.get(attack.target) or Target(attack.target, False, "", 0, 0, 0, (), False)
-    record = attack_record(attack, Path(image.display_name), target, exported.spec.seed, AttackFiles())
+    record = attack_record(attack, Path(image.display_name), target, exported.spec, AttackFiles())
     return {
         "campaign": exported.campaign.name,
         "campaign_name": exported.campaign.display_name,
         "attack": attack.name,
         "image_digest": image.digest,
         "image_class": image.label,
+        "image_label": None if image.label is None else target.label(image.label),
         **{key: value for key, value in record.items() if key not in _PATHS},
         "queries_to_success": result.queries_to_success or None,
         "region_area_fraction": result.region_area_fraction,
@@ -93,8 +94,9 @@ def write_rows(path: Path, kind: Format, rows: Iterable[Row]) -> int:
 
 COLUMNS: dict[str, str] = {
     "campaign": "string", "campaign_name": "string", "attack": "string", "image_digest": "string",
-    "image_class": "integer", "image": "string", "target": "string", "region": "string",
-    "pixels": "integer", "goal": "string", "target_class": "integer", "outcome": "string",
+    "image_class": "integer", "image_label": "string", "image": "string",
+    "image_preparation": "string", "target": "string", "region": "string", "pixels": "integer",
+    "goal": "string", "target_class": "integer", "target_label": "string", "outcome": "string",
     "reason": "string", "clean_class": "integer", "clean_label": "string", "clean_probability": "number",
     "adversarial_class": "integer", "adversarial_label": "string", "adversarial_probability": "number",
     "edits": "edits", "queries_sent": "integer", "queries_skipped": "integer",

@@ -101,17 +101,25 @@ class Target:
     weights_sha256: str = ""
 
     def label(self, class_index: int) -> str | None:
-        """The name of a class, where the target's labels are known."""
-        return self.labels[class_index] if 0 <= class_index < len(self.labels) else None
+        """The name of a class, where the target's labels are known; with its number where others share it."""
+        if not 0 <= class_index < len(self.labels):
+            return None
+        label = self.labels[class_index]
+        return f"{label} ({class_index})" if self.labels.count(label) > 1 else label
 
-    def class_index(self, text: str) -> int | None:
-        """The class that ``text`` means, an index or a label (any case); None when there is none."""
-        folded = [label.casefold() for label in self.labels]
-        if text.casefold() in folded:
-            return folded.index(text.casefold())
+    def class_indices(self, text: str) -> tuple[int, ...]:
+        """The classes that ``text`` may mean: an index, or a label, in any case where none fits exactly.
+
+        Several have that label, as with ImageNet's "crane", bird and machine; none is there if none fits.
+        """
+        exact = [index for index, label in enumerate(self.labels) if label == text]
+        folded = text.casefold()
+        alike = exact or [index for index, label in enumerate(self.labels) if label.casefold() == folded]
+        if alike:
+            return tuple(alike)
         if text.isascii() and text.isdecimal() and int(text) < self.classes:
-            return int(text)
-        return None
+            return (int(text),)
+        return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +160,7 @@ class CampaignSpec:
         budget: most queries an attack may send, the clean one included; None is no limit.
         segmenter: id of the segmentation service's method for pictures without a mask; "" lets it choose.
         accept_unreviewed: use masks that a person should look at first.
+        image_preparation: how pictures were brought to the targets' size, for people; "" where nobody told.
     """
 
     images: tuple[CampaignImage, ...]
@@ -166,6 +175,7 @@ class CampaignSpec:
     segmenter: str = ""
     accept_unreviewed: bool = False
     attack_misclassified: bool = False
+    image_preparation: str = ""
 
     @property
     def attack_count(self) -> int:

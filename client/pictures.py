@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,11 +66,16 @@ def load_picture(path: Path) -> Picture:
         PictureError: missing, unreadable, truncated, animated, really transparent, of an unknown format or
             sample type, or over MAX_PIXELS.
     """
-    image, notes = _open(path)
-    rgb, note = _to_rgb(image, path)
-    if note:
-        notes.append(note)
-    return Picture(path=path, pixels=np.array(rgb, dtype=np.uint8), notes=tuple(notes))
+    return _picture(_checked_file(path), path)
+
+
+def decode_picture(content: bytes, name: str) -> Picture:
+    """Decode a picture file that is in memory, as :func:`load_picture` does; ``name`` takes its path's place.
+
+    Raises:
+        PictureError: as :func:`load_picture`.
+    """
+    return _picture(io.BytesIO(content), Path(name))
 
 
 def load_mask(path: Path) -> NDArray[np.bool_]:
@@ -77,7 +84,7 @@ def load_mask(path: Path) -> NDArray[np.bool_]:
     Raises:
         PictureError: as :func:`load_picture`.
     """
-    image, _ = _open(path)
+    image, _ = _open(_checked_file(path), path)
     rgb, _ = _to_rgb(image, path)
     return np.asarray(rgb.convert("L"), dtype=np.uint8) > MASK_THRESHOLD
 
@@ -93,7 +100,7 @@ def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.I
     Raises:
         OSError: the file cannot be written.
     """
-    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(_to_uint8(pixels))
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(to_uint8(pixels))
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
     try:
@@ -105,37 +112,29 @@ def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.I
         Path(partial).unlink(missing_ok=True)
 
 
-def resize_picture(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Crop around the centre to the wanted shape, then resample: area where it shrinks, else bicubic.
-
-    Returns:
-        (height, width, 3) uint8.
-    """
-    old_height, old_width, _ = pixels.shape
-    box = _centre_crop(old_width, old_height, width, height)
-    shrinks = box[2] - box[0] >= width and box[3] - box[1] >= height
-    method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
-    return np.array(Image.fromarray(pixels).resize((width, height), method, box=box), dtype=np.uint8)
+def _picture(source: Path | IO[bytes], path: Path) -> Picture:
+    image, notes = _open(source, path)
+    rgb, note = _to_rgb(image, path)
+    if note:
+        notes.append(note)
+    return Picture(path=path, pixels=np.array(rgb, dtype=np.uint8), notes=tuple(notes))
 
 
-def resize_mask(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
-    """Crop and resample as :func:`resize_picture`; a pixel is foreground where at least half of it was."""
-    box = _centre_crop(mask.shape[1], mask.shape[0], width, height)
-    grey = Image.fromarray(_to_uint8(mask)).resize((width, height), Image.Resampling.BOX, box=box)
-    return np.asarray(grey, dtype=np.uint8) > MASK_THRESHOLD
-
-
-def _open(path: Path) -> tuple[Image.Image, list[str]]:
-    """The picture, decoded and upright, and what was done to it for that."""
+def _checked_file(path: Path) -> Path:
     if not path.exists():
         raise PictureError(f"{path}: no such file")
     if not path.is_file():
         raise PictureError(f"{path}: not a file")
+    return path
+
+
+def _open(source: Path | IO[bytes], path: Path) -> tuple[Image.Image, list[str]]:
+    """The picture, decoded and upright, and what was done to it for that; ``path`` names it in messages."""
     try:
         with warnings.catch_warnings():
             # The size check below is stricter than Pillow's own warning.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(source, formats=FORMATS) as image:
                 _check_header(image, path)
                 notes = []
                 # Pillow's decoders keep the upper byte of 16-bit colours, and do not tell.
@@ -186,17 +185,8 @@ def _to_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, str]:
     return image.convert("RGB"), note
 
 
-def _to_uint8(pixels: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8]:
+def to_uint8(pixels: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Grey values or colours as they are; a mask as 255 (foreground) and 0."""
     if pixels.dtype == np.bool_:
         return np.where(pixels, np.uint8(255), np.uint8(0))
     return np.asarray(pixels, dtype=np.uint8)
-
-
-def _centre_crop(
-    old_width: int, old_height: int, width: int, height: int
-) -> tuple[float, float, float, float]:
-    """The largest box (left, top, right, bottom) around the centre with the proportions width : height."""
-    scale = min(old_width / width, old_height / height)
-    left = (old_width - width * scale) / 2
-    top = (old_height - height * scale) / 2
-    return left, top, old_width - left, old_height - top

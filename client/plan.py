@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.model import CampaignImage, CampaignSpec, Target
-from client.pictures import Picture, load_mask, load_picture, resize_mask, resize_picture
+from client.pictures import Picture, PictureError, load_mask, load_picture
+from client.sizing import Sizing, SizingError, resize_mask, resize_picture
 from services.common.images import MAX_SIDE
 
 _LISTED_LABELS = 20
+_DONE = {
+    Sizing.CROP: "cropped and resampled",
+    Sizing.STRETCH: "stretched",
+    Sizing.SHORT_SIDE: "resampled and cropped (short-side-256)",
+}
 
 Item = TypeVar("Item")
 
@@ -110,31 +117,40 @@ def choose_class(text: str, targets: Sequence[Target], option: str) -> int:
     """The index of a class given as an index or a label, the same for all targets.
 
     Raises:
-        PlanError: no such class, or the targets number it differently.
+        PlanError: no such class, several of that label, or the targets number it differently.
     """
     indices = {}
     for target in targets:
-        index = target.class_index(text)
-        if index is None:
-            raise PlanError(f"{option}: {text!r} is no class of {target.name}; it knows {_classes(target)}")
-        indices[target.name] = index
+        found = target.class_indices(text)
+        if not found:
+            raise PlanError(
+                f"{option}: {text!r} is no class of {target.name}; it knows {_classes(target, text)}"
+            )
+        if len(found) > 1:
+            listed = " and ".join(map(str, found))
+            raise PlanError(f"{option}: {text!r} is class {listed} of {target.name}; give the index")
+        indices[target.name] = found[0]
     if len(set(indices.values())) > 1:
         numbers = ", ".join(f"{index} of {name}" for name, index in indices.items())
         raise PlanError(f"{option}: {text!r} is class {numbers}; attack them separately")
     return next(iter(indices.values()))
 
 
-def _classes(target: Target) -> str:
+def _classes(target: Target, text: str) -> str:
     if 0 < len(target.labels) <= _LISTED_LABELS:
         return ", ".join(target.labels)
-    return f"0 to {target.classes - 1}"
+    close = difflib.get_close_matches(text.casefold(), {label.casefold() for label in target.labels}, 3)
+    return f"0 to {target.classes - 1}" + (f", among them {', '.join(close)}" if close else "")
 
 
-def fit_to_target(planned: PlannedPicture, target: Target, *, resize: bool) -> PlannedPicture:
+def fit_to_target(
+    planned: PlannedPicture, target: Target, *, resize: bool, how: Sizing = Sizing.CROP
+) -> PlannedPicture:
     """The picture in the target's size; resized, with a note, where that was asked for.
 
     Raises:
         PlanError: the sizes differ and ``resize`` is off.
+        PictureError: it cannot be sized that way.
     """
     picture = planned.picture
     width, height = target.width, target.height
@@ -143,13 +159,15 @@ def fit_to_target(planned: PlannedPicture, target: Target, *, resize: bool) -> P
     if not resize:
         raise PlanError(
             f"{picture.path} is {picture.width} x {picture.height} pixels, but {target.name} takes "
-            f"{width} x {height}; add --resize to crop and resample it"
+            f"{width} x {height}; add --resize to crop and resample it, or --resize-how for other ways"
         )
-    note = f"cropped and resampled from {picture.width} x {picture.height} to {width} x {height}"
-    resized = replace(
-        picture, pixels=resize_picture(picture.pixels, width, height), notes=(*picture.notes, note)
-    )
-    mask = resize_mask(planned.mask, width, height) if planned.mask is not None else None
+    try:
+        pixels = resize_picture(picture.pixels, width, height, how)
+        mask = resize_mask(planned.mask, width, height, how) if planned.mask is not None else None
+    except SizingError as error:
+        raise PictureError(f"{picture.path}: {error}") from error
+    note = f"{_DONE[how]} from {picture.width} x {picture.height} to {width} x {height}"
+    resized = replace(picture, pixels=pixels, notes=(*picture.notes, note))
     return replace(planned, picture=resized, mask=mask)
 
 

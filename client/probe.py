@@ -22,7 +22,8 @@ from client.model import (
 
 PROBE_NAME = "rate probe"
 PROBE_SECONDS = 2.0
-"""Of answers; a server that answers more slowly gets until there are two of them."""
+"""Of answers, counted from when every target has given one: a model's first takes many times as long as the
+next. A server that answers more slowly gets until there are two of them."""
 
 PATIENCE_SECONDS = 20.0
 PROBE_PICTURES = 8
@@ -65,21 +66,26 @@ def measure_rate(
     stop = threading.Timer(PATIENCE_SECONDS, client.cancel_campaign, [name])
     stop.start()
     try:
-        return _rate_of(client.watch_campaign(name), clock)
+        return _rate_of(client.watch_campaign(name), len(spec.targets), clock)
     finally:
         stop.cancel()
         client.cancel_campaign(name)
 
 
-def _rate_of(events: Iterable[Event], clock: Callable[[], float]) -> float | None:
-    """The slope from the first answers to the last ones: what came before the first was on its way."""
+def _rate_of(events: Iterable[Event], targets: int, clock: Callable[[], float]) -> float | None:
+    """The slope from the first answers of all targets to the last ones: what came before was on its way."""
     answered: dict[str, int] = {}
+    warm: set[int] = set()
     first: tuple[float, int] | None = None
     for event in events:
         if isinstance(event, AttackFinished):
             return None  # nothing but the cancellation ends these attacks
         if isinstance(event, AttackProgress):
             answered[event.attack] = event.queries_sent
+            # Attacks are numbered picture by picture, each at all targets in turn.
+            warm.add(int(event.attack.rpartition("/")[2]) % targets)
+            if len(warm) < targets:
+                continue
             now, total = clock(), sum(answered.values())
             first = first or (now, total)
             if now - first[0] >= PROBE_SECONDS and total > first[1]:

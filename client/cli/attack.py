@@ -27,6 +27,7 @@ from client.plan import (
     load_pictures,
     per_picture,
 )
+from client.sizing import Sizing, describe_sizing
 
 
 @click.command(cls=SectionedCommand)
@@ -50,6 +51,7 @@ def attack(
     masks: tuple[Path, ...],
     accept_masks: bool,
     resize: bool,
+    resize_how: str | None,
     budget: int | None,
     generations: int,
     population: int,
@@ -80,7 +82,8 @@ def attack(
     interrupt_on_terminate()
     with PixelprobeClient(find_addresses(orchestrator=orchestrator)) as client:
         targets = choose_targets(target_names, client.list_targets())
-        planned = _prepare(planned, labels, targets, resize=resize)
+        how = Sizing(resize_how) if resize_how else Sizing.CROP if resize else None
+        planned = _prepare(planned, labels, targets, how)
         spec = CampaignSpec(
             images=(),
             targets=tuple(target.name for target in targets),
@@ -99,6 +102,7 @@ def attack(
             display_name="pixelprobe attack",
             accept_unreviewed=accept_masks,
             attack_misclassified=attack_misclassified,
+            image_preparation=describe_sizing(how, targets[0].width, targets[0].height),
         )
         make_folder(out)
         finished = attack_pictures(client, planned, targets, spec, out, messages)
@@ -125,12 +129,17 @@ def _goals(target_classes: Sequence[str], targets: Sequence[Target]) -> tuple[in
 
 
 def _prepare(
-    planned: Sequence[PlannedPicture], labels: Sequence[str], targets: Sequence[Target], *, resize: bool
+    planned: Sequence[PlannedPicture], labels: Sequence[str], targets: Sequence[Target], how: Sizing | None
 ) -> list[PlannedPicture]:
     """The pictures in the targets' size, with their true classes."""
     classes = [choose_class(text, targets, "--label") for text in labels]
     return [
-        fit_to_target(PlannedPicture(item.picture, label, item.mask), targets[0], resize=resize)
+        fit_to_target(
+            PlannedPicture(item.picture, label, item.mask),
+            targets[0],
+            resize=how is not None,
+            how=how or Sizing.CROP,
+        )
         for item, label in zip(planned, per_picture(classes, len(planned), "--label"), strict=True)
     ]
 

@@ -10,6 +10,7 @@ import click
 from client.cli.options import PATH
 from client.cli.shell import Decorator, sectioned
 from client.model import Region, RegionMode, Strategy
+from client.sizing import Sizing
 
 UNTARGETED = "untargeted"
 TARGETED = "targeted"
@@ -66,7 +67,7 @@ what_options = _in_order(
         "target_classes",
         multiple=True,
         metavar="CLASS",
-        help="Reach this class, an index or a label; may be repeated.",
+        help="Reach this class, an index or a label (an index where labels repeat); may be repeated.",
     ),
 )
 """Targets, regions, pixels and goals."""
@@ -102,7 +103,14 @@ picture_options = _in_order(
     _picture(
         "--resize",
         is_flag=True,
-        help="Crop around the centre and resample pictures (and masks) that have not the target's size.",
+        help="Resize pictures (and masks) that have not the target's size, as --resize-how says.",
+    ),
+    _picture(
+        "--resize-how",
+        type=click.Choice([how.value for how in Sizing]),
+        help="crop (the default): around the centre, then resample. stretch: the whole picture. "
+        "short-side-256: the shorter side to 256, then the centre 224, or in that proportion. "
+        "Implies --resize.",
     ),
 )
 """What is known about the pictures, and how they are made to fit."""

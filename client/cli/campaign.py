@@ -43,7 +43,8 @@ from services.common.errors import FailedPreconditionError
 def campaign() -> None:
     """Run many attacks from one spec; they survive whatever happens to this command.
 
-    SPEC is a TOML file, or the name of one that comes with pixelprobe: table2, table2-quick, figure6.
+    SPEC is a TOML file, or the name of one that comes with pixelprobe: table2, table2-quick and figure6
+    (CIFAR-10), table3, table3-quick and figure6-imagenet (ImageNet).
 
     NAME is what `campaign list` shows: a campaign's id; a run, NAME@TAG; a group of it, NAME@TAG/GROUP; or
     without @TAG, the newest run of that name. A run is all campaigns of one spec, one for each group.
@@ -229,6 +230,7 @@ def _watch(client: PixelprobeClient, campaigns: Sequence[Campaign], as_json: boo
 def _show(client: PixelprobeClient, campaigns: Sequence[Campaign], as_json: bool) -> Counter[Outcome]:
     """Print all about campaigns. Returns the outcomes of all their attacks."""
     console = make_console()
+    targets = {target.name: target for target in client.list_targets()}
     outcomes: Counter[Outcome] = Counter()
     told: list[dict[str, Any]] = []
     for campaign in campaigns:
@@ -240,7 +242,7 @@ def _show(client: PixelprobeClient, campaigns: Sequence[Campaign], as_json: bool
             counted = {outcome.value: here[outcome] for outcome in Outcome}
             told.append({**campaign_json(campaign), "spec": spec_json(spec), "outcomes": counted})
         else:
-            show_campaign(campaign, spec, attacks, console)
+            show_campaign(campaign, spec, attacks, targets, console)
     if as_json:
         click.echo(json.dumps(told, indent=2))
     return outcomes

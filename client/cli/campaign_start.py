@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from client.api import PixelprobeClient
-from client.datasets.cifar10 import CLASSES, SIDE
+from client.datasets import cifar10, imagenet
+from client.datasets.imagenet_classes import imagenet_classes
 from client.model import CampaignImage, CampaignSpec, Target
 from client.probe import PROBE_PICTURES, measure_rate
 from client.report.captions import count
 from client.rpc import UnreachableError
-from client.spec.estimate import DEFAULT_RATE, Cost, campaign_cost
+from client.spec.estimate import Cost, campaign_cost, typical
 from client.spec.model import AttackGroup, DataKind, Spec
 from client.spec.pictures import Pick, load_entries
 from client.spec.resolve import Run, group_spec, make_run, targets_of
@@ -94,7 +95,7 @@ def make_plan(
     try:
         targets, reachable = targets_of(spec, client.list_targets()), True
     except UnreachableError:
-        if spec.data.kind is not DataKind.CIFAR10:
+        if spec.data.kind is DataKind.FOLDER:
             raise
         targets, reachable = targets_of(spec, _assumed_targets(spec)), False
         messages.print("The orchestrator does not answer: targets are not checked.", style="yellow")
@@ -107,13 +108,13 @@ def make_plan(
     groups = []
     for group in spec.groups:
         made = group_spec(spec, group, images, targets)
-        groups.append((group, made, campaign_cost(made)))
+        groups.append((group, made, campaign_cost(made, typical(targets[0]))))
     if rate is not None:
         origin = "given"
     elif reachable:
         rate, origin = _measured(client, [picked.pixels for picked in first], targets)
     else:
-        rate, origin = DEFAULT_RATE, "assumed; --rate gives another"
+        rate, origin = typical(targets[0]).rate, "assumed; --rate gives another"
     return Plan(number, tuple(groups), rate, origin)
 
 
@@ -122,14 +123,17 @@ def _measured(
 ) -> tuple[float, str]:
     rate = measure_rate(client, pictures, targets)
     if rate is None:
-        return DEFAULT_RATE, "assumed, as hardly any answers came; --rate gives another"
+        return typical(targets[0]).rate, "assumed, as hardly any answers came; --rate gives another"
     return rate, "measured just now"
 
 
 def _assumed_targets(spec: Spec) -> list[Target]:
-    """Targets for CIFAR-10, of the names in the spec."""
+    """Targets for the spec's data set, of the names in the spec."""
+    side, classes = cifar10.SIDE, [*cifar10.CLASSES]
+    if spec.data.kind is DataKind.IMAGENET:
+        side, classes = imagenet.SIDE, [known.name for known in imagenet_classes()]
     names = dict.fromkeys(name for group in spec.groups for name in group.targets)
-    return [Target(name, True, "", SIDE, SIDE, len(CLASSES), CLASSES, True) for name in names]
+    return [Target(name, True, "", side, side, len(classes), tuple(classes), True) for name in names]
 
 
 def _tell_left_out(pick: Pick, messages: Console) -> None:

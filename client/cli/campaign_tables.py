@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -15,8 +15,8 @@ from rich.table import Table
 from client.cli.campaign_start import Plan
 from client.cli.campaign_watch import duration
 from client.cli.tables import reason_lines, summary_table
-from client.model import Attack, Campaign, CampaignSpec, CampaignState, Outcome
-from client.report.captions import OUTCOME_WORDS, count
+from client.model import Attack, Campaign, CampaignSpec, CampaignState, Outcome, Target
+from client.report.captions import OUTCOME_WORDS, count, describe_goal
 from client.report.records import result_of
 from client.runs import run_label
 
@@ -27,6 +27,9 @@ _STATE_COLOURS = {
     CampaignState.CANCELLED: "yellow",
     CampaignState.PAUSED: "bold yellow",
 }
+
+_NAMED_GOALS = 4
+"""So many target classes at most are named."""
 
 
 def campaign_json(campaign: Campaign) -> dict[str, Any]:
@@ -89,9 +92,21 @@ def campaign_table(campaigns: Sequence[Campaign]) -> Table:
 
 
 def show_campaign(
-    campaign: Campaign, spec: CampaignSpec, attacks: Sequence[Attack], console: Console
+    campaign: Campaign,
+    spec: CampaignSpec,
+    attacks: Sequence[Attack],
+    targets: Mapping[str, Target],
+    console: Console,
 ) -> None:
-    """All about one campaign: its state, what it was asked to do, and what came of it so far."""
+    """All about one campaign: its state, what it was asked to do, and what came of it so far.
+
+    Args:
+        campaign: as it is now.
+        spec: its spec.
+        attacks: those that have finished.
+        targets: by name, for what their classes are called; those that have gone are not missed.
+        console: where to.
+    """
     reason = f": {escape(campaign.state_reason)}" if campaign.state_reason else ""
     console.print(f"[bold]{escape(campaign.display_name or campaign.name)}[/] ({campaign.name})")
     grid = Table.grid(padding=(0, 2))
@@ -99,11 +114,11 @@ def show_campaign(
         ("state", f"[{_STATE_COLOURS[campaign.state]}]{campaign.state.value}[/]{reason}"),
         ("attacks", f"{campaign.attacks_finished:,} of {campaign.attacks_total:,} finished"),
         ("queries", _queries(campaign)),
-        ("pictures", f"{len(spec.images):,}"),
+        ("pictures", _pictures(spec)),
         ("targets", escape(", ".join(spec.targets))),
         ("regions", ", ".join(region.value for region in spec.regions)),
         ("pixels", ", ".join(map(str, spec.pixel_counts))),
-        ("goals", _goals(spec)),
+        ("goals", _goals(spec, targets)),
         ("search", _search(spec)),
         ("masks", _masks(spec)),
     ):
@@ -157,10 +172,18 @@ def _queries(campaign: Campaign) -> str:
     )
 
 
-def _goals(spec: CampaignSpec) -> str:
+def _pictures(spec: CampaignSpec) -> str:
+    told = f", {spec.image_preparation}" if spec.image_preparation else ""
+    return f"{len(spec.images):,}{escape(told)}"
+
+
+def _goals(spec: CampaignSpec, targets: Mapping[str, Target]) -> str:
     targeted = [goal for goal in spec.goals if goal is not None]
     parts = ["untargeted"] if None in spec.goals else []
-    if targeted:
+    known = [targets[name] for name in spec.targets if name in targets]
+    if known and 0 < len(targeted) <= _NAMED_GOALS:
+        parts += [escape(describe_goal(known[0], goal)) for goal in targeted]
+    elif targeted:
         parts.append(f"targeted at {count(len(targeted), 'class', 'classes')}")
     return ", ".join(parts)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from client.model import AttackFinished, AttackProgress, CampaignSpec, Event, Outcome
-from client.report.captions import count
+from client.model import AttackFinished, AttackProgress, CampaignSpec, Event, Outcome, Target
+from client.report.captions import class_name, count
 
 LINES = 6
 """Most running attacks that are shown at a time."""
@@ -30,9 +31,14 @@ class CampaignProgress:
     """
 
     def __init__(
-        self, spec: CampaignSpec, console: Console, clock: Callable[[], float] = time.monotonic
+        self,
+        spec: CampaignSpec,
+        console: Console,
+        targets: Mapping[str, Target],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spec = spec
+        self._targets = targets
         self._clock = clock
         self._running: dict[str, AttackProgress] = {}
         self._finished: set[str] = set()
@@ -97,7 +103,7 @@ class CampaignProgress:
         # The oldest of the running attacks stay in their lines until they finish.
         for name, progress in list(self._running.items())[:LINES]:
             lines.add_row(
-                f"[dim]{describe_attack(self._spec, name)}",
+                f"[dim]{escape(describe_attack(self._spec, name, self._targets))}",
                 f"generation {progress.generation}/{self._spec.search.generations}",
                 f"best {progress.best_fitness:.4f}",
                 f"{progress.queries_sent:,} queries",
@@ -106,21 +112,21 @@ class CampaignProgress:
         return Group(self._bar, lines, f"[dim]and {more} more" if more > 0 else "")
 
 
-def describe_attack(spec: CampaignSpec, name: str) -> str:
+def describe_attack(spec: CampaignSpec, name: str, targets: Mapping[str, Target]) -> str:
     """Which attack a resource name means: its number counts through the spec's product, images outermost."""
     rest = int(name.rpartition("/")[2])
     rest, goal = divmod(rest, len(spec.goals))
     rest, pixels = divmod(rest, len(spec.pixel_counts))
     rest, region = divmod(rest, len(spec.regions))
     image, target = divmod(rest, len(spec.targets))
-    aim = spec.goals[goal]
+    aim, attacked = spec.goals[goal], spec.targets[target]
     parts = [
         spec.images[image].display_name,
-        spec.targets[target],
+        attacked,
         spec.regions[region].value,
         f"{spec.pixel_counts[pixels]}px",
     ]
-    return " · ".join(parts if aim is None else [*parts, f"class {aim}"])
+    return " · ".join(parts if aim is None else [*parts, f"to {class_name(targets[attacked], aim)}"])
 
 
 def _attack_count(spec: CampaignSpec) -> int:

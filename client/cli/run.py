@@ -86,17 +86,17 @@ def attack_pictures(
     digests = client.upload_images([planned.picture.pixels for planned in pictures])
     spec = with_images(spec, pictures, digests)
 
-    with CampaignProgress(spec, messages) as progress:
+    by_name = {target.name: target for target in targets}
+    with CampaignProgress(spec, messages, by_name) as progress:
         run = run_campaign(client, spec, progress, lambda: messages.print("Cancelling ...", style="yellow"))
 
-    by_name = {target.name: target for target in targets}
     files = write_pictures(out, pictures, run.attacks, by_name)
     records = [
         attack_record(
             attack,
             image=pictures[attack.image_index].picture.path,
             target=by_name[attack.target],
-            seed=spec.seed,
+            spec=spec,
             files=written,
         )
         for attack, written in zip(run.attacks, files, strict=True)

@@ -19,6 +19,9 @@ PLAIN_WIDTH = 150
 REASON_LINES = 8
 """Most reasons that are told."""
 
+_SHORT = ("region", "pixels")
+"""Columns whose texts need not be broken."""
+
 _COLOURS = {
     Outcome.SUCCESS: "bold red",
     Outcome.FAILURE: "green",
@@ -57,9 +60,11 @@ def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mappi
     title = escape(" · ".join(common)) or None
     table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
     for heading in columns:
+        table.add_column(heading, overflow="fold", no_wrap=heading in _SHORT)
+    table.add_column("outcome", no_wrap=True)
+    # A class may be called "American Staffordshire terrier": where there is no room, names go on two lines.
+    for heading in ("clean", "best"):
         table.add_column(heading, overflow="fold")
-    for heading in ("outcome", "clean", "best"):
-        table.add_column(heading, no_wrap=True)
     for heading in ("queries", "generations"):
         table.add_column(heading, justify="right", no_wrap=True)
     for number, attack in enumerate(attacks):
@@ -76,16 +81,24 @@ def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mappi
 
 
 def reason_lines(attacks: Iterable[Attack]) -> list[str]:
-    """The most frequent reasons for an attack not to have run to its end, with the number of such attacks."""
-    counted = Counter(
-        (result.outcome, result.reason)
-        for result in map(result_of, attacks)
-        if result.reason and result.outcome is not Outcome.BUDGET_EXHAUSTED
-    )
-    lines = [
-        f"{number} {OUTCOME_WORDS[outcome]}: {reason}"
-        for (outcome, reason), number in counted.most_common(REASON_LINES)
-    ]
+    """The most frequent reasons for an attack not to have run to its end, with the number of such attacks.
+
+    Pictures that are left out for reasons that differ only in what stands after the colon, such as which of
+    1000 classes was taken for which, have a line in common.
+    """
+    details: dict[tuple[Outcome, str], Counter[str]] = {}
+    for result in map(result_of, attacks):
+        if result.reason and result.outcome is not Outcome.BUDGET_EXHAUSTED:
+            kind = result.reason
+            if result.outcome is Outcome.NOT_APPLICABLE:
+                kind = kind.partition(": ")[0]
+            details.setdefault((result.outcome, kind), Counter())[result.reason] += 1
+    counted = Counter({key: found.total() for key, found in details.items()})
+    lines = []
+    for key, number in counted.most_common(REASON_LINES):
+        reasons = details[key].most_common()
+        more = f", and {len(reasons) - 1} more like it" if len(reasons) > 1 else ""
+        lines.append(f"{number} {OUTCOME_WORDS[key[0]]}: {reasons[0][0]}{more}")
     others = sum(counted.values()) - sum(number for _, number in counted.most_common(REASON_LINES))
     return [*lines, f"{others} for other reasons, see results.json"] if others else lines
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from client.pictures import Picture
 from client.plan import PlanError
@@ -23,12 +25,14 @@ class Entry:
         class_name: its true class, where known.
         class_index: its number, where the data set itself numbers the classes.
         load: decodes it; raises PictureError if it cannot be used.
+        also_called: other names of its class, by which a classifier's label may be known.
     """
 
     name: str
     class_name: str | None
     class_index: int | None
     load: Callable[[], Picture]
+    also_called: tuple[str, ...] = ()
 
 
 def in_seeds_order(entries: Iterable[Entry], seed: int) -> list[Entry]:
@@ -42,3 +46,15 @@ def in_seeds_order(entries: Iterable[Entry], seed: int) -> list[Entry]:
         return hashlib.sha256(f"pixelprobe-pick-1\n{seed}\n{entry.name}".encode()).digest()
 
     return sorted(entries, key=key)
+
+
+def checked_labels(file: Path, labels: Sequence[Any], classes: int) -> list[int]:
+    """The labels of a file's rows, as whole numbers under ``classes``.
+
+    Raises:
+        DatasetError: one is not; the message names its row.
+    """
+    for row, label in enumerate(labels):
+        if not isinstance(label, int) or not 0 <= label < classes:
+            raise DatasetError(f"{file}: row {row}: expected a label from 0 to {classes - 1}, got {label!r}")
+    return list(labels)

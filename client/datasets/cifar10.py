@@ -11,13 +11,13 @@ import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from client.datasets.base import DatasetError, Entry
+from client.datasets.base import DatasetError, Entry, checked_labels
+from client.datasets.parquet import parquet_pictures
 from client.datasets.pickled import read_batch
 from client.pictures import Picture, PictureError
 
@@ -49,7 +49,7 @@ def cifar10_entries(folder: Path, split: str) -> list[Entry]:
         raise DatasetError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     parquet = sorted(folder.rglob(f"*{split}*.parquet"))
     if parquet:
-        return _entries(split, [item for file in parquet for item in _from_parquet(file)])
+        return _entries(split, _from_parquet(parquet))
     for batches in (folder / BATCH_FOLDER, folder):
         if all((batches / name).is_file() for name in BATCHES[split]):
             return _entries(split, [item for name in BATCHES[split] for item in _from_batch(batches / name)])
@@ -76,34 +76,14 @@ def _load(name: str, decode: Callable[[], NDArray[np.uint8]]) -> Picture:
         raise PictureError(f"{name}: {str(error) or type(error).__name__}") from error
 
 
-def _from_parquet(file: Path) -> list[_Labelled]:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise DatasetError(
-            f"{file}: reading parquet needs pyarrow: pip install 'pixelprobe[report]'"
-        ) from error
-    try:
-        # Read whole and then looked at: a file's own name may hold characters that pyarrow takes for a URI.
-        with file.open("rb") as opened:
-            table = pyarrow.parquet.read_table(opened)
-    except (OSError, ValueError) as error:  # pyarrow.ArrowInvalid is a ValueError
-        raise DatasetError(f"{file}: {error}") from error
-    names = table.column_names
-    if "label" not in names or not {"img", "img.bytes"} & set(names):
-        raise DatasetError(f"{file}: expected the columns img.bytes and label, got {', '.join(names)}")
-    column = table.column("img" if "img" in names else "img.bytes")
-    labels = _checked_labels(file, table.column("label").to_pylist())
-    return [(partial(_decode, column, row), label) for row, label in enumerate(labels)]
+def _from_parquet(files: list[Path]) -> list[_Labelled]:
+    pictures = parquet_pictures(files, "img", len(CLASSES))
+    return [(partial(_decode, picture.content), picture.label) for picture in pictures]
 
 
-def _decode(column: Any, row: int) -> NDArray[np.uint8]:
-    """The picture in one row of a parquet column, (32, 32, 3) uint8 RGB."""
-    cell = column[row].as_py()
-    encoded = cell["bytes"] if isinstance(cell, dict) else cell
-    if not isinstance(encoded, bytes):
-        raise ValueError("the cell holds no picture")
-    with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG")) as image:
+def _decode(content: Callable[[], bytes]) -> NDArray[np.uint8]:
+    """The picture in one row of a parquet file, (32, 32, 3) uint8 RGB."""
+    with Image.open(io.BytesIO(content()), formats=("PNG", "JPEG")) as image:
         if image.size != (SIDE, SIDE):
             raise ValueError(f"is {image.width} x {image.height} pixels, not {SIDE} x {SIDE}")
         return np.array(image.convert("RGB"), dtype=np.uint8)
@@ -111,14 +91,7 @@ def _decode(column: Any, row: int) -> NDArray[np.uint8]:
 
 def _from_batch(file: Path) -> list[_Labelled]:
     batch = read_batch(file)
-    labels = _checked_labels(file, batch.labels)
+    labels = checked_labels(file, batch.labels, len(CLASSES))
     # Rows hold the red, then the green, then the blue channel, each row by row.
     pictures = batch.data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
     return [(partial(np.ascontiguousarray, pictures[row]), label) for row, label in enumerate(labels)]
-
-
-def _checked_labels(file: Path, labels: list[Any]) -> list[int]:
-    for row, label in enumerate(labels):
-        if not isinstance(label, int) or not 0 <= label < len(CLASSES):
-            raise DatasetError(f"{file}: row {row}: expected a label from 0 to 9, got {label!r}")
-    return labels

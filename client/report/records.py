@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from client.model import Attack, Outcome, Result, Target
+from client.model import Attack, CampaignSpec, Outcome, Result, Target
 from services.common.errors import ServiceError
 
 
@@ -14,15 +14,18 @@ class Record(TypedDict):
     """One attack; classes are indices, labels their names where known, None where there is nothing to tell.
 
     ``adversarial_*`` and ``edits`` describe the best candidate, which met the goal only where ``outcome``
-    is ``success``; ``adversarial_path`` is there for successes only.
+    is ``success``; ``adversarial_path`` is there for successes only. ``image_preparation`` says how pictures
+    were brought to the target's size, as far as the campaign tells.
     """
 
     image: str
+    image_preparation: str
     target: str
     region: str
     pixels: int
     goal: str
     target_class: int | None
+    target_label: str | None
     outcome: str
     reason: str
     clean_class: int | None
@@ -51,18 +54,22 @@ class AttackFiles:
     mask: Path | None = None
 
 
-def attack_record(attack: Attack, image: Path, target: Target, seed: int, files: AttackFiles) -> Record:
-    """The record of a finished attack on the picture ``image``."""
+def attack_record(
+    attack: Attack, image: Path, target: Target, spec: CampaignSpec, files: AttackFiles
+) -> Record:
+    """The record of a finished attack of the campaign ``spec`` on the picture ``image``."""
     result = result_of(attack)
     clean = result.clean_top[0] if result.clean_top else None
     best = result.best_top[0] if result.best_top else None
     return Record(
         image=str(image),
+        image_preparation=spec.image_preparation,
         target=attack.target,
         region=attack.region.value,
         pixels=attack.pixels,
         goal="untargeted" if attack.target_class is None else "targeted",
         target_class=attack.target_class,
+        target_label=None if attack.target_class is None else target.label(attack.target_class),
         outcome=result.outcome.value,
         reason=result.reason,
         clean_class=clean.class_index if clean else None,
@@ -76,7 +83,7 @@ def attack_record(attack: Attack, image: Path, target: Target, seed: int, files:
         queries_skipped=result.queries_skipped,
         queries_repeated=result.queries_repeated,
         generations=result.generations,
-        seed=seed,
+        seed=spec.seed,
         adversarial_path=str(files.adversarial) if files.adversarial else None,
         mask_path=str(files.mask) if files.mask else None,
         mask_area_fraction=float(result.mask.mean()) if result.mask is not None else None,

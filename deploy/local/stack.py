@@ -19,11 +19,11 @@ from deploy.local.interrupts import Interrupts
 from deploy.local.parts import NAMES, TITLES, Part
 from deploy.local.ports import KINDS, Ports, address, check_ports, choose_ports
 from deploy.local.processes import is_alive
-from deploy.local.served import Served, find_served, triton_names
 from deploy.local.state import StackRecord, StateFolder, replace_file
-from deploy.local.targets_file import targets_toml
 from deploy.triton import repository, venv
 from deploy.triton.runtime import TritonRuntime, prepare_runtime
+from deploy.triton.served import Served, find_served, triton_names
+from deploy.triton.targets_file import targets_toml
 
 _SECOND_CHANCE_SECONDS = 10.0
 """A running part that does not say it is healthy may be busy: for so long it is asked again."""

@@ -12,9 +12,9 @@ from deploy.local import parts, processes
 from deploy.local.errors import LocalStackError, StartError
 from deploy.local.interrupts import Interrupts
 from deploy.local.parts import START_SECONDS, STOP_SECONDS, TITLES, Part
-from deploy.local.served import triton_names
 from deploy.local.state import PartRecord, StackRecord, StateFolder
 from deploy.triton.logs import telling_line
+from deploy.triton.served import triton_names
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Triton's Python backend keeps its files)
 _POLL_SECONDS = 0.1

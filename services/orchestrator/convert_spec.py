@@ -53,6 +53,7 @@ def spec_from_pb(spec: campaign_pb2.CampaignSpec) -> CampaignSpec:
         masks=_masks(spec.masks),
         attack_misclassified=spec.attack_misclassified,
         display_name=spec.display_name,
+        image_preparation=spec.image_preparation,
     )
 
 
@@ -80,6 +81,7 @@ def spec_to_pb(spec: CampaignSpec, *, with_images: bool = True) -> campaign_pb2.
         seed=spec.seed,
         masks=_masks_to_pb(spec.masks),
         attack_misclassified=spec.attack_misclassified,
+        image_preparation=spec.image_preparation,
     )
 
 

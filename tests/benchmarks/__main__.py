@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark, each a ratio of two things measured side by side in one run.
+"""``make bench``: every benchmark: ratios of two things measured side by side in one run, and one of memory.
 
 Needs nothing running: it starts a local stack of its own. Figures of one run compare with each other only.
 """
@@ -17,30 +17,29 @@ from typing import Any
 
 from client.addresses import Addresses
 from client.api import PixelprobeClient
-from tests.benchmarks import saturation, store, wire
+from tests.benchmarks import lite0, overhead, saturation, store, wire
 
 
 @contextmanager
 def local_stack() -> Iterator[dict[str, dict[str, Any]]]:
-    """A whole local stack on free ports; what ``status --json`` prints."""
+    """A whole local stack on free ports: by part, its addresses and its ``pid``."""
 
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
+    def run(*arguments: str) -> None:
+        subprocess.run(
             [sys.executable, "-m", "deploy.local", *arguments],
             env={**os.environ, "PIXELPROBE_HOME": home, "PIXELPROBE_TRITON_VENV": str(venv)},
-            stdout=subprocess.PIPE,
-            text=True,
+            stdout=subprocess.DEVNULL,
             check=True,
         )
-        return done.stdout
 
     own = Path(os.environ.get("PIXELPROBE_HOME", "~/.pixelprobe")).expanduser() / "triton-venv"
     venv = Path(os.environ.get("PIXELPROBE_TRITON_VENV", own))
     with tempfile.TemporaryDirectory() as home:
-        wire.add_large_model(Path(home) / "zoo")
+        for model in (wire.large_model(), lite0.model(overhead.LITE0)):
+            wire.add_model(Path(home) / "zoo", model)
         try:
             run("up", "--free-ports")
-            yield json.loads(run("status", "--json"))
+            yield json.loads((Path(home) / "stack.json").read_text())
         finally:
             run("down")
 
@@ -53,6 +52,7 @@ def main() -> None:
         with PixelprobeClient(addresses) as client:
             for model in saturation.MODELS:
                 print(saturation.measure(client, stack["triton"]["grpc"], model), flush=True)
+            print(overhead.measure(client, stack), flush=True)
         for model in (wire.SMALL, wire.LARGE):
             print(wire.measure(stack["triton"]["grpc"], model), flush=True)
 

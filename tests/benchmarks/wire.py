@@ -27,6 +27,7 @@ SMALL, LARGE = "nin_cifar10", "random_224"
 SIDE, CLASSES, PATCH, FILTERS = 224, 1000, 32, 16
 CANDIDATES, IN_FLIGHT = 400, 3
 REQUESTS, ROUNDS = 6, 3
+WANTED_BYTES = 64  # a sparse query at 224x224, one pixel, 400 in a request
 
 
 @dataclass(frozen=True)
@@ -46,29 +47,30 @@ class Wire:
     whole: Way
 
     def __str__(self) -> str:
+        wanted = f" (wanted: at most {WANTED_BYTES})" if self.info.name == LARGE else ""
         return (
             f"wire, {self.info.name} ({self.info.width}x{self.info.height}, {self.info.classes} classes):"
-            f" {self.sparse.each:.0f} bytes a sparse query, {self.whole.each:,.0f} a whole picture:"
+            f" {self.sparse.each:.1f} bytes a sparse query{wanted}, {self.whole.each:,.0f} a whole picture:"
             f" ratio {self.whole.each / self.sparse.each:,.0f};"
             f" {self.sparse.rate:.0f} and {self.whole.rate:.0f} queries/s:"
             f" ratio {self.sparse.rate / self.whole.rate:.2f}"
         )
 
 
-def add_large_model(zoo: Path) -> None:
-    """Put the 224x224 model where the local stack looks for models."""
-    zoo.mkdir(parents=True)
-    content = _large_model().SerializeToString()
-    (zoo / f"{LARGE}.onnx").write_bytes(content)
+def add_model(zoo: Path, model: onnx.ModelProto) -> None:
+    """Put a model of 224x224 and 1000 classes where the local stack looks for models."""
+    zoo.mkdir(parents=True, exist_ok=True)
+    name, content = model.graph.name, model.SerializeToString()
+    (zoo / f"{name}.onnx").write_bytes(content)
     card = {
-        "name": LARGE,
-        "file": f"{LARGE}.onnx",
+        "name": name,
+        "file": f"{name}.onnx",
         "sha256": hashlib.sha256(content).hexdigest(),
         "labels": [f"class {index}" for index in range(CLASSES)],
         "width": SIDE,
         "height": SIDE,
     }
-    (zoo / f"{LARGE}.json").write_text(json.dumps(card))
+    (zoo / f"{name}.json").write_text(json.dumps(card))
 
 
 def measure(address: str, model: str) -> Wire:
@@ -96,7 +98,7 @@ async def _measure(address: str, model: str) -> Wire:
 
 async def _round(target: Target, info: TargetInfo) -> Way:
     """REQUESTS requests of one generation, one-pixel edits of one picture, IN_FLIGHT at a time."""
-    batch = _batch(info)
+    batch = one_generation(info)
     slots = asyncio.Semaphore(IN_FLIGHT)
 
     async def ask() -> None:
@@ -113,15 +115,16 @@ async def _round(target: Target, info: TargetInfo) -> Way:
     return Way(travelled / queries, queries / seconds)
 
 
-def _batch(info: TargetInfo) -> QueryBatch:
+def one_generation(info: TargetInfo, candidates: int = CANDIDATES) -> QueryBatch:
+    """One-pixel edits of one picture of noise."""
     rng = np.random.default_rng(0)
-    spots = rng.integers(0, (info.width, info.height), (CANDIDATES, 1, 2))
-    colours = rng.integers(0, 256, (CANDIDATES, 1, 3))
+    spots = rng.integers(0, (info.width, info.height), (candidates, 1, 2))
+    colours = rng.integers(0, 256, (candidates, 1, 3))
     return QueryBatch(
         images=rng.integers(0, 256, (1, info.height, info.width, 3), dtype=np.uint8),
-        image_index=np.zeros(CANDIDATES, np.int32),
+        image_index=np.zeros(candidates, np.int32),
         edits=np.concatenate([spots, colours], axis=2).astype(np.int16),
-        classes=np.zeros((CANDIDATES, 1), np.int32),
+        classes=np.zeros((candidates, 1), np.int32),
     )
 
 
@@ -133,7 +136,8 @@ def _median(ways: Sequence[Way]) -> Way:
     return Way(statistics.median(way.each for way in ways), statistics.median(way.rate for way in ways))
 
 
-def _large_model() -> onnx.ModelProto:
+def large_model() -> onnx.ModelProto:
+    """One convolution and a matrix."""
     rng = np.random.default_rng(0)
     flat = FILTERS * (SIDE // PATCH) ** 2
     weights = {

@@ -26,7 +26,7 @@ KEYS = {
     "image", "target", "region", "pixels", "goal", "target_class", "outcome", "reason", "clean_class",
     "clean_probability", "adversarial_class", "adversarial_probability", "edits", "queries_sent",
     "queries_skipped", "queries_repeated", "generations", "adversarial_path", "mask_path",
-    "mask_area_fraction", "seed", "clean_label", "adversarial_label",
+    "mask_area_fraction", "seed", "clean_label", "adversarial_label", "target_label", "image_preparation",
 }  # fmt: skip
 
 SMALL = ("--population", 60, "--generations", 4)
@@ -175,15 +175,27 @@ def test_a_picture_that_the_target_misreads_is_left_out_if_its_label_is_told(cli
     assert attacked["outcome"] in ("success", "budget_exhausted")
 
 
-def test_resizing_is_said_and_what_was_attacked_is_saved(cli: Cli) -> None:
+@pytest.mark.parametrize(
+    ("options", "note", "stated"),
+    [
+        (("--resize",), "cropped and resampled", "the largest centred crop"),
+        (("--resize-how", "stretch"), "stretched", "stretched to that"),
+    ],
+)
+def test_resizing_is_said_and_what_was_attacked_is_saved(
+    cli: Cli, options: tuple[str, ...], note: str, stated: str
+) -> None:
     pixels = load_picture(CAT).pixels
     save_png(cli.cwd / "big.png", np.repeat(np.repeat(pixels, 2, axis=0), 2, axis=1))
-    resized = cli("attack", "big.png", "--target", "allconv_cifar10", "--resize", "--budget", 20, "--json")
+    resized = cli("attack", "big.png", "--target", "allconv_cifar10", *options, "--budget", 20, "--json")
     assert resized.returncode == 0
-    assert "big.png: cropped and resampled from 64 x 64 to 32 x 32" in resized.stderr
-    np.testing.assert_array_equal(
-        load_picture(cli.cwd / "out" / "attack" / "big" / "clean.png").pixels, pixels
-    )
+    assert f"big.png: {note} from 64 x 64 to 32 x 32" in resized.stderr
+    (record,) = json.loads(resized.stdout)
+    assert stated in record["image_preparation"]
+    saved = load_picture(cli.cwd / "out" / "attack" / "big" / "clean.png").pixels
+    assert saved.shape == pixels.shape
+    if note != "stretched":  # which blurs over the edges of pixels
+        np.testing.assert_array_equal(saved, pixels)
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM])

@@ -52,6 +52,10 @@ def files(tmp_path: Path) -> Path:
             ("wrong.png", *TARGET),
             "wrong.png is 40 x 48 pixels, but allconv_cifar10 takes 32 x 32; add --resize",
         ),
+        (
+            ("wrong.png", *TARGET, "--resize-how", "squash"),
+            "'squash' is not one of 'crop', 'stretch', 'short-side",
+        ),
         ((CAT, *TARGET, "--mask", "mask.png"), "mask.png: the mask is 8 x 8 pixels, but"),
         ((CAT, *TARGET, "--mask", "text.png"), "text.png: not a picture"),
         ((CAT, *TARGET, "--out", "file"), "file is not a folder"),

@@ -8,6 +8,11 @@ text = urllib.request.urlopen("http://127.0.0.1:8002/metrics", timeout=10).read(
 print(sum(float(count) for count in re.findall(r"^pixelprobe_queries_total{.*} (\\S+)$", text, re.MULTILINE)))
 """
 
+SERVED = """
+import json, os
+print(json.dumps(os.listdir("/srv/triton/models")))
+"""
+
 PROCESS = """
 import json, os, re
 status = dict(re.findall(r"^(\\w+):\\t(.*)$", open("/proc/1/status").read(), re.MULTILINE))

@@ -9,11 +9,12 @@ from typing import Any
 import docker
 import pytest
 
-from tests.e2e.inside import CLOSED_APIS, CLOSED_RPCS, CONTENTS, PROCESS, SCORED
+from tests.e2e.inside import CLOSED_APIS, CLOSED_RPCS, CONTENTS, PROCESS, SCORED, SERVED
 from tests.e2e.stack import IMAGES, ROOT, SERVICES, ComposeStack
 
 CLASSIFIERS = {"allconv_cifar10", "nin_cifar10", "vgg16_cifar10"}
 PICTURE = ROOT / "client" / "samples" / "03_cat_000024.png"
+PHOTOGRAPH = ROOT / "client" / "samples" / "photographs" / "coffee.jpg"
 HEALTHY_WITHIN_SECONDS = 90
 LARGEST_SERVICE_IMAGE = 350_000_000
 
@@ -80,6 +81,15 @@ def test_same_seed_same_results_after_everything_was_made_anew(stack: ComposeSta
 
     assert json.loads(stack.pixelprobe("campaign", "list", "--json")) == campaigns
     assert results() == before
+
+
+def test_photographs_get_masks_by_u2net_unless_the_build_could_not_fetch_it(
+    stack: ComposeStack, tmp_path: Path
+) -> None:
+    served = json.loads(stack.python("triton", SERVED))
+    printed = stack.pixelprobe("segment", str(PHOTOGRAPH), "--out", str(tmp_path), "--json")
+    (record,) = json.loads(printed)
+    assert record["segmenter"] == ("u2net" if "u2net" in served else "grabcut")
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from deploy.modelzoo.catalogue import shipped_models
+from deploy.modelzoo.catalogue import shipped_models, zoo_models
+from deploy.triton.__main__ import main as build_models
 from deploy.triton.gpu import ENGINES
 from services.orchestrator.targets.config import load_targets
 from tests.e2e.stack import ROOT, compose
+from tests.unit.deploy.zoo import LABELS, add_classifier, add_u2net
 
 DEPLOY = ROOT / "deploy"
 GPU = ("-f", str(DEPLOY / "compose.gpu.yaml"))
@@ -50,7 +56,6 @@ def test_gpu_stack_runs_nvidias_image_on_the_gpus_asked_for() -> None:
     (device,) = triton["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 2, ["gpu"])
     assert triton["shm_size"] == str(2**30)
-    assert found["models"]["command"][-2:] == ["--backend", "onnxruntime"]
     assert found["orchestrator"] == services()["orchestrator"]
 
 
@@ -62,10 +67,10 @@ def test_gpu_stack_uses_tensorrt_only_when_asked_and_keeps_its_engines(
 
     assert found["models"]["environment"]["PIXELPROBE_TENSORRT"] == told
     assert found["triton"]["environment"]["NVIDIA_TF32_OVERRIDE"] == "0"
-    mounts = {mount["target"]: mount for mount in found["triton"]["volumes"]}
-    assert mounts[ENGINES]["source"] == "engines"
-    assert not mounts[ENGINES].get("read_only")
-    assert mounts["/srv/triton"]["read_only"]
+    volumes = {mount["target"]: mount for mount in found["triton"]["volumes"]}
+    assert volumes[ENGINES]["source"] == "engines"
+    assert not volumes[ENGINES].get("read_only")
+    assert volumes["/srv/triton"]["read_only"]
 
 
 def test_triton_is_published_only_when_asked_for() -> None:
@@ -85,13 +90,79 @@ def test_postgres_takes_the_place_of_sqlite_and_its_password_is_in_a_file() -> N
     assert list(found["postgres"]["networks"]) == ["store"]
 
 
-def test_targets_are_the_shipped_classifiers() -> None:
-    targets = load_targets(DEPLOY / "docker" / "targets" / "targets.toml")
+def builder_command() -> list[str]:
+    """What the models image runs."""
+    text = (DEPLOY / "docker" / "python.Dockerfile").read_text()
+    found: list[str] = json.loads(text.rpartition("\nCMD ")[2].replace("\\\n", ""))
+    return found
 
+
+def test_builder_serves_and_targets_what_ships_and_what_is_in_the_zoo(tmp_path: Path) -> None:
+    add_classifier(tmp_path / "zoo", "mine_imagenet")
+    add_u2net(tmp_path / "zoo")
+    places = {
+        "/srv/triton/models": "models",
+        "/srv/zoo": "zoo",
+        "/etc/pixelprobe/targets.toml": "targets.toml",
+    }
+    command = [str(tmp_path / places[word]) if word in places else word for word in builder_command()]
+
+    done = CliRunner().invoke(build_models, command)
+
+    assert done.exit_code == 0, done.output
+    shipped = {model.name: model.labels for model in shipped_models()}
+    names = {*shipped, "mine_imagenet"}
+    made = {path.name for path in (tmp_path / "models").iterdir()}
+    assert made == {"u2net", *names, *(f"{name}_edits" for name in names)}
+    targets = load_targets(tmp_path / "targets.toml")
     assert {name: target.labels for name, target in targets.items()} == {
-        model.name: model.labels for model in shipped_models()
+        **shipped,
+        "mine_imagenet": tuple(LABELS),
     }
     assert {target.address for target in targets.values()} == {"triton:8001"}
+
+
+def test_builder_on_gpus_differs_by_its_backend_alone() -> None:
+    assert services(*GPU)["models"]["command"] == [*builder_command(), "--backend", "onnxruntime"]
+
+
+def mounts(service: dict[str, Any]) -> dict[str, str]:
+    """What is mounted, by where."""
+    return {mount["target"]: mount["source"] for mount in service["volumes"]}
+
+
+def test_targets_are_the_builders_unless_others_are_named(tmp_path: Path) -> None:
+    found = services()
+    assert mounts(found["models"])["/etc/pixelprobe"] == "targets"
+    assert mounts(found["orchestrator"])["/etc/pixelprobe"] == "targets"
+    other = services(PIXELPROBE_TARGETS=str(tmp_path))["orchestrator"]
+    assert mounts(other)["/etc/pixelprobe"] == str(tmp_path)
+
+
+def test_zoo_is_mounted_read_only_and_empty_unless_one_is_named(tmp_path: Path) -> None:
+    for settings, folder in (({}, DEPLOY / "docker" / "zoo"), ({"PIXELPROBE_ZOO": str(tmp_path)}, tmp_path)):
+        (mount,) = (m for m in services(**settings)["models"]["volumes"] if m["target"] == "/srv/zoo")
+        assert (mount["type"], mount["source"], mount["read_only"]) == ("bind", str(folder), True)
+    assert zoo_models(DEPLOY / "docker" / "zoo") == []
+
+
+def test_masks_are_asked_of_the_same_triton() -> None:
+    environment = services()["segmentation"]["environment"]
+    assert environment["PIXELPROBE_TRITON_ADDRESS"] == "triton:8001"
+
+
+def test_image_without_u2net_where_the_package_index_is_out_of_reach(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(DEPLOY / "docker" / "fetch_u2net.py"), str(tmp_path / "zoo")],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PIP_NO_INDEX": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("Going on without U2-Net: cannot fetch ")
+    assert list((tmp_path / "zoo").iterdir()) == []
 
 
 @pytest.mark.parametrize(

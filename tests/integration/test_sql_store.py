@@ -93,6 +93,7 @@ async def test_a_spec_comes_back_with_all_it_says(location: StoreLocation) -> No
         masks=MaskSettings("grabcut", accept_unreviewed=True),
         attack_misclassified=True,
         display_name="☃",
+        image_preparation="stretched to 224 × 224",
     )
     store = await open_store(location)
     record, _ = await store.create_campaign(spec, "")
@@ -101,7 +102,7 @@ async def test_a_spec_comes_back_with_all_it_says(location: StoreLocation) -> No
     found = (await store.get_campaign(record.id)).spec
     for name in (
         "targets", "regions", "pixel_counts", "goals", "search", "budget_per_attack", "seed", "masks",
-        "attack_misclassified", "display_name",
+        "attack_misclassified", "display_name", "image_preparation",
     ):  # fmt: skip
         assert getattr(found, name) == getattr(spec, name), name
     assert [(one.digest, one.display_name, one.label) for one in found.images] == [

@@ -65,6 +65,7 @@ def spec_facts(spec: CampaignSpec) -> Facts:
             "pictures",
             f"{len(spec.images):,}, {labelled:,} with their true class, {masked:,} with a mask of their own",
         ),
+        ("pictures' size", spec.image_preparation or "not told"),
         ("targets", ", ".join(spec.targets)),
         ("regions", ", ".join(region.value for region in spec.regions)),
         ("pixels", ", ".join(map(str, spec.pixel_counts))),
@@ -168,6 +169,7 @@ def _campaign_json(reported: ReportedCampaign) -> dict[str, Any]:
         "segmenter": spec.segmenter,
         "accept_unreviewed": spec.accept_unreviewed,
         "attack_misclassified": spec.attack_misclassified,
+        "image_preparation": spec.image_preparation,
         "images": images,
     }
     return {**campaign, "spec_sha256": spec_digest(spec), "spec": described}

@@ -54,7 +54,10 @@ def not_applicable_reason(
     """
 
     def name(index: int) -> str:
-        return names[index] if index < len(names) else f"class {index}"
+        if index >= len(names):
+            return f"class {index}"
+        # Two of ImageNet's classes may share a name, such as "crane", bird and machine.
+        return names[index] if names.count(names[index]) == 1 else f"{names[index]} ({index})"
 
     if label is not None and clean_class != label and not attack_misclassified:
         return f"the clean picture is misclassified: {name(clean_class)} instead of {name(label)}"

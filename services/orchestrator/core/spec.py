@@ -62,6 +62,7 @@ class CampaignSpec:
     masks: MaskSettings = field(default_factory=MaskSettings)
     attack_misclassified: bool = False
     display_name: str = ""
+    image_preparation: str = ""
 
     def __post_init__(self) -> None:
         for name, values in (

@@ -21,6 +21,7 @@ SPEC = CampaignSpec(
     images=(CampaignImage("d" * 64, 'cat/"a", b.png', 0), CampaignImage("e" * 64, "b")),
     targets=("net",),
     seed=2**64 - 1,
+    image_preparation="stretched",
 )
 EXPORTED = Exported(Campaign(NAME, "run@1/g", CampaignState.SUCCEEDED, "", 2, 2, 0, 0, 0), SPEC)
 MASK = np.arange(48).reshape(6, 8) % 3 == 0
@@ -45,6 +46,8 @@ def test_a_row_tells_all_about_an_attack() -> None:
         "d" * 64,
         0,
     )
+    assert (success["image_label"], success["image_preparation"]) == ("cat", "stretched")
+    assert (left_out["image_label"], left_out["target_label"]) == (None, None)
     assert (success["clean_label"], success["adversarial_label"]) == ("cat", "dog")
     assert success["edits"] == [[7, 5, 1, 2, 3]]
     assert success["clean_top"][0] == {"class": 0, "probability": 0.75}

@@ -240,8 +240,8 @@ class Probed:
         sent = 0
         while self.answers:
             sent += 100
-            for attack in ("a", "b"):
-                yield AttackProgress(0, attack, 1, 0.5, sent)
+            for attack in (0, 1):
+                yield AttackProgress(0, f"campaigns/p/attacks/{attack}", 1, 0.5, sent)
             self.time.now += 0.4
         yield AttackFinished(1, make_attack(None))
 
@@ -255,3 +255,24 @@ def test_the_rate_is_that_of_the_answers_and_the_probe_is_cancelled(answers: boo
     assert rate == (pytest.approx(500, rel=0.1) if answers else None)
     assert probed.cancelled == ["campaigns/p"]
     assert probed.targets == ("net",)
+
+
+class ColdStart(Probed):
+    """Its second target first answers after ten seconds; from then on both answer 500 queries a second."""
+
+    def watch_campaign(self, name: str) -> Iterator[Event]:
+        for sent in (100, 200, 300):
+            yield AttackProgress(0, f"{name}/attacks/2", 1, 0.5, sent)
+            self.time.now += 3.3
+        for sent in range(100, 10_000, 100):
+            for attack in (1, 3):
+                yield AttackProgress(0, f"{name}/attacks/{attack}", 1, 0.5, sent)
+            self.time.now += 0.4
+
+
+def test_the_rate_is_measured_once_every_target_has_answered() -> None:
+    time = Time()
+    pictures = [np.full((6, 8, 3), value, np.uint8) for value in (1, 2)]
+    targets = [TARGET, replace(TARGET, name="other")]
+    rate = probe.measure_rate(ColdStart(time, True), pictures, targets, time)  # type: ignore[arg-type]
+    assert rate == pytest.approx(500, rel=0.1)

@@ -36,6 +36,7 @@ def test_a_full_spec() -> None:
         seed=2**64 - 1,
         accept_unreviewed=True,
         attack_misclassified=True,
+        image_preparation="stretched",
     )
     message = convert.campaign_spec(spec)
     assert message.images[0].HasField("label")
@@ -58,6 +59,7 @@ def test_a_full_spec() -> None:
     assert message.seed == 2**64 - 1
     assert message.masks.accept_unreviewed
     assert message.attack_misclassified
+    assert message.image_preparation == "stretched"
 
 
 def test_no_budget_is_not_a_budget_of_zero() -> None:

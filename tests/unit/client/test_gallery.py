@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw
 from client.model import Attack, Edit, Outcome, Region
 from client.pictures import Picture, load_mask, load_picture
 from client.plan import PlannedPicture
-from client.report.captions import how_it_ended, percent
+from client.report.captions import describe_class, how_it_ended, percent
 from client.report.drawing import RING_DARK, RING_LIGHT, enlarge, fit, overlay, ring, text_width
 from client.report.files import picture_folders, write_pictures
-from client.report.gallery import CELL_SIDE, apply_edits, attack_figure
+from client.report.gallery import CELL_SIDE, Cell, apply_edits, attack_figure, clean_cell
+from client.report.records import result_of
 from client.report.sheet import campaign_sheet
 from tests.unit.client.values import OTHER, TARGET, make_attack, make_result
 
@@ -152,6 +153,25 @@ def test_a_contact_sheet_has_a_cell_for_every_column(tmp_path: Path) -> None:
     # The one success is there, edits and all, at the cell's scale.
     scale = CELL_SIDE // 8
     assert ((pixels == np.array([255, 0, 255])).all(axis=2)).sum() >= scale * scale
+
+
+def test_a_picture_of_unknown_class_says_what_its_one_target_takes_it_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    below: list[tuple[str, str]] = []
+
+    def cell(pixels: np.ndarray, headline: str, detail: str = "") -> Cell:
+        below.append((headline, detail))
+        return clean_cell(pixels, headline, detail)
+
+    monkeypatch.setattr("client.report.sheet.clean_cell", cell)
+    attacks = [make_attack(make_result())]
+    clean = result_of(attacks[0]).clean_top[0]
+
+    for targets in ([TARGET], [TARGET, OTHER]):
+        campaign_sheet("title", [planned("b", None)], attacks, targets)
+
+    assert below == [("b", describe_class(TARGET, clean)), ("b", "")]
 
 
 def test_the_pen_draws_arrows_that_the_font_lacks() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from client.pictures import PictureError, load_mask, load_picture, resize_mask, resize_picture, save_png
+from client.pictures import PictureError, decode_picture, load_mask, load_picture, save_png
 
 COLOURS = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -160,20 +160,6 @@ def test_masks_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_mask(tmp_path / "m.png"), mask)
 
 
-def test_shrinking_averages_areas() -> None:
-    blocks = np.kron(np.array([[10, 30]]), np.ones((2, 2), dtype=int))[:, :, None]
-    pixels = np.broadcast_to(blocks, (2, 4, 3)).astype(np.uint8)
-    assert resize_picture(pixels, 2, 1)[:, :, 0].tolist() == [[10, 30]]
-
-
-def test_resizing_crops_around_the_centre_and_keeps_proportions() -> None:
-    pixels = np.zeros((4, 8, 3), dtype=np.uint8)
-    pixels[:, 2:6] = 200  # only the middle square survives
-    assert (resize_picture(pixels, 2, 2) == 200).all()
-    assert resize_mask(pixels[:, :, 0] > 0, 2, 2).all()
-    assert resize_picture(pixels, 32, 32).shape == (32, 32, 3)
-
-
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -297,3 +283,39 @@ def test_a_bomb_is_refused_before_it_is_decoded(
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("the pixels were decoded"))
     with pytest.raises(PictureError, match=r"bomb\.[a-z]+: (30000 x 30000 pixels are )?over 50 megapixels$"):
         load(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
+def test_a_picture_in_memory_is_decoded_as_its_file_is(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(COLOURS).convert(mode).save(path)
+    from_file, from_memory = load_picture(path), decode_picture(path.read_bytes(), "val-00001")
+    np.testing.assert_array_equal(from_memory.pixels, from_file.pixels)
+    assert from_memory.notes == from_file.notes
+    assert str(from_memory.path) == "val-00001"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "not a picture in a format"),
+        (b"no picture", "not a picture in a format"),
+        (None, "damaged or cut"),
+    ],
+)
+def test_a_picture_in_memory_that_is_none_is_told_by_its_name(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    if content is None:
+        content = _write(tmp_path, "truncated").read_bytes()
+    with pytest.raises(PictureError, match=f"^val-00001: {told}"):
+        decode_picture(content, "val-00001")
+
+
+def test_a_bomb_in_memory_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write_bomb(tmp_path / "bomb.png")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("the pixels were decoded"))
+    with pytest.raises(PictureError, match=r"^bomb: .*over 50 megapixels$"):
+        decode_picture((tmp_path / "bomb.png").read_bytes(), "bomb")

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from client.datasets.imagenet_classes import imagenet_classes
 from client.model import Target
-from client.pictures import Picture, save_png
+from client.pictures import Picture, PictureError, save_png
 from client.plan import (
     PlanError,
     PlannedPicture,
@@ -22,6 +23,7 @@ from client.plan import (
     per_picture,
     with_images,
 )
+from client.sizing import Sizing, resize_mask, resize_picture
 from tests.unit.client.values import OTHER, SPEC, TARGET
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -85,6 +87,35 @@ def test_classes_go_by_index_or_label(text: str, index: int) -> None:
     assert choose_class(text, [TARGET], "--label") == index
 
 
+CRANES = replace(TARGET, labels=("crane", "cat", "crane"))
+
+
+def test_a_label_of_several_classes_asks_for_the_index() -> None:
+    with pytest.raises(PlanError, match=r"--label: 'crane' is class 0 and 2 of net; give the index"):
+        choose_class("crane", [CRANES], "--label")
+    with pytest.raises(PlanError, match=r"'Crane' is class 0 and 2 of net"):
+        choose_class("Crane", [CRANES], "--label")
+    assert choose_class("2", [CRANES], "--label") == 2
+    assert choose_class("cat", [CRANES], "--label") == 1
+    assert [CRANES.label(index) for index in range(4)] == ["crane (0)", "cat", "crane (2)", None]
+
+
+def test_a_label_that_differs_by_case_alone_goes_by_its_exact_case() -> None:
+    cardigans = replace(TARGET, labels=("Cardigan", "cat", "cardigan"))
+    assert choose_class("Cardigan", [cardigans], "--label") == 0
+    assert choose_class("cardigan", [cardigans], "--label") == 2
+    with pytest.raises(PlanError, match=r"'CARDIGAN' is class 0 and 2 of net; give the index"):
+        choose_class("CARDIGAN", [cardigans], "--label")
+
+
+def test_of_many_classes_those_that_look_alike_are_told() -> None:
+    many = replace(TARGET, classes=1000, labels=tuple(known.name for known in imagenet_classes()))
+    with pytest.raises(PlanError, match=r"it knows 0 to 999, among them (.*, )?goldfish"):
+        choose_class("Goldfisch", [many], "--target-class")
+    with pytest.raises(PlanError, match=r"it knows 0 to 999$"):
+        choose_class("1000", [many], "--target-class")
+
+
 @pytest.mark.parametrize("text", ["3", "-1", "cow", "", "1.5", "²"])
 def test_an_unknown_class_is_told_with_the_known_ones(text: str) -> None:
     with pytest.raises(PlanError, match=r"--label: .* is no class of net; it knows cat, dog, Frog"):
@@ -120,6 +151,29 @@ def test_resizing_says_so_and_takes_the_mask_along() -> None:
     assert fitted.mask is not None
     np.testing.assert_array_equal(fitted.mask, mask)
     assert fitted.picture.notes == ("cropped and resampled from 16 x 12 to 8 x 6",)
+
+
+@pytest.mark.parametrize(
+    ("how", "note"),
+    [
+        (Sizing.STRETCH, "stretched from 31 x 20 to 8 x 6"),
+        (Sizing.SHORT_SIDE, "resampled and cropped (short-side-256) from 31 x 20 to 8 x 6"),
+    ],
+)
+def test_every_way_to_resize_takes_the_mask_along_the_same_way(how: Sizing, note: str) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    mask = pixels[..., 0] > 99
+    fitted = fit_to_target(planned(pixels, mask), TARGET, resize=True, how=how)
+    np.testing.assert_array_equal(fitted.picture.pixels, resize_picture(pixels, 8, 6, how))
+    assert fitted.mask is not None
+    np.testing.assert_array_equal(fitted.mask, resize_mask(mask, 8, 6, how))
+    assert fitted.picture.notes == (note,)
+
+
+def test_a_picture_too_narrow_to_be_resized_is_told_by_its_name() -> None:
+    strip = planned(np.zeros((1, 5_000_000, 3), np.uint8))
+    with pytest.raises(PictureError, match=r"^a\.png: 5000000 x 1 pixels are too narrow for short-side-256"):
+        fit_to_target(strip, TARGET, resize=True, how=Sizing.SHORT_SIDE)
 
 
 def test_a_picture_of_the_right_size_is_left_alone() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from client.cli.progress import LINES, CampaignProgress, describe_attack
 from client.model import AttackFinished, AttackProgress, CampaignImage, CampaignSpec, Outcome, Region
-from tests.unit.client.values import NAME, make_attack, make_result
+from tests.unit.client.values import NAME, OTHER, TARGET, make_attack, make_result
 
 SPEC = CampaignSpec(
     images=(CampaignImage("0" * 64, "a"), CampaignImage("1" * 64, "b")),
@@ -18,6 +18,7 @@ SPEC = CampaignSpec(
     pixel_counts=(1, 3),
     goals=(None, 2),
 )
+TARGETS = {"net": TARGET, "other": replace(OTHER, labels=())}
 
 
 def moving(number: int, queries: int) -> AttackProgress:
@@ -36,17 +37,17 @@ class Clock:
 
 
 def test_attacks_are_named_by_their_number_in_the_spec() -> None:
-    assert describe_attack(SPEC, f"{NAME}/attacks/0") == "a · net · whole · 1px"
-    assert describe_attack(SPEC, f"{NAME}/attacks/1") == "a · net · whole · 1px · class 2"
-    assert describe_attack(SPEC, f"{NAME}/attacks/2") == "a · net · whole · 3px"
-    assert describe_attack(SPEC, f"{NAME}/attacks/4") == "a · net · background · 1px"
-    assert describe_attack(SPEC, f"{NAME}/attacks/8") == "a · other · whole · 1px"
-    assert describe_attack(SPEC, f"{NAME}/attacks/31") == "b · other · background · 3px · class 2"
+    assert describe_attack(SPEC, f"{NAME}/attacks/0", TARGETS) == "a · net · whole · 1px"
+    assert describe_attack(SPEC, f"{NAME}/attacks/1", TARGETS) == "a · net · whole · 1px · to Frog"
+    assert describe_attack(SPEC, f"{NAME}/attacks/2", TARGETS) == "a · net · whole · 3px"
+    assert describe_attack(SPEC, f"{NAME}/attacks/4", TARGETS) == "a · net · background · 1px"
+    assert describe_attack(SPEC, f"{NAME}/attacks/8", TARGETS) == "a · other · whole · 1px"
+    assert describe_attack(SPEC, f"{NAME}/attacks/31", TARGETS) == "b · other · background · 3px · to class 2"
 
 
 def test_queries_and_rate_follow_the_events() -> None:
     clock = Clock()
-    progress = CampaignProgress(SPEC, Console(file=io.StringIO()), clock)
+    progress = CampaignProgress(SPEC, Console(file=io.StringIO()), TARGETS, clock)
     clock.now = 2.0
     progress(moving(0, 60))
     progress(moving(1, 40))
@@ -62,7 +63,7 @@ def test_queries_and_rate_follow_the_events() -> None:
 
 
 def test_what_a_terminal_shows() -> None:
-    progress = CampaignProgress(SPEC, Console(file=io.StringIO()))
+    progress = CampaignProgress(SPEC, Console(file=io.StringIO()), TARGETS)
     for number in range(LINES + 3):
         progress(moving(number, 10))
     progress(done(20))
@@ -71,7 +72,7 @@ def test_what_a_terminal_shows() -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "1/32" in shown
     assert "1 success" in shown
-    assert "a · net · whole · 1px · class 2" in shown
+    assert "a · net · whole · 1px · to Frog" in shown
     assert "generation 4/100" in shown
     assert "best 0.5000" in shown
     assert "and 3 more" in shown
@@ -79,7 +80,7 @@ def test_what_a_terminal_shows() -> None:
 
 def test_nothing_is_written_away_from_a_terminal() -> None:
     stream = io.StringIO()
-    with CampaignProgress(replace(SPEC), Console(file=stream)) as progress:
+    with CampaignProgress(replace(SPEC), Console(file=stream), TARGETS) as progress:
         progress(moving(0, 10))
         progress(done(0))
     assert stream.getvalue() == ""

@@ -13,7 +13,7 @@ from pixelprobe.attack.v1 import campaign_pb2
 
 from client import api, convert, model
 from client.api import PixelprobeClient
-from services.orchestrator.convert_spec import spec_from_pb, spec_to_pb
+from services.orchestrator.convert_spec import spec_from_bytes, spec_from_pb, spec_to_pb
 from services.orchestrator.core import domain
 from tests.unit.client.servicer import FaultyServicer
 from tests.unit.client.values import NAME
@@ -47,6 +47,7 @@ SPECS = st.builds(
     segmenter=st.sampled_from(["", "grabcut"]),
     accept_unreviewed=st.booleans(),
     attack_misclassified=st.booleans(),
+    image_preparation=st.sampled_from(["", "stretched to 224 x 224 ☃"]),
 )
 
 
@@ -108,3 +109,12 @@ def test_uploads_are_split_by_number_and_take_an_iterator(
     assert servicer.uploads == [3, 3, 1]
     assert digests == client.upload_images(pictures)
     assert len(set(digests)) == 7
+
+
+def test_a_store_of_an_older_version_says_nothing_of_how_pictures_were_prepared() -> None:
+    spec = model.CampaignSpec(images=IMAGES[1:], targets=("net",), image_preparation="stretched")
+    message = convert.campaign_spec(spec)
+    assert spec_from_bytes(message.SerializeToString()).image_preparation == "stretched"
+    message.ClearField("image_preparation")
+    assert spec_from_bytes(message.SerializeToString()).image_preparation == ""
+    assert convert.spec_of(message).image_preparation == ""

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from client.datasets.base import Entry
+from client.datasets.imagenet_classes import imagenet_classes
 from client.model import SearchOptions, Target
 from client.pictures import Picture, PictureError, save_png
 from client.plan import PlanError
+from client.sizing import Sizing, resize_picture
 from client.spec.model import AttackGroup, DataKind, DataSource, Spec, SpecError
-from client.spec.pictures import Pick, class_labels, load_entries
-from tests.unit.client.values import OTHER, TARGET
+from client.spec.pictures import Pick, load_entries
+from tests.unit.client.imagenet_files import CRANE_BIRD, CRANE_MACHINE, write_jpeg
+from tests.unit.client.values import TARGET
 
 GROUP = AttackGroup("", None, ("net",), (), (1,), ("untargeted",), SearchOptions(), None)
 SPEC = Spec(
@@ -31,7 +34,9 @@ SPEC = Spec(
 HEIGHT, WIDTH = TARGET.height, TARGET.width
 
 
-def spec(count: int | None = None, *, resize: bool = False, groups: tuple[int | None, ...] = (None,)) -> Spec:
+def spec(
+    count: int | None = None, *, resize: Sizing | None = None, groups: tuple[int | None, ...] = (None,)
+) -> Spec:
     source = replace(SPEC.data, count=count, resize=resize)
     named = tuple(replace(GROUP, name=f"g{place}", count=number) for place, number in enumerate(groups))
     return replace(SPEC, data=source, groups=named)
@@ -81,48 +86,58 @@ def test_another_size_is_an_error_unless_the_spec_says_to_resize() -> None:
         PlanError, match=r"big.png is 32 x 24 pixels, but net takes 8 x 6; data.resize = true in"
     ):
         names(Pick(spec(), entries, [TARGET]))
-    (picked,) = Pick(spec(resize=True), entries, [TARGET])
+    (picked,) = Pick(spec(resize=Sizing.CROP), entries, [TARGET])
     np.testing.assert_array_equal(picked.pixels, np.full((HEIGHT, WIDTH, 3), 7, np.uint8))
 
 
-def labelled(name: str, class_name: str, index: int | None = None) -> Entry:
-    return Entry(name, class_name, index, lambda: Picture(Path(name), np.zeros((HEIGHT, WIDTH, 3), np.uint8)))
+@pytest.mark.parametrize("how", Sizing)
+def test_pictures_are_sized_as_the_spec_says(how: Sizing) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    big = Entry("big.png", None, None, lambda: Picture(Path("big.png"), pixels))
+    (picked,) = Pick(spec(resize=how), [big], [TARGET])
+    np.testing.assert_array_equal(picked.pixels, resize_picture(pixels, WIDTH, HEIGHT, how))
+    # one that has the size already is left alone
+    (same,) = Pick(spec(resize=how), [entry("a", 9)], [TARGET])
+    np.testing.assert_array_equal(same.pixels, np.full((HEIGHT, WIDTH, 3), 9, np.uint8))
 
 
-def test_classes_are_numbered_as_the_target_numbers_them() -> None:
-    entries = [labelled("x", "frog"), labelled("y", "cat"), entry("z", 1)]
-    (one, *_, last) = Pick(spec(), entries, [TARGET])
-    assert (one.label, last.label) == (2, None)
-    # the data set's own numbers matter only where a target tells no names
-    numbered = [labelled("x", "cat", 1), labelled("y", "dog", 0)]
-    assert class_labels(SPEC, numbered, [TARGET]) == {"cat": 0, "dog": 1}
-    nameless = replace(TARGET, labels=())
-    assert class_labels(SPEC, numbered, [nameless]) == {"cat": 1, "dog": 0}
-    assert class_labels(SPEC, numbered, [TARGET, nameless]) == {"cat": 0, "dog": 1}
-    assert class_labels(SPEC, [labelled("x", "2")], [nameless]) == {"2": 2}
+def test_a_picture_too_narrow_for_its_sizing_is_left_out_and_told() -> None:
+    strip = entry("strip.png", 1, size=(10_000_000, 1))
+    pick = Pick(spec(resize=Sizing.SHORT_SIDE), [strip, entry("b", 2)], [TARGET])
+    assert names(pick) == ["b"]
+    (told,) = pick.unreadable
+    assert told.startswith("strip.png: 1 x 10000000 pixels are too narrow for short-side-256")
 
 
-@pytest.mark.parametrize(
-    ("entries", "targets", "told"),
-    [
-        (
-            [labelled("x", "cow")],
-            [TARGET],
-            "'cow' is no class of net.*class_folders = false takes subfolders",
-        ),
-        ([labelled("x", "cow", 2)], [TARGET], "'cow' is no class of net; it knows cat, dog, Frog$"),
-        (
-            [labelled("x", "cat")],
-            [TARGET, OTHER],
-            "'cat' is class 0 of net, 1 of other; attack them separately",
-        ),
-    ],
-)
-def test_a_class_that_targets_do_not_know_or_number_differently(
-    entries: list[Entry], targets: list[Target], told: str
-) -> None:
-    with pytest.raises(PlanError, match=rf"mine.toml: the data set's classes: .*{told}"):
-        class_labels(SPEC, entries, targets)
+def labelled(name: str, class_name: str, index: int | None, value: int) -> Entry:
+    pixels = np.full((HEIGHT, WIDTH, 3), value, np.uint8)
+    return Entry(name, class_name, index, lambda: Picture(Path(name), pixels))
+
+
+def test_pictures_come_with_their_classes_also_where_two_share_a_name() -> None:
+    crane = replace(TARGET, labels=("crane", "dog", "crane"))
+    entries = [
+        labelled("machine", "crane", 2, 1),
+        labelled("bird", "crane", 0, 2),
+        labelled("z", "dog", 1, 3),
+        entry("none", 4),
+    ]
+    picked = {picked.name: picked.label for picked in Pick(spec(), entries, [crane])}
+    assert picked == {"machine": 2, "bird": 0, "z": 1, "none": None}
+
+
+def test_imagenets_pictures_are_found_and_labelled(tmp_path: Path) -> None:
+    write_jpeg(tmp_path / "val" / CRANE_MACHINE / "a.JPEG", 60)
+    write_jpeg(tmp_path / "val" / CRANE_BIRD / "b.JPEG", 70)
+    source = DataSource(DataKind.IMAGENET, tmp_path, "val", resize=Sizing.STRETCH)
+    wanted = replace(SPEC, data=source)
+    target = Target("net", True, "", 8, 6, 1000, tuple(known.name for known in imagenet_classes()), True)
+    picked = {picked.name: picked for picked in Pick(wanted, load_entries(wanted), [target])}
+    assert {name: one.label for name, one in picked.items()} == {
+        f"{CRANE_BIRD}/b.JPEG": 134,
+        f"{CRANE_MACHINE}/a.JPEG": 517,
+    }
+    assert all(one.pixels.shape == (6, 8, 3) for one in picked.values())
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from client.model import Region, RegionMode, SearchOptions, Strategy
+from client.sizing import Sizing
 from client.spec.model import DataKind, Spec, SpecError
 from client.spec.read import find_spec, read_spec, shipped_specs
 
@@ -92,7 +93,7 @@ def test_everything_that_can_be_said_is_heard(tmp_path: Path) -> None:
     assert (spec.name, spec.seed) == ("Full-1.0_b", 2**64 - 1)
     assert spec.data.folder == tmp_path / "pictures"
     assert (spec.data.kind, spec.data.count, spec.data.seed) == (DataKind.FOLDER, 40, 3)
-    assert (spec.data.class_folders, spec.data.resize) == (False, True)
+    assert (spec.data.class_folders, spec.data.resize) == (False, Sizing.CROP)
     assert (spec.segmenter, spec.accept_unreviewed, spec.attack_misclassified) == ("grabcut", True, True)
     first, second = spec.groups
     assert (first.name, first.count, first.targets) == ("first", None, ("net", "other"))
@@ -107,6 +108,22 @@ def test_everything_that_can_be_said_is_heard(tmp_path: Path) -> None:
     assert (second.search.generations, second.search.early_stop, second.search.population) == (2, True, 50)
 
 
+@pytest.mark.parametrize(
+    ("written", "how"),
+    [("false", None), ("true", Sizing.CROP), *((f'"{how.value}"', how) for how in Sizing)],
+)
+def test_ways_to_size_go_by_name(tmp_path: Path, written: str, how: Sizing | None) -> None:
+    assert spec_of(tmp_path, SMALLEST + f"resize = {written}").data.resize is how
+    assert spec_of(tmp_path, SMALLEST).data.resize is None
+
+
+def test_imagenet_is_its_validation_pictures_unless_said_otherwise(tmp_path: Path) -> None:
+    text = SMALLEST.replace("cifar10", "imagenet")
+    data = spec_of(tmp_path, text).data
+    assert (data.kind, data.split, data.resize) == (DataKind.IMAGENET, "val", None)
+    assert spec_of(tmp_path, text + 'split = "train"').data.split == "train"
+
+
 def test_groups_may_all_have_targets_of_their_own(tmp_path: Path) -> None:
     text = SMALLEST.replace('targets = ["net"]', "") + '[[attacks]]\nname = "x"\ntargets = ["y"]\n'
     assert spec_of(tmp_path, text).groups[0].targets == ("y",)
@@ -114,6 +131,7 @@ def test_groups_may_all_have_targets_of_their_own(tmp_path: Path) -> None:
 
 HEAD = 'name = "a"\ntargets = ["net"]\n'
 DATA = '[data]\nkind = "cifar10"\n'
+IMAGENET = '[data]\nkind = "imagenet"\n'
 
 
 @pytest.mark.parametrize(
@@ -127,9 +145,9 @@ DATA = '[data]\nkind = "cifar10"\n'
         ('name = "a@b"', "name: expected letters"),
         (f'name = "{"a" * 61}"', "name: expected letters"),
         ("name = 1", "name: expected letters, digits, dots, hyphens and underscores, at most 60, got 1"),
-        (HEAD, "data.kind: missing; expected one of cifar10, folder"),
+        (HEAD, "data.kind: missing; expected one of cifar10, imagenet, folder"),
         (HEAD + "data = 3", "data: expected a table, [data], got 3"),
-        (HEAD + '[data]\nkind = "mnist"', 'data.kind: expected one of cifar10, folder, got "mnist"'),
+        (HEAD + '[data]\nkind = "mnist"', 'data.kind: expected one of cifar10, imagenet, folder, got "mn'),
         (HEAD + DATA + "count = 0", "data.count: expected a whole number from 1 to 100000, got 0"),
         (HEAD + DATA + "count = true", "data.count: expected a whole number from 1 to 100000, got true"),
         (HEAD + DATA + "count = 1.0", "data.count: expected a whole number from 1 to 100000, got 1.0"),
@@ -139,6 +157,13 @@ DATA = '[data]\nkind = "cifar10"\n'
         (HEAD + DATA + "sed = 1", "data.sed: unknown key; did you mean seed?"),
         (HEAD + DATA + "resise = true", "data.resise: unknown key; did you mean resize?"),
         (HEAD + DATA + "class_folders = true", "data.class_folders: unknown key"),
+        (
+            HEAD + DATA + 'resize = "squash"',
+            'data.resize: expected true, false or one of crop, stretch, short-side-256, got "squash"',
+        ),
+        (HEAD + DATA + "resize = 1", "data.resize: expected true, false or one of crop, stretch, short-side"),
+        (HEAD + IMAGENET + 'split = "test"', 'data.split: expected one of val, train, got "test"'),
+        (HEAD + IMAGENET + "class_folders = false", "data.class_folders: unknown key"),
         (
             HEAD + '[data]\nkind = "folder"\nsplit = "test"',
             "data.split: unknown key; expected class_folders,",
@@ -233,22 +258,46 @@ def test_a_path_goes_before_a_shipped_spec_of_that_name(
     assert find_spec("table2.toml") == Path("table2.toml")
     assert find_spec("table2") == shipped
     for name in ("nowhere", "sub/table2", str(tmp_path)):
-        with pytest.raises(SpecError, match="shipped specs go by name: figure6, table2, table2-quick"):
+        with pytest.raises(SpecError, match="shipped specs go by name: figure6, figure6-imagenet, table2, "):
             find_spec(name)
 
 
-@pytest.mark.parametrize("name", ["table2", "table2-quick", "figure6"])
-def test_shipped_specs_are_sound_and_about_the_papers_networks(name: str) -> None:
+@pytest.mark.parametrize("name", shipped_specs())
+def test_shipped_specs_are_sound_and_like_the_papers(name: str) -> None:
     spec = read_spec(shipped_specs()[name])
     assert spec.name == name
-    assert spec.data.kind is DataKind.CIFAR10
     assert spec.data.folder is None
     assert not spec.attack_misclassified
     assert not spec.accept_unreviewed
     for group in spec.groups:
-        assert group.targets == ("allconv_cifar10", "nin_cifar10", "vgg16_cifar10")
         assert {Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND} <= set(group.regions)
         assert group.search.population == 400
+
+
+@pytest.mark.parametrize("name", ["table2", "table2-quick", "figure6"])
+def test_cifar10s_specs_are_about_the_papers_networks(name: str) -> None:
+    spec = read_spec(shipped_specs()[name])
+    assert (spec.data.kind, spec.segmenter) == (DataKind.CIFAR10, "grabcut")
+    for group in spec.groups:
+        assert group.targets == ("allconv_cifar10", "nin_cifar10", "vgg16_cifar10")
+
+
+@pytest.mark.parametrize("name", ["table3", "table3-quick", "figure6-imagenet"])
+def test_imagenets_specs_size_and_mask_as_the_paper_does(name: str) -> None:
+    spec = read_spec(shipped_specs()[name])
+    assert (spec.data.kind, spec.data.split, spec.segmenter) == (DataKind.IMAGENET, "val", "u2net")
+    assert spec.data.resize is Sizing.STRETCH
+    for group in spec.groups:
+        assert all(target.endswith("_imagenet") for target in group.targets)
+        assert (group.pixels, group.goals) == ((1,), ("untargeted",))
+
+
+def test_table3_is_the_papers() -> None:
+    spec = read_spec(shipped_specs()["table3"])
+    (group,) = spec.groups
+    assert spec.data.count == 420
+    assert group.targets == ("alexnet_imagenet", "resnet50_imagenet", "vgg16_imagenet")
+    assert group.search == SearchOptions()
 
 
 def test_table2_is_the_papers() -> None:
@@ -261,8 +310,9 @@ def test_table2_is_the_papers() -> None:
     assert [goal for group in spec.groups for goal in group.goals] == ["untargeted", "all"]
 
 
-def test_figure6_runs_all_generations() -> None:
-    (group,) = read_spec(shipped_specs()["figure6"]).groups
+@pytest.mark.parametrize("name", ["figure6", "figure6-imagenet"])
+def test_figure6_runs_all_generations(name: str) -> None:
+    (group,) = read_spec(shipped_specs()[name]).groups
     assert not group.search.early_stop
     assert (group.search.generations, group.pixels, group.goals) == (100, (1,), ("untargeted",))
 

@@ -9,6 +9,7 @@ import pytest
 
 from client.model import CampaignImage, Region, SearchOptions, Target
 from client.plan import PlanError
+from client.sizing import Sizing
 from client.spec.model import AttackGroup, Spec, SpecError
 from client.spec.resolve import Run, group_spec, make_run, targets_of
 from tests.unit.client.test_spec_pictures import SPEC as EMPTY
@@ -64,6 +65,18 @@ def test_names_tell_run_and_group() -> None:
     (only,) = run(replace(SPEC, groups=(replace(FIRST, name=""),))).campaigns
     assert only.spec.display_name.startswith("mine@")
     assert "/" not in only.spec.display_name
+
+
+def test_how_pictures_were_sized_is_told_and_tells_no_runs_apart() -> None:
+    """What does is the pictures that came of it; so runs of older versions are found again."""
+    plain = run()
+    stretched = run(replace(SPEC, data=replace(SPEC.data, resize=Sizing.STRETCH)))
+    assert [item.spec.image_preparation for item in plain.campaigns] == ["as they are"] * 2
+    assert {item.spec.image_preparation for item in stretched.campaigns} == {
+        "as they are where 8 x 6, else stretched to that (bilinear, antialiased)"
+    }
+    assert [item.request_id for item in stretched.campaigns] == [item.request_id for item in plain.campaigns]
+    assert stretched.label == plain.label
 
 
 def test_the_same_again_has_the_same_request_ids_and_they_fit_the_server() -> None:

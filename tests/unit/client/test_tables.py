@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
@@ -48,6 +49,30 @@ def test_the_summary_counts_what_was_tried() -> None:
     assert whole.split() == ["whole", "1", "4", "2", "50%", "50", "1"]
     assert background.split() == ["background", "1", "0", "0", "-", "-", "1"]
     assert text(summary_table(attacks, by_target=True)).splitlines()[1].split()[0] == "net"
+
+
+def test_a_narrow_terminal_breaks_long_names_and_loses_no_column() -> None:
+    labels = ("American Staffordshire terrier", "German short-haired pointer", "cat")
+    attacks = [make_attack(make_result(), 0), make_attack(make_result(), 1, region=Region.FOREGROUND)]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(attack_table(attacks, ["a"], {"net": replace(TARGET, labels=labels)}))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[1].split() == ["region", "outcome", "clean", "best", "queries", "generations"]
+    shown = " ".join(lines)
+    for word in ("foreground", "success", "Staffordshire", "short-haired", "75%", "50%", "42"):
+        assert word in shown
+
+
+def test_pictures_left_out_for_like_reasons_have_a_line_in_common() -> None:
+    misread = "the clean picture is misclassified: "
+    reasons = [misread + "bikini instead of maillot"] * 2 + [f"{misread}{n} instead of 0" for n in range(20)]
+    attacks = [make_attack(make_result(Outcome.NOT_APPLICABLE, reason=reason)) for reason in reasons]
+    attacks += [make_attack(make_result(Outcome.ERROR, reason=f"net: {n}")) for n in range(2)]
+    assert reason_lines(attacks) == [
+        f"22 not applicable: {misread}bikini instead of maillot, and 20 more like it",
+        "1 error: net: 0",
+        "1 error: net: 1",
+    ]
 
 
 def test_reasons_are_counted_and_capped() -> None:

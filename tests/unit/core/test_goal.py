@@ -66,3 +66,9 @@ def test_reasons_use_names_where_they_are_known() -> None:
     assert reason == "the clean picture is misclassified: cat instead of airplane"
     beyond = not_applicable_reason(Goal(), 3, 7, False, names)
     assert beyond == "the clean picture is misclassified: cat instead of class 7"
+
+
+def test_names_that_several_classes_share_come_with_their_numbers() -> None:
+    names = ("crane", "dog", "crane")
+    reason = not_applicable_reason(Goal(), 0, 2, False, names)
+    assert reason == "the clean picture is misclassified: crane (0) instead of crane (2)"

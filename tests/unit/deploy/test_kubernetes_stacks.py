@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.modelzoo.catalogue import shipped_models
 from deploy.triton.__main__ import main
 from deploy.triton.gpu import ENGINES
+from deploy.triton.served import find_served
 from services.orchestrator.targets.config import load_targets
 from tests.unit.deploy.rendered import KUBERNETES, ROOT, Object, of_kind, overlay, pods, ports, render
 
@@ -67,17 +67,24 @@ def test_a_stop_is_given_longer_than_compose_gives(base: list[Object]) -> None:
         assert pod["spec"]["terminationGracePeriodSeconds"] > seconds
 
 
-def test_targets_are_those_of_compose_and_are_where_they_say(base: list[Object], tmp_path: Path) -> None:
+def test_targets_are_what_ships_and_are_where_they_say(base: list[Object], tmp_path: Path) -> None:
     (found,) = of_kind(base, "ConfigMap").values()
-    for name, content in found["data"].items():
-        assert content == (ROOT / "deploy" / "docker" / "targets" / name).read_text()
-        (tmp_path / name).write_text(content)
+    (tmp_path / "targets.toml").write_text(found["data"]["targets.toml"])
     targets = load_targets(tmp_path / "targets.toml")
+    (autoscaler,) = of_kind(base, "HorizontalPodAutoscaler").values()
 
-    assert targets.keys() == {model.name for model in shipped_models()}
+    assert {name: target.labels for name, target in targets.items()} == {
+        model.name: model.labels for model in find_served().classifiers
+    }
     for target in targets.values():
-        host, _, port = target.address.rpartition(":")
-        assert int(port) in {each["port"] for each in of_kind(base, "Service")[host]["spec"]["ports"]}
+        assert is_served(base, target.address)
+        assert target.max_in_flight == 3 * autoscaler["spec"]["maxReplicas"]
+
+
+def is_served(objects: list[Object], address: str) -> bool:
+    """Whether a Service has this name and port."""
+    host, _, port = address.rpartition(":")
+    return int(port) in {each["port"] for each in of_kind(objects, "Service")[host]["spec"]["ports"]}
 
 
 def test_the_services_find_each_other(base: list[Object]) -> None:
@@ -86,9 +93,9 @@ def test_the_services_find_each_other(base: list[Object]) -> None:
         assert told["PIXELPROBE_LISTEN"] == f"0.0.0.0:{there['grpc']}"
         assert told["PIXELPROBE_METRICS_LISTEN"] == f"0.0.0.0:{there['metrics']}"
         assert "PIXELPROBE_ALLOW_PLAINTEXT" not in told
-    told = settings(container(base, "orchestrator"))
-    host, _, port = told["PIXELPROBE_SEGMENTATION_ADDRESS"].rpartition(":")
-    assert int(port) in {each["port"] for each in of_kind(base, "Service")[host]["spec"]["ports"]}
+    told = settings(container(base, "orchestrator")) | settings(container(base, "segmentation"))
+    assert is_served(base, told["PIXELPROBE_SEGMENTATION_ADDRESS"])
+    assert is_served(base, told["PIXELPROBE_TRITON_ADDRESS"])
 
 
 def test_triton_has_no_address_but_its_pods(base: list[Object]) -> None:
@@ -120,13 +127,15 @@ def test_the_models_are_built_with_options_that_there_are(stack: str) -> None:
 
     options = command.make_context(name, arguments).params
     assert str(options["output"]) == "/srv/triton/models"
+    assert options["zoos"] == (Path("zoo"),)
     assert options["backend"] == ("onnxruntime" if stack == "gpu" else "python")
 
 
 def test_no_model_has_more_threads_than_its_pod_has_cpus(base: list[Object]) -> None:
-    _, _, *arguments = builder(base)["args"]
+    name, *arguments = builder(base)["args"]
 
-    assert arguments == ["--threads", container(base, "triton")["resources"]["requests"]["cpu"]]
+    threads = main.commands[name].make_context(name, arguments).params["threads"]
+    assert str(threads) == container(base, "triton")["resources"]["requests"]["cpu"]
 
 
 def test_gpu_pods_have_nvidias_image_and_a_gpu_each(base: list[Object], gpu: list[Object]) -> None:

@@ -12,8 +12,8 @@ from deploy.local.errors import Interrupted, StateError
 from deploy.local.interrupts import SIGNALS, Interrupts
 from deploy.local.processes import ProcessId
 from deploy.local.state import PartRecord, StackRecord, StateFolder, replace_file
-from deploy.local.targets_file import targets_toml
 from deploy.modelzoo.catalogue import ShippedModel
+from deploy.triton.targets_file import targets_toml
 
 RECORD = StackRecord(
     complete=True,

@@ -18,6 +18,7 @@ from deploy.modelzoo.u2net import MEAN, SIDE, STD, U2NetError, served_graph, wri
 from deploy.modelzoo.u2net_package import MEMBER, extract
 from deploy.triton.contract import SaliencyModel, read_model
 from tests.unit.deploy.tiny import tiny_model, write_model
+from tests.unit.deploy.zoo import add_classifier, add_u2net
 
 WEIGHTS = np.array([0.5, -1, 2], dtype=np.float32)
 
@@ -101,6 +102,23 @@ def test_other_files_are_refused_by_name(tmp_path: Path, make: Callable[[], byte
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(U2NetError, match=r"absent\.onnx: No such file"):
         write_u2net(tmp_path / "absent.onnx", tmp_path)
+
+
+def test_what_is_there_is_left_alone_where_only_the_missing_is_wanted(tmp_path: Path) -> None:
+    classifier, saliency = add_classifier(tmp_path, "alexnet_imagenet"), add_u2net(tmp_path)
+    before = classifier.read_bytes(), saliency.read_bytes()
+
+    for command in (["u2net"], ["imagenet", "alexnet_imagenet"]):
+        done = CliRunner().invoke(main, [*command, "--missing", "--out", str(tmp_path)])
+        assert (done.exit_code, done.output) == (0, "")
+
+    assert (classifier.read_bytes(), saliency.read_bytes()) == before
+
+
+def test_a_graph_and_a_checkpoint_exclude_each_other(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["u2net", "--onnx", "a.onnx", "--checkpoint", "a.pth"])
+    assert done.exit_code == 2
+    assert "exclude each other" in done.stderr
 
 
 @pytest.mark.parametrize("member", [MEMBER, "other"])

@@ -204,6 +204,7 @@ class CampaignSpec(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     MASKS_FIELD_NUMBER: _builtins.int
     ATTACK_MISCLASSIFIED_FIELD_NUMBER: _builtins.int
+    IMAGE_PREPARATION_FIELD_NUMBER: _builtins.int
     display_name: _builtins.str
     """Free text for people."""
     budget_per_attack: _builtins.int
@@ -212,6 +213,8 @@ class CampaignSpec(_message.Message):
     """Every attack's own seed derives from this one, so results never depend on concurrency."""
     attack_misclassified: _builtins.bool
     """Attack pictures that the target gets wrong before any edit too. Needs no labels when unset."""
+    image_preparation: _builtins.str
+    """For people: how the pictures were brought to the targets' size before they were uploaded."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignImage]:
         """1 to 100000; the pictures must have been uploaded."""
@@ -246,10 +249,11 @@ class CampaignSpec(_message.Message):
         seed: _builtins.int = ...,
         masks: Global___MaskSettings | None = ...,
         attack_misclassified: _builtins.bool = ...,
+        image_preparation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_budget_per_attack", b"_budget_per_attack", "budget_per_attack", b"budget_per_attack", "masks", b"masks", "search", b"search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_per_attack", b"_budget_per_attack", "attack_misclassified", b"attack_misclassified", "budget_per_attack", b"budget_per_attack", "display_name", b"display_name", "goals", b"goals", "images", b"images", "masks", b"masks", "pixel_counts", b"pixel_counts", "regions", b"regions", "search", b"search", "seed", b"seed", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_per_attack", b"_budget_per_attack", "attack_misclassified", b"attack_misclassified", "budget_per_attack", b"budget_per_attack", "display_name", b"display_name", "goals", b"goals", "image_preparation", b"image_preparation", "images", b"images", "masks", b"masks", "pixel_counts", b"pixel_counts", "regions", b"regions", "search", b"search", "seed", b"seed", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_per_attack: _TypeAlias = _typing.Literal["budget_per_attack"]  # noqa: Y015
     _WhichOneofArgType__budget_per_attack: _TypeAlias = _typing.Literal["_budget_per_attack", b"_budget_per_attack"]  # noqa: Y015

@@ -1,4 +1,4 @@
-"""What the local stack serves: the classifiers that ship, and what was built into the zoo folder."""
+"""What a stack serves: the classifiers that ship, and what was built into zoo folders."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.errors import StateError
-from deploy.modelzoo.catalogue import U2NET, ShippedModel, shipped_models, zoo_models
+from deploy.modelzoo.catalogue import U2NET, ShippedModel, WeightsError, shipped_models, zoo_models
 from deploy.triton.repository import EDITS_SUFFIX, Source
 
 
@@ -51,14 +50,17 @@ class Served:
         return {model.name: model.sha256 for model in self.saliency}
 
 
-def find_served(zoo: Path) -> Served:
-    """The shipped classifiers, those with a card in ``zoo``, and ``u2net.onnx`` if it is there.
+def find_served(*zoos: Path) -> Served:
+    """The shipped classifiers, those with a card in ``zoos``, and ``u2net.onnx`` if it is there.
+
+    What a later folder holds takes the place of an earlier one's of the same name.
 
     Raises:
-        WeightsError: a card cannot be understood.
-        StateError: u2net.onnx is there and cannot be read.
+        WeightsError: a card cannot be understood, or u2net.onnx is there and cannot be read.
     """
-    return Served((*shipped_models(), *zoo_models(zoo)), _saliency(zoo / f"{U2NET}.onnx"))
+    built = {model.name: model for zoo in zoos for model in zoo_models(zoo)}
+    saliency = {model.name: model for zoo in zoos for model in _saliency(zoo / f"{U2NET}.onnx")}
+    return Served((*shipped_models(), *built.values()), tuple(saliency.values()))
 
 
 def triton_names(classifiers: Iterable[str], saliency: Iterable[str]) -> list[str]:
@@ -72,4 +74,4 @@ def _saliency(path: Path) -> tuple[SaliencyFile, ...]:
     try:
         return (SaliencyFile(path.stem, path, hashlib.sha256(path.read_bytes()).hexdigest()),)
     except OSError as error:
-        raise StateError(f"cannot read {path}: {error.strerror}") from error
+        raise WeightsError(f"cannot read {path}: {error.strerror}") from error

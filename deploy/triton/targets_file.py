@@ -1,4 +1,4 @@
-"""``targets.toml``, by which the orchestrator of the local stack knows the classifiers it may attack."""
+"""``targets.toml``, by which the orchestrator of a stack knows the classifiers it may attack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from deploy.modelzoo.catalogue import ShippedModel
 
 _HEADER = """\
-# The targets of the local stack. Written by `pixelprobe up`; changes are overwritten.
+# The targets of this stack. Written anew whenever it starts; changes are overwritten.
 """
 
 

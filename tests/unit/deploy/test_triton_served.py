@@ -1,4 +1,4 @@
-"""Which models the local stack serves: those that ship, and what is in the zoo folder."""
+"""Which models a stack serves: those that ship, and what is in zoo folders; and its targets file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from deploy.local import parts
-from deploy.local.served import find_served, triton_names
 from deploy.local.state import StateFolder
 from deploy.modelzoo.catalogue import WeightsError
+from deploy.triton.__main__ import main
+from deploy.triton.served import find_served, triton_names
 from tests.unit.deploy.zoo import LABELS, add_classifier, add_u2net
 
 SHIPPED = ["allconv_cifar10", "nin_cifar10", "vgg16_cifar10"]
@@ -38,6 +40,36 @@ def test_cards_and_u2net_in_the_zoo_are_served(tmp_path: Path) -> None:
     assert served.classifiers[-1].labels == tuple(LABELS)
     assert served.saliency_digests() == {"u2net": hashlib.sha256(u2net.read_bytes()).hexdigest()}
     assert [source.name for source in served.sources()] == [*SHIPPED, "tiny_imagenet", "u2net"]
+
+
+def test_a_later_zoos_models_take_the_place_of_an_earlier_ones(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for zoo in (first, second):
+        add_classifier(zoo, "tiny_imagenet")
+    add_classifier(first, "other_imagenet")
+    earlier, later = add_u2net(first), add_u2net(second)
+
+    served = find_served(first, second, tmp_path / "absent")
+
+    paths = {source.name: source.onnx for source in served.sources()}
+    assert list(paths) == [*SHIPPED, "other_imagenet", "tiny_imagenet", "u2net"]
+    assert paths["tiny_imagenet"].parent == second
+    assert (find_served(first).sources()[-1].onnx, paths["u2net"]) == (earlier, later)
+
+
+def test_a_file_alone_has_no_labels_for_targets(tmp_path: Path) -> None:
+    model = add_classifier(tmp_path, "tiny_imagenet")
+    folder, targets = str(tmp_path / "models"), (str(tmp_path / "targets.toml"), "triton:8001")
+    done = CliRunner().invoke(main, ["build", folder, "--onnx", f"tiny={model}", "--targets", *targets])
+    assert done.exit_code == 2
+    assert "has no labels" in done.stderr
+
+
+def test_a_targets_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    targets = (str(tmp_path / "absent" / "targets.toml"), "triton:8001")
+    done = CliRunner().invoke(main, ["build", str(tmp_path / "models"), "--targets", *targets])
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: cannot write {targets[0]}: No such file or directory\n"
 
 
 def test_only_classifiers_have_a_twin_for_edits() -> None:

@@ -1,0 +1,55 @@
+"""What `campaign show` tells of a campaign with ImageNet's classes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from client.cli.campaign_tables import show_campaign, spec_json
+from client.datasets.imagenet_classes import imagenet_classes
+from client.model import Campaign, CampaignImage, CampaignSpec, CampaignState, Target
+from client.sizing import Sizing, describe_sizing
+
+TARGET = Target("net", True, "", 224, 224, 1000, tuple(known.name for known in imagenet_classes()), True)
+SPEC = CampaignSpec(
+    images=(CampaignImage("0" * 64, "a"),) * 3,
+    targets=("net",),
+    image_preparation=describe_sizing(Sizing.STRETCH, 224, 224),
+)
+CAMPAIGN = Campaign("campaigns/c1", "mine@1", CampaignState.RUNNING, "", 3, 0, 0, 0, 0)
+
+
+def shown(spec: CampaignSpec, targets: dict[str, Target]) -> str:
+    console = Console(file=io.StringIO(), width=150)
+    show_campaign(CAMPAIGN, spec, [], targets, console)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("goals", "told"),
+    [
+        ((None,), "untargeted"),
+        ((281, 285), "targeted at tabby, targeted at Egyptian cat"),
+        ((None, 282), "untargeted, targeted at tiger cat"),
+        ((None, *range(1000)), "untargeted, targeted at 1,000 classes"),
+    ],
+)
+def test_a_few_target_classes_are_named_and_many_counted(goals: tuple[int | None, ...], told: str) -> None:
+    (line,) = [
+        line for line in shown(replace(SPEC, goals=goals), {"net": TARGET}).splitlines() if "goals" in line
+    ]
+    assert line.split(maxsplit=1)[1].strip() == told
+
+
+def test_targets_that_have_gone_are_not_missed() -> None:
+    assert "targeted at 2 classes" in shown(replace(SPEC, goals=(281, 285)), {})
+
+
+def test_how_pictures_were_sized_is_stated() -> None:
+    assert "3, as they are where 224 x 224, else stretched to that" in shown(SPEC, {"net": TARGET})
+    assert spec_json(SPEC)["image_preparation"] == SPEC.image_preparation
+    older = shown(replace(SPEC, image_preparation=""), {"net": TARGET})
+    assert [line.split() for line in older.splitlines() if line.startswith("pictures")] == [["pictures", "3"]]
