@@ -22,6 +22,10 @@ CLOSED = "shared-memory,model-repository,statistics,trace,logging"
 STOP_SECONDS = 25
 """To finish what is in flight and unload; the containers' stop_grace_period is longer."""
 
+CONNECTION_MS, CONNECTION_GRACE_MS = 60_000, 600_000
+"""How long a gRPC connection lasts, and how long its last requests may take. Clients look up the name again
+when one ends: that is how they find servers that were added since."""
+
 
 def main() -> None:
     """Become the server."""
@@ -42,6 +46,8 @@ def main() -> None:
         f"--http-restricted-api={CLOSED}:{key}",
         f"--grpc-restricted-protocol={CLOSED}:{key}",
         f"--exit-timeout-secs={STOP_SECONDS}",
+        f"--grpc-max-connection-age={CONNECTION_MS}",
+        f"--grpc-max-connection-age-grace={CONNECTION_GRACE_MS}",
         *(["--allow-gpu-metrics=true"] if on_gpus else []),
     ]
     os.execve(command[0], command, runtime.environment(os.environ))  # noqa: S606  (no shell is wanted)

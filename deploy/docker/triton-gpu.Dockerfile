@@ -10,6 +10,8 @@ COPY deploy/triton/__init__.py deploy/triton/interpreter.py deploy/triton/runtim
 COPY deploy/docker/serve_triton.py deploy/docker/triton_ready.py ./
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
+# A volume takes over the owner of the folder that it is mounted on.
+RUN install --directory --owner=1000 --group=1000 /var/cache/tensorrt
 # The image's own user for the server.
 USER 1000:1000
 EXPOSE 8000 8001 8002

@@ -4,6 +4,7 @@ config.py         what a config.pbtxt says, checked and written through Triton's
 contract.py       the input contract, read from an ONNX file
 edits_graph.py    ONNX surgery: a classifier becomes one that takes sparse queries
 repository.py     ONNX files -> model repository
+gpu.py            instances, warm-up and TensorRT, where GPUs run the models
 served.py         what a stack serves: the models that ship and those of zoo folders
 targets_file.py   the same, as the orchestrator's targets.toml
 backend_model.py  the model.py that runs ONNX Runtime inside Triton's Python backend

@@ -61,6 +61,14 @@ def main() -> None:
 )
 @click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads of a model; 0: all CPUs.")
 @click.option("--max-batch-size", type=click.IntRange(1), default=MAX_BATCH_SIZE, show_default=True)
+@click.option(
+    "--tensorrt/--no-tensorrt",
+    envvar="PIXELPROBE_TENSORRT",
+    show_envvar=True,
+    default=False,
+    help="Let TensorRT run the models on GPUs (--backend onnxruntime): faster, but scores are then no longer "
+    "equal to the last bit from batch to batch.",
+)
 def build(
     output: Path,
     files: tuple[str, ...],
@@ -69,6 +77,7 @@ def build(
     backend: str,
     threads: int,
     max_batch_size: int,
+    tensorrt: bool,
 ) -> None:
     """Make OUTPUT a model repository: NAME and NAME_edits for each classifier, NAME for a saliency model."""
     if files and (zoos or targets):
@@ -77,7 +86,8 @@ def build(
         served = Served((), ()) if files else find_served(*zoos)
         served.verify()
         sources = [_source(text) for text in files] or served.sources()
-        written = build_repository(sources, output, Options(Backend(backend), threads, max_batch_size))
+        options = Options(Backend(backend), threads, max_batch_size, tensorrt)
+        written = build_repository(sources, output, options)
         if targets:
             _write(Path(targets[0]), targets_toml(served.classifiers, targets[1]))
     except (ConfigError, ContractError, RepositoryError, WeightsError) as error:

@@ -52,6 +52,27 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A request that Triton makes to itself while it loads the model; all its data is zero.
+
+    ``dims`` of every input, free ones filled in. Like those of a Tensor they leave out the batch dimension,
+    of which there are ``batch_size``; 1 where the model has none.
+    """
+
+    name: str
+    batch_size: int
+    dims: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """What ONNX Runtime runs on GPUs beside CUDA, with its options; the names are Triton's."""
+
+    name: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One model of the repository.
 
@@ -61,7 +82,10 @@ class ModelSpec:
         inputs, outputs: without the batch dimension when ``max_batch_size`` > 0.
         max_batch_size: 0 means that requests are never batched and shapes are taken as they stand.
         max_queue_delay_microseconds: how long Triton may hold a request back to fill a batch.
+        instances: on the CPU, or on each GPU.
         parameters: handed to the backend as they are.
+        warm_up: Triton calls the model ready only after these.
+        accelerators: for GPUs alone.
     """
 
     name: str
@@ -72,6 +96,8 @@ class ModelSpec:
     max_queue_delay_microseconds: int = 0
     instances: int = 1
     parameters: Mapping[str, str] = field(default_factory=dict)
+    warm_up: tuple[Sample, ...] = ()
+    accelerators: tuple[Accelerator, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
@@ -86,6 +112,25 @@ class ModelSpec:
             raise ConfigError(f"{self.name}: batch size and delay must not be negative, instances at least 1")
         if self.max_queue_delay_microseconds and not self.max_batch_size:
             raise ConfigError(f"{self.name}: a queue delay without batching has no meaning")
+        if self.accelerators and self.backend is not Backend.ONNXRUNTIME:
+            raise ConfigError(f"{self.name}: accelerators are for GPUs, with the onnxruntime backend")
+        for sample in self.warm_up:
+            self._check(sample)
+
+    def _check(self, sample: Sample) -> None:
+        if not 1 <= sample.batch_size <= max(1, self.max_batch_size):
+            raise ConfigError(f"{self.name}: a warm-up of {sample.batch_size} at once is not what it takes")
+        if sample.dims.keys() != {tensor.name for tensor in self.inputs}:
+            raise ConfigError(f"{self.name}: a warm-up must give each input, and no other")
+        for tensor in self.inputs:
+            given = sample.dims[tensor.name]
+            fits = len(given) == len(tensor.dims) and all(
+                size >= 1 and dim in (-1, size) for size, dim in zip(given, tensor.dims, strict=True)
+            )
+            if not fits:
+                raise ConfigError(
+                    f"{self.name}: a warm-up of shape {list(given)} does not fit input {tensor.name}"
+                )
 
 
 def to_protobuf(spec: ModelSpec) -> model_config_pb2.ModelConfig:
@@ -105,6 +150,18 @@ def to_protobuf(spec: ModelSpec) -> model_config_pb2.ModelConfig:
     config.instance_group.add(kind=kind, count=spec.instances)
     if spec.backend is Backend.ONNXRUNTIME:
         config.default_model_filename = "model.onnx"
+    for accelerator in spec.accelerators:
+        config.optimization.execution_accelerators.gpu_execution_accelerator.add(
+            name=accelerator.name, parameters=accelerator.parameters
+        )
+    types = {tensor.name: tensor.data_type.value for tensor in spec.inputs}
+    for sample in spec.warm_up:
+        request = config.model_warmup.add(name=sample.name, batch_size=sample.batch_size)
+        for name, dims in sample.dims.items():
+            data_type = model_config_pb2.DataType.Value(types[name])
+            request.inputs[name].MergeFrom(
+                model_config_pb2.ModelWarmup.Input(data_type=data_type, dims=dims, zero_data=True)
+            )
     for key, value in spec.parameters.items():
         config.parameters[key].string_value = value
     return config

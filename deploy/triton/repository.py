@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.triton.config import HEADER, Backend, ConfigError, DataType, ModelSpec, Tensor, to_text
@@ -25,6 +25,7 @@ from deploy.triton.contract import (
     read_model,
 )
 from deploy.triton.edits_graph import edits_graph, top_count
+from deploy.triton.gpu import INSTANCES, tensorrt, warm_up
 
 EDITS_SUFFIX = "_edits"
 SCRATCH_PREFIX = ".models-"
@@ -55,11 +56,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Options:
-    """How the models run. ``threads``: of each model on the CPU; 0: one for each CPU."""
+    """How the models run. ``threads``: of each model on the CPU; 0: one for each CPU.
+
+    ``tensorrt`` is for GPUs: faster, but other arithmetic (see gpu.py).
+    """
 
     backend: Backend = Backend.PYTHON
     threads: int = 0
     max_batch_size: int = MAX_BATCH_SIZE
+    tensorrt: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tensorrt and self.backend is not Backend.ONNXRUNTIME:
+            raise ConfigError("TensorRT runs on GPUs alone: it needs the onnxruntime backend")
 
 
 def build_repository(sources: Sequence[Source], folder: Path, options: Options | None = None) -> list[str]:
@@ -112,7 +121,7 @@ def own_models(folder: Path) -> list[str]:
 
 def classifier_spec(classifier: Classifier, options: Options) -> ModelSpec:
     """``NAME``: whole images, batched by Triton."""
-    return ModelSpec(
+    spec = ModelSpec(
         name=classifier.name,
         backend=options.backend,
         max_batch_size=options.max_batch_size,
@@ -120,11 +129,12 @@ def classifier_spec(classifier: Classifier, options: Options) -> ModelSpec:
         outputs=(Tensor(PROBABILITIES, DataType.FP32, (classifier.classes,)),),
         parameters=_parameters(classifier.content, _at_a_time(classifier), options),
     )
+    return _on_gpus(spec, classifier.content, options)
 
 
 def saliency_spec(model: SaliencyModel, options: Options) -> ModelSpec:
     """``NAME``: whole pictures in, a value for each pixel out, batched by Triton."""
-    return ModelSpec(
+    spec = ModelSpec(
         name=model.name,
         backend=options.backend,
         max_batch_size=min(options.max_batch_size, SALIENCY_BATCH_SIZE),
@@ -132,12 +142,13 @@ def saliency_spec(model: SaliencyModel, options: Options) -> ModelSpec:
         outputs=(Tensor(SALIENCY, DataType.FP32, (model.height, model.width)),),
         parameters=_parameters(model.content, SALIENCY_AT_A_TIME, options),
     )
+    return _on_gpus(spec, model.content, options)
 
 
 def edits_spec(classifier: Classifier, options: Options) -> ModelSpec:
     """``NAME_edits``: sparse queries, any number in a request (see edits_graph.py)."""
     top = top_count(classifier)
-    return ModelSpec(
+    spec = ModelSpec(
         name=classifier.name + EDITS_SUFFIX,
         backend=options.backend,
         inputs=(
@@ -154,6 +165,19 @@ def edits_spec(classifier: Classifier, options: Options) -> ModelSpec:
         ),
         parameters=_parameters(classifier.content, _at_a_time(classifier), options),
     )
+    return _on_gpus(spec, classifier.content, options)
+
+
+def _on_gpus(spec: ModelSpec, content: bytes, options: Options) -> ModelSpec:
+    """``spec`` with what GPUs ask for; as it is where the CPU runs it."""
+    if options.backend is not Backend.ONNXRUNTIME:
+        return spec
+    return replace(
+        spec,
+        instances=INSTANCES,
+        warm_up=warm_up(spec, options.max_batch_size),
+        accelerators=(tensorrt(spec.name, _sha256(content)),) if options.tensorrt else (),
+    )
 
 
 def _at_a_time(classifier: Classifier) -> int:
@@ -161,10 +185,14 @@ def _at_a_time(classifier: Classifier) -> int:
 
 
 def _parameters(content: bytes, at_a_time: int, options: Options) -> dict[str, str]:
-    hashed = {"weights_sha256": hashlib.sha256(content).hexdigest()}  # clients can ask for it
+    hashed = {"weights_sha256": _sha256(content)}  # clients can ask for it
     if options.backend is not Backend.PYTHON:
         return hashed
     return {**hashed, "intra_op_threads": str(options.threads), "queries_at_a_time": str(at_a_time)}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _files(spec: ModelSpec, onnx_file: bytes) -> Files:

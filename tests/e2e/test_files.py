@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from deploy.modelzoo.catalogue import shipped_models, zoo_models
 from deploy.secrets.folder import MOUNTED, make
 from deploy.triton.__main__ import main as build_models
+from deploy.triton.gpu import ENGINES
 from services.orchestrator.targets.config import load_targets
 from tests.e2e.stack import ROOT, compose
 from tests.unit.deploy.zoo import LABELS, add_classifier, add_u2net
@@ -61,6 +62,20 @@ def test_gpu_stack_runs_nvidias_image_on_the_gpus_asked_for() -> None:
     assert (device["driver"], device["count"], device["capabilities"]) == ("nvidia", 2, ["gpu"])
     assert triton["shm_size"] == str(2**30)
     assert found["orchestrator"] == services()["orchestrator"]
+
+
+@pytest.mark.parametrize(("setting", "told"), [({}, "false"), ({"PIXELPROBE_TENSORRT": "true"}, "true")])
+def test_gpu_stack_uses_tensorrt_only_when_asked_and_keeps_its_engines(
+    setting: dict[str, str], told: str
+) -> None:
+    found = services(*GPU, **setting)
+
+    assert found["models"]["environment"]["PIXELPROBE_TENSORRT"] == told
+    assert found["triton"]["environment"]["NVIDIA_TF32_OVERRIDE"] == "0"
+    volumes = {mount["target"]: mount for mount in found["triton"]["volumes"]}
+    assert volumes[ENGINES]["source"] == "engines"
+    assert not volumes[ENGINES].get("read_only")
+    assert volumes["/srv/triton"]["read_only"]
 
 
 def test_triton_is_published_only_when_asked_for() -> None:

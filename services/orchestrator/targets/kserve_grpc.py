@@ -160,6 +160,9 @@ def _open_channel(config: TargetConfig) -> grpc.aio.Channel:
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
+        # A name may stand for several servers. It is looked up again when a connection ends, but not sooner
+        # than this after the last time.
+        ("grpc.dns_min_time_between_resolutions_ms", 5_000),
         ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
     ]
     if not config.tls:

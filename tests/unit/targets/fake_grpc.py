@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -112,11 +112,14 @@ class FakeServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
 
 
 async def serve(
-    servicer: FakeServer, address: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None
+    servicer: FakeServer,
+    address: str = "127.0.0.1:0",
+    credentials: grpc.ServerCredentials | None = None,
+    options: Sequence[tuple[str, Any]] = (),
 ) -> tuple[grpc.aio.Server, str]:
     """A started server and its address."""
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=options)
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     await server.start()
-    return server, f"127.0.0.1:{port}"
+    return server, f"{address.rpartition(':')[0]}:{port}"
