@@ -18,6 +18,7 @@ from services.orchestrator.core.domain import IllegalTransitionError, InvalidSpe
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
+from services.orchestrator.patience import PATIENCE_SECONDS, Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.servicer import AttackServicer
 from services.orchestrator.store.base import Store
@@ -61,8 +62,25 @@ ERROR_MAP: ErrorMap = {
     show_default=True,
     help="How many attacks run at once, over all campaigns.",
 )
+@setting(
+    "--target-patience",
+    "PIXELPROBE_TARGET_PATIENCE",
+    type=click.FloatRange(min=0),
+    default=PATIENCE_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a campaign waits for one of several targets, or for masks, before attacks that need it "
+    "end in an error.",
+)
 @store_options
-def main(listen: str, targets: Path, segmentation: str, attacks_in_flight: int, store: StoreLocation) -> None:
+def main(
+    listen: str,
+    targets: Path,
+    segmentation: str,
+    attacks_in_flight: int,
+    target_patience: float,
+    store: StoreLocation,
+) -> None:
     """Read the settings and serve."""
     configure_logging()
     try:
@@ -70,7 +88,8 @@ def main(listen: str, targets: Path, segmentation: str, attacks_in_flight: int, 
     except RegistryError as error:
         raise StartError(error.message) from error
     try:
-        asyncio.run(_serve(listen, registry, segmentation, attacks_in_flight, store))
+        patience = Patience(target_patience)
+        asyncio.run(_serve(listen, registry, segmentation, attacks_in_flight, patience, store))
     except StoreSetupError as error:
         raise StartError(str(error)) from error
     except StoreError as error:
@@ -78,14 +97,21 @@ def main(listen: str, targets: Path, segmentation: str, attacks_in_flight: int, 
 
 
 async def _serve(
-    listen: str, registry: Registry, segmentation: str, attacks_in_flight: int, location: StoreLocation
+    listen: str,
+    registry: Registry,
+    segmentation: str,
+    attacks_in_flight: int,
+    patience: Patience,
+    location: StoreLocation,
 ) -> None:
     store = await open_store(location)
     masks = MaskSource(segmentation)
     batchers = BatcherPool(registry, store)
     events = EventHub()
-    executor = LocalExecutor(store, masks, batchers, events, attacks_in_flight=attacks_in_flight)
-    campaigns = CampaignManager(store, batchers, executor, events)
+    executor = LocalExecutor(
+        store, masks, batchers, events, attacks_in_flight=attacks_in_flight, patience=patience
+    )
+    campaigns = CampaignManager(store, batchers, executor, events, patience)
 
     def add_servicers(server: grpc.aio.Server) -> list[str]:
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(

@@ -15,12 +15,14 @@ from services.common.errors import (
     FailedPreconditionError,
     NotFoundError,
     ServiceError,
+    UnavailableError,
 )
 from services.orchestrator.admission import check_goals, check_images, same_request
 from services.orchestrator.core.domain import CampaignState
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
+from services.orchestrator.patience import Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.runner import Progress
 from services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
@@ -53,14 +55,21 @@ class _Stall:
 class CampaignManager:
     """Runs each unfinished campaign as one task of the event loop, whoever created it.
 
-    While the store cannot do its work, or a target is not up yet after a restart, a campaign is shown as
-    PAUSED with the reason, although the store has it as RUNNING: it goes on by itself, or at once when it is
-    resumed.
+    While the store cannot do its work, or a target or the segmentation service does not answer, a campaign is
+    shown as PAUSED with the reason, although the store has it as RUNNING: it goes on by itself, or at once
+    when it is resumed. Once patience with one of several targets is used up, that one's attacks end in an
+    error and the others go on; a campaign of whose targets none answers waits for as long as it takes.
     """
 
     def __init__(
-        self, store: Store, batchers: BatcherPool, executor: LocalExecutor, events: EventHub
+        self,
+        store: Store,
+        batchers: BatcherPool,
+        executor: LocalExecutor,
+        events: EventHub,
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience or Patience()
         self._store = store
         self._batchers = batchers
         self._executor = executor
@@ -234,7 +243,7 @@ class CampaignManager:
                 await self._executor.run_campaign(campaign_id)
         except ConflictError:
             log.info("campaign %s changed state meanwhile", campaign_id)
-        except (StoreError, TargetUnavailableError) as error:
+        except (StoreError, UnavailableError) as error:
             self._stall(campaign_id, error)
         except (NotFoundError, TargetError) as error:
             log.error("campaign %s pauses: %s", campaign_id, error.message)
@@ -248,10 +257,18 @@ class CampaignManager:
 
         Raises:
             NotFoundError, TargetError: a target is gone, or is not what it was.
-            TargetUnavailableError: it cannot be reached now.
+            TargetUnavailableError: it cannot be reached now, and is worth waiting for.
         """
-        for name in (await self._store.get_campaign(campaign_id)).spec.targets:
-            await self._batchers.get(name)
+        targets = (await self._store.get_campaign(campaign_id)).spec.targets
+        away: dict[str, TargetUnavailableError] = {}
+        for name in targets:
+            try:
+                await self._batchers.check(name)
+            except TargetUnavailableError as error:
+                away[name] = error
+        waiting = [error for name, error in away.items() if self._patience.is_left(name)]
+        if waiting or len(away) == len(targets):
+            raise (waiting or list(away.values()))[0]
         with contextlib.suppress(ConflictError):  # not pending: it goes on, here or elsewhere
             await self._store.change_campaign_state(
                 campaign_id, CampaignState.RUNNING, expected={CampaignState.PENDING}

@@ -10,7 +10,7 @@ import grpc
 from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 
-from services.common.errors import ServiceError
+from services.common.errors import ServiceError, UnavailableError
 from services.common.images import from_array, mask_to_array
 from services.common.retry import RetryPolicy
 from services.common.status import from_rpc_error
@@ -26,6 +26,12 @@ class MaskError(ServiceError):
     """The segmentation service gave no mask; the message says why."""
 
     reason = "SEGMENTATION_FAILED"
+
+
+class MaskUnavailableError(UnavailableError, MaskError):
+    """The segmentation service could not be reached or did not answer in time; asking again is safe."""
+
+    reason = "SEGMENTATION_UNAVAILABLE"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +58,8 @@ class MaskSource:
         """The mask of a picture; asked for once, kept for later attacks.
 
         Raises:
-            MaskError: refused, or unreachable through all attempts.
+            MaskError: refused.
+            MaskUnavailableError: no answer through all attempts.
         """
         key = (digest, settings)
         task = self._made.get(key)
@@ -79,10 +86,12 @@ class MaskSource:
             try:
                 response = await self._stub.Segment(request, timeout=DEADLINE_SECONDS)
             except grpc.aio.AioRpcError as error:
-                pause = next(pauses, None) if error.code() in RETRIED_CODES else None
+                passing = error.code() in RETRIED_CODES
+                pause = next(pauses, None) if passing else None
                 if pause is None:
+                    kind = MaskUnavailableError if passing else MaskError
                     message = from_rpc_error(error).message
-                    raise MaskError(f"segmentation service {self._address}: {message}") from error
+                    raise kind(f"segmentation service {self._address}: {message}") from error
                 await asyncio.sleep(pause)
                 continue
             mask = mask_to_array(response.mask)

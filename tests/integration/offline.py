@@ -26,6 +26,7 @@ from services.orchestrator.core.spec import CampaignImage, CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
+from services.orchestrator.patience import PATIENCE_SECONDS, Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.store.base import CampaignRecord, Store
 from services.orchestrator.store.memory import MemoryStore
@@ -105,7 +106,12 @@ async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool], *, 
 
 @asynccontextmanager
 async def offline(
-    store: Store, *, seconds_a_request: float = 0.0, target: FakeTarget | None = None
+    store: Store,
+    *,
+    seconds_a_request: float = 0.0,
+    target: FakeTarget | None = None,
+    masks: MaskSource | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> AsyncIterator[Offline]:
     """An orchestrator for as long as the block runs; the store stays open."""
     asked = target or FakeTarget(seconds=seconds_a_request)
@@ -118,9 +124,10 @@ async def offline(
 
     pool = BatcherPool(cast(Registry, OneTarget()), store, RetryPolicy(attempts=2, first_pause=0.01))
     events = EventHub()
-    no_masks = cast(MaskSource, None)  # all pictures come with one
-    executor = LocalExecutor(store, no_masks, pool, events, attacks_in_flight=4)
-    manager = CampaignManager(store, pool, executor, events)
+    asked_for_masks = masks or cast(MaskSource, None)  # all pictures come with one, unless a test has it so
+    patience = Patience(patience_seconds)
+    executor = LocalExecutor(store, asked_for_masks, pool, events, attacks_in_flight=4, patience=patience)
+    manager = CampaignManager(store, pool, executor, events, patience)
     await manager.start()
     try:
         yield Offline(store, manager, asked)

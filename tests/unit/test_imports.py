@@ -26,7 +26,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("query",),
     ("journal",),
     ("runner",),
-    ("events",),
+    ("events", "patience"),
     ("executors",),
     ("campaign", "admission"),
     ("servicer",),

@@ -32,6 +32,16 @@ class BatcherPool:
                 self._batchers[name] = Batcher(target, await target.describe(), self._ledger, self._retry)
             return self._batchers[name]
 
+    async def check(self, name: str) -> None:
+        """See that target ``name`` can be asked now; costs no query.
+
+        Raises:
+            NotFoundError, TargetError: as :meth:`get`.
+            TargetUnavailableError: it does not say that it is ready.
+        """
+        await self.get(name)
+        await self._registry.get(name).check()
+
     async def close(self) -> None:
         """Stop all batchers. Idempotent."""
         for batcher in self._batchers.values():
