@@ -20,8 +20,8 @@ from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
 from services.orchestrator.patience import PATIENCE_SECONDS, Patience
 from services.orchestrator.query.pool import BatcherPool
+from services.orchestrator.readiness import any_target_answers, store_works
 from services.orchestrator.servicer import AttackServicer
-from services.orchestrator.store.base import Store
 from services.orchestrator.store.errors import StoreError, StoreSetupError
 from services.orchestrator.store.location import StoreLocation
 from services.orchestrator.store.opening import open_store
@@ -120,7 +120,7 @@ async def _serve(
         return [attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name]
 
     async def ready() -> bool:
-        return await _store_works(store) and await _any_target_answers(registry)
+        return await store_works(store) and await any_target_answers(registry)
 
     try:
         await campaigns.start()
@@ -137,25 +137,6 @@ async def _serve(
         await masks.close()
         await registry.close()
         await store.close()
-
-
-async def _store_works(store: Store) -> bool:
-    try:
-        await store.check()
-    except StoreError:
-        return False
-    return True
-
-
-async def _any_target_answers(registry: Registry) -> bool:
-    """Ready means that at least one target can be described."""
-    for name in registry.names():
-        try:
-            await registry.get(name).check()
-        except ServiceError:
-            continue
-        return True
-    return False
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("query",),
     ("journal",),
     ("runner",),
-    ("events", "patience"),
+    ("events", "patience", "readiness"),
     ("executors",),
     ("campaign", "admission"),
     ("servicer",),
