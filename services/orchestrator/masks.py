@@ -19,7 +19,13 @@ from services.orchestrator.core.spec import MaskSettings
 
 DEADLINE_SECONDS = 60.0
 CACHED_MASKS = 1024
-RETRIED_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+RETRIED_CODES = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many pictures wait there already
+    }
+)
 
 
 class MaskError(ServiceError):
@@ -47,7 +53,7 @@ class MaskSource:
 
     def __init__(self, address: str, retry: RetryPolicy | None = None) -> None:
         self._address = address
-        self._retry = retry or RetryPolicy(attempts=5)
+        self._retry = retry or RetryPolicy(attempts=8)
         self._channel = grpc.aio.insecure_channel(
             address, options=[("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         )

@@ -16,10 +16,10 @@ from services.common.errors import UnavailableError
 from tests.e2e.inside import SCORED
 from tests.e2e.stack import ROOT, ComposeStack
 
-ENDED_WITHIN_SECONDS = 300.0
-"""Of one campaign, the outage and the recovery included."""
+ENDED_WITHIN_SECONDS = 600.0
+"""Of one campaign, the outage and the recovery included; ten times what two free cores take."""
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.3
 _MAY_DIFFER = ("campaign", "campaign_name", "attack", "queries_sent", "queries_to_success")
 """Queries whose answers were lost are sent again, and count."""
 
@@ -42,8 +42,8 @@ method = "grabcut"
 accept_unreviewed = true
 
 [search]
-population = 80
-generations = 9
+population = 60
+generations = 7
 early_stop = false
 """
 
@@ -152,4 +152,4 @@ def check_undisturbed(rows: list[dict[str, Any]]) -> None:
     outcomes = {row["outcome"] for row in rows}
     assert Outcome.ERROR.value not in outcomes
     assert {Outcome.SUCCESS.value, Outcome.FAILURE.value} <= outcomes
-    assert sum(row["generations"] for row in rows) > 100
+    assert sum(row["generations"] for row in rows) > 80

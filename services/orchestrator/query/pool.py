@@ -9,13 +9,17 @@ from services.orchestrator.query.batcher import Batcher, QueryLedger
 from services.orchestrator.targets.registry import Registry
 
 
+TARGET_RETRY = RetryPolicy(attempts=9)
+"""Half a minute in all: a model server that is started again is back by then. Waiting costs no queries."""
+
+
 class BatcherPool:
     """Hands out batchers by target name."""
 
     def __init__(self, registry: Registry, ledger: QueryLedger, retry: RetryPolicy | None = None) -> None:
         self._registry = registry
         self._ledger = ledger
-        self._retry = retry or RetryPolicy()
+        self._retry = retry or TARGET_RETRY
         self._batchers: dict[str, Batcher] = {}
         self._opening = asyncio.Lock()
 
