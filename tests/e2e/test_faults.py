@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,18 @@ import docker
 import pytest
 
 from client.model import CampaignState
-from tests.e2e.campaigns import Run, Scored, check_undisturbed, queries, results
+from tests.e2e.campaigns import ATTACKS, Run, Scored, check_undisturbed, queries, results
 from tests.e2e.inside import FILL, FREE, KILL_A_STUB
-from tests.e2e.stack import UP_SECONDS, ComposeStack
+from tests.e2e.stack import IMAGES, UP_SECONDS, ComposeStack
 
 PAUSE_SECONDS = 15.0
 CUT_SECONDS = 8.0
 STOP_SECONDS = 90.0
+HELPER_SECONDS = 7200
 SMALL_STORE = Path(__file__).with_name("small-store.yaml")
 NO_SPACE = "28"
 
-Fault = Callable[[ComposeStack, docker.DockerClient], None]
+Fault = Callable[[ComposeStack, docker.DockerClient, Any], None]
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,30 @@ def reference(stack: ComposeStack, tmp_path_factory: pytest.TempPathFactory) -> 
     return Reference(results(rows), queries(rows), run.seconds)
 
 
-def crash(service: str) -> Fault:
-    """kill -9 of the container's first process, as the kernel does it: the engine restarts the container.
+@pytest.fixture(scope="module")
+def host_processes(stack: ComposeStack, engine: docker.DockerClient) -> Iterator[Any]:
+    """A container that sees all processes of the engine's machine, which need not be this one."""
+    container = engine.containers.run(
+        IMAGES[0],
+        entrypoint=["python", "-c", f"import time; time.sleep({HELPER_SECONDS})"],
+        user="0:0",
+        pid_mode="host",
+        network_mode="none",
+        detach=True,
+    )
+    yield container
+    container.remove(force=True)
 
-    The engine's own kill would tell it that the container is wanted dead. A container's processes cannot be
-    seen from outside on every machine, so another container is asked, which sees all processes.
+
+def crash(service: str) -> Fault:
+    """kill -9 of the container's first process, as if the kernel did: the engine restarts the container.
+
+    The engine's own kill would tell it that the container is wanted dead.
     """
 
-    def fault(stack: ComposeStack, engine: docker.DockerClient) -> None:
+    def fault(stack: ComposeStack, engine: docker.DockerClient, host_processes: Any) -> None:
         pid = stack.container(service).attrs["State"]["Pid"]
-        engine.containers.run(
-            "pixelprobe-models:local",
-            entrypoint=["python", "-c", f"import os; os.kill({pid}, 9)"],
-            user="0:0",
-            pid_mode="host",
-            network_mode="none",
-            remove=True,
-        )
+        assert host_processes.exec_run(["python", "-c", f"import os; os.kill({pid}, 9)"]).exit_code == 0
 
     return fault
 
@@ -72,20 +80,20 @@ def signal_stub(signal: str) -> Fault:
     """To the process of one model."""
     program = KILL_A_STUB.replace("MODEL", "nin_cifar10_edits").replace("SIGNAL", signal)
 
-    def fault(stack: ComposeStack, engine: docker.DockerClient) -> None:
+    def fault(stack: ComposeStack, engine: docker.DockerClient, host_processes: Any) -> None:
         assert stack.python("triton", program).strip().isdigit()
 
     return fault
 
 
-def pause_triton(stack: ComposeStack, engine: docker.DockerClient) -> None:
+def pause_triton(stack: ComposeStack, engine: docker.DockerClient, host_processes: Any) -> None:
     container = stack.container("triton")
     container.pause()
     time.sleep(PAUSE_SECONDS)
     container.unpause()
 
 
-def cut_the_network(stack: ComposeStack, engine: docker.DockerClient) -> None:
+def cut_the_network(stack: ComposeStack, engine: docker.DockerClient, host_processes: Any) -> None:
     """The orchestrator loses targets and masks; what is under way gets no answer, not even a refusal."""
     network = engine.networks.get(f"{stack.project}_backend")
     container = stack.container("orchestrator")
@@ -94,11 +102,11 @@ def cut_the_network(stack: ComposeStack, engine: docker.DockerClient) -> None:
     network.connect(container)
 
 
-def restart_everything(stack: ComposeStack, engine: docker.DockerClient) -> None:
+def restart_everything(stack: ComposeStack, engine: docker.DockerClient, host_processes: Any) -> None:
     stack("restart", seconds=STOP_SECONDS)
 
 
-def down_and_up(stack: ComposeStack, engine: docker.DockerClient) -> None:
+def down_and_up(stack: ComposeStack, engine: docker.DockerClient, host_processes: Any) -> None:
     stack("down", seconds=STOP_SECONDS)
     stack("up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS), seconds=UP_SECONDS + 30)
 
@@ -118,7 +126,12 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_disturbed_campaign_ends_as_an_undisturbed_one(
-    stack: ComposeStack, engine: docker.DockerClient, reference: Reference, kind: str, tmp_path: Path
+    stack: ComposeStack,
+    engine: docker.DockerClient,
+    host_processes: Any,
+    reference: Reference,
+    kind: str,
+    tmp_path: Path,
 ) -> None:
     stack.wait_until_healthy()
     scored = Scored(stack)
@@ -127,9 +140,10 @@ def test_a_disturbed_campaign_ends_as_an_undisturbed_one(
     scored.look()
 
     began = time.monotonic()
-    FAULTS[kind](stack, engine)
+    FAULTS[kind](stack, engine, host_processes)
     struck = time.monotonic() - began
     finished = run.until(lambda campaign: True).attacks_finished
+    assert finished < ATTACKS, "the fault came too late to disturb anything"
     run.until(lambda campaign: campaign.attacks_finished > finished)
     onwards = time.monotonic() - began - struck
 

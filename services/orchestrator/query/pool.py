@@ -8,7 +8,6 @@ from services.common.retry import RetryPolicy
 from services.orchestrator.query.batcher import Batcher, QueryLedger
 from services.orchestrator.targets.registry import Registry
 
-
 TARGET_RETRY = RetryPolicy(attempts=9)
 """Half a minute in all: a model server that is started again is back by then. Waiting costs no queries."""
 

@@ -35,7 +35,7 @@ class Gated(Segmenter):
     id = "grabcut"
     description = "d"
     interactive = True
-    options = GrabCutOptions
+    options: type[Options] = GrabCutOptions
 
     def __init__(self) -> None:
         self.gate = threading.Event()
