@@ -1,4 +1,7 @@
-"""Starts Triton in its container: the local stack's flags, and whatever no client here asks for closed.
+"""Runs Triton in its container: the local stack's flags, and whatever no client here asks for closed.
+
+It stays Triton's parent and ends with it, or ends it when a model's process is lost (see
+deploy/triton/supervisor.py): the container's restart policy then brings both back.
 
 ``--prepare`` only lays out the backends, at build time: the file system is read-only later.
 """
@@ -12,6 +15,7 @@ from pathlib import Path
 
 from deploy.triton.interpreter import RuntimeSetupError
 from deploy.triton.runtime import ServerSettings, TritonRuntime, prepare_runtime, server_command
+from deploy.triton.supervisor import Supervisor
 
 REPOSITORY = Path("/srv/triton/models")
 WHEEL_VENV, WHEEL_BACKENDS = Path("/opt/triton"), Path("/opt/backends")
@@ -27,12 +31,12 @@ CONNECTION_MS, CONNECTION_GRACE_MS = 60_000, 600_000
 when one ends: that is how they find servers that were added since."""
 
 
-def main() -> None:
-    """Become the server."""
+def main() -> int:
+    """Serve until told to stop. Returns the exit code."""
     on_gpus = not WHEEL_VENV.is_dir()
     runtime = _nvidia_runtime() if on_gpus else prepare_runtime(WHEEL_VENV, WHEEL_BACKENDS)
     if "--prepare" in sys.argv:
-        return
+        return 0
     settings = ServerSettings(
         host="0.0.0.0",  # noqa: S104  (the container's network decides who can come)
         http_port=8000,
@@ -50,7 +54,7 @@ def main() -> None:
         f"--grpc-max-connection-age-grace={CONNECTION_GRACE_MS}",
         *(["--allow-gpu-metrics=true"] if on_gpus else []),
     ]
-    os.execve(command[0], command, runtime.environment(os.environ))  # noqa: S606  (no shell is wanted)
+    return Supervisor(command, runtime.environment(os.environ), f"127.0.0.1:{settings.http_port}").run()
 
 
 def _nvidia_runtime() -> TritonRuntime:
@@ -61,6 +65,6 @@ def _nvidia_runtime() -> TritonRuntime:
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
     except (OSError, RuntimeSetupError) as error:
         sys.exit(f"serve_triton: {error}")

@@ -6,7 +6,7 @@ ARG TRITON_IMAGE=nvcr.io/nvidia/tritonserver:25.08-py3
 FROM ${TRITON_IMAGE}
 WORKDIR /opt/pixelprobe
 COPY deploy/__init__.py deploy/
-COPY deploy/triton/__init__.py deploy/triton/interpreter.py deploy/triton/runtime.py deploy/triton/
+COPY deploy/triton/__init__.py deploy/triton/interpreter.py deploy/triton/runtime.py deploy/triton/supervisor.py deploy/triton/
 COPY deploy/docker/serve_triton.py deploy/docker/triton_ready.py ./
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

@@ -10,7 +10,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && python3 -m pip --python /opt/triton/bin/python --disable-pip-version-check --no-input install \
         --only-binary=:all: --no-deps --requirement /build/requirements.txt
 COPY deploy/__init__.py /build/deploy/
-COPY deploy/triton/__init__.py deploy/triton/interpreter.py deploy/triton/runtime.py /build/deploy/triton/
+COPY deploy/triton/__init__.py deploy/triton/interpreter.py deploy/triton/runtime.py deploy/triton/supervisor.py /build/deploy/triton/
 COPY deploy/docker/serve_triton.py /build/
 RUN python3 /build/serve_triton.py --prepare
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deploy.local.health import service_is_healthy, triton_is_healthy
 from deploy.local.ports import HOST, KINDS, Ports, address
+from deploy.triton import supervisor
 from deploy.triton.runtime import ServerSettings, TritonRuntime, server_command
 
 TRITON, SEGMENTATION, ORCHESTRATOR = "triton", "segmentation", "orchestrator"
@@ -57,7 +58,7 @@ def is_healthy(name: str, where: Mapping[str, str], models: Iterable[str]) -> bo
 
 
 def triton(runtime: TritonRuntime, repository: Path, ports: Ports, shared_memory_prefix: str) -> Part:
-    """The model server."""
+    """The model server, under a supervisor that starts it again when it is of no use any more."""
     settings = ServerSettings(
         host=HOST,
         http_port=ports["triton_http"],
@@ -65,8 +66,18 @@ def triton(runtime: TritonRuntime, repository: Path, ports: Ports, shared_memory
         metrics_port=ports["triton_metrics"],
         shared_memory_prefix=shared_memory_prefix,
     )
-    command = server_command(runtime, repository, settings)
-    return Part(TRITON, command, runtime.environment(os.environ), addresses(TRITON, ports))
+    where = addresses(TRITON, ports)
+    command = [
+        # The interpreter of the server's venv: the server's library path has that one's library on it.
+        str(runtime.executables / "python3"),
+        "-I",
+        str(Path(supervisor.__file__)),
+        f"--http={where['http']}",
+        f"--shared-memory={shared_memory_prefix}",
+        "--",
+        *server_command(runtime, repository, settings),
+    ]
+    return Part(TRITON, command, runtime.environment(os.environ), where)
 
 
 def segmentation(ports: Ports) -> Part:

@@ -20,10 +20,11 @@ from services.orchestrator.core.domain import IllegalTransitionError, InvalidSpe
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
+from services.orchestrator.patience import PATIENCE_SECONDS, Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.quotas import QuotaLedger, Quotas
+from services.orchestrator.readiness import any_target_answers, store_works
 from services.orchestrator.servicer import AttackServicer
-from services.orchestrator.store.base import Store
 from services.orchestrator.store.errors import StoreError, StoreSetupError
 from services.orchestrator.store.location import StoreLocation
 from services.orchestrator.store.opening import open_store
@@ -64,6 +65,16 @@ ERROR_MAP: ErrorMap = {
     show_default=True,
     help="How many attacks run at once, over all campaigns.",
 )
+@setting(
+    "--target-patience",
+    "PIXELPROBE_TARGET_PATIENCE",
+    type=click.FloatRange(min=0),
+    default=PATIENCE_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a campaign waits for one of several targets, or for masks, before attacks that need it "
+    "end in an error.",
+)
 @security_options
 @peer_options("segmentation", "the segmentation service")
 @store_options
@@ -72,6 +83,7 @@ def main(
     targets: Path,
     segmentation: str,
     attacks_in_flight: int,
+    target_patience: float,
     store: StoreLocation,
     segmentation_peer: Peer,
     security: Security,
@@ -85,7 +97,8 @@ def main(
         raise StartError(error.message) from error
     try:
         masks = (segmentation, segmentation_peer)
-        asyncio.run(_serve(listen, registry, masks, attacks_in_flight, store, security))
+        patience = Patience(target_patience)
+        asyncio.run(_serve(listen, registry, masks, attacks_in_flight, patience, store, security))
     except StoreSetupError as error:
         raise StartError(str(error)) from error
     except StoreError as error:
@@ -97,6 +110,7 @@ async def _serve(
     registry: Registry,
     segmentation: tuple[str, Peer],
     attacks_in_flight: int,
+    patience: Patience,
     location: StoreLocation,
     security: Security,
 ) -> None:
@@ -106,8 +120,10 @@ async def _serve(
     quotas = Quotas(security.tokens.callers if security.tokens else ())
     batchers = BatcherPool(registry, QuotaLedger(store, quotas))
     events = EventHub()
-    executor = LocalExecutor(store, masks, batchers, events, attacks_in_flight=attacks_in_flight)
-    campaigns = CampaignManager(store, batchers, executor, events, quotas)
+    executor = LocalExecutor(
+        store, masks, batchers, events, attacks_in_flight=attacks_in_flight, patience=patience
+    )
+    campaigns = CampaignManager(store, batchers, executor, events, quotas, patience)
 
     def add_servicers(server: grpc.aio.Server) -> list[str]:
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(
@@ -116,7 +132,7 @@ async def _serve(
         return [attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name]
 
     async def ready() -> bool:
-        return await _store_works(store) and await _any_target_answers(registry)
+        return await store_works(store) and await any_target_answers(registry)
 
     try:
         await campaigns.start()
@@ -134,25 +150,6 @@ async def _serve(
         await masks.close()
         await registry.close()
         await store.close()
-
-
-async def _store_works(store: Store) -> bool:
-    try:
-        await store.check()
-    except StoreError:
-        return False
-    return True
-
-
-async def _any_target_answers(registry: Registry) -> bool:
-    """Ready means that at least one target can be described."""
-    for name in registry.names():
-        try:
-            await registry.get(name).check()
-        except ServiceError:
-            continue
-        return True
-    return False
 
 
 if __name__ == "__main__":

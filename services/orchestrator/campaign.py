@@ -15,12 +15,14 @@ from services.common.errors import (
     FailedPreconditionError,
     NotFoundError,
     ServiceError,
+    UnavailableError,
 )
 from services.orchestrator.admission import check_goals, check_images, same_request
 from services.orchestrator.core.domain import CampaignState
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
+from services.orchestrator.patience import Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.quotas import Quotas
 from services.orchestrator.runner import Progress
@@ -43,9 +45,11 @@ POLL_SECONDS = 2.0
 class CampaignManager:
     """Runs each unfinished campaign as one task of the event loop, whoever created it.
 
-    While the store cannot do its work, a target is not up yet after a restart, or its owner has used up the
-    day's queries, a campaign is shown as PAUSED with the reason, although the store has it as RUNNING: it
-    goes on by itself, or at once when it is resumed.
+    While the store cannot do its work, a target or the segmentation service does not answer, or its owner has
+    used up the day's queries, a campaign is shown as PAUSED with the reason, although the store has it as
+    RUNNING: it goes on by itself, or at once when it is resumed. Once patience with one of several targets is
+    used up, that one's attacks end in an error and the others go on; a campaign of whose targets none answers
+    waits for as long as it takes.
     """
 
     def __init__(
@@ -55,7 +59,9 @@ class CampaignManager:
         executor: LocalExecutor,
         events: EventHub,
         quotas: Quotas | None = None,
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience or Patience()
         self._store = store
         self._quotas = quotas or Quotas()
         self._batchers = batchers
@@ -236,7 +242,7 @@ class CampaignManager:
                 await self._executor.run_campaign(campaign_id)
         except ConflictError:
             log.info("campaign %s changed state meanwhile", campaign_id)
-        except (StoreError, TargetUnavailableError) as error:
+        except (StoreError, UnavailableError) as error:
             self._stall(campaign_id, error)
         except (NotFoundError, TargetError) as error:
             log.error("campaign %s pauses: %s", campaign_id, error.message)
@@ -251,12 +257,20 @@ class CampaignManager:
         Raises:
             DayUsedUpError: the owner may send no more queries today.
             NotFoundError, TargetError: a target is gone, or is not what it was.
-            TargetUnavailableError: it cannot be reached now.
+            TargetUnavailableError: it cannot be reached now, and is worth waiting for.
         """
         record = await self._store.get_campaign(campaign_id)
         await self._quotas.check_day(self._store, record.owner)
-        for name in record.spec.targets:
-            await self._batchers.get(name)
+        targets = record.spec.targets
+        away: dict[str, TargetUnavailableError] = {}
+        for name in targets:
+            try:
+                await self._batchers.check(name)
+            except TargetUnavailableError as error:
+                away[name] = error
+        waiting = [error for name, error in away.items() if self._patience.is_left(name)]
+        if waiting or len(away) == len(targets):
+            raise (waiting or list(away.values()))[0]
         with contextlib.suppress(ConflictError):  # not pending: it goes on, here or elsewhere
             await self._store.change_campaign_state(
                 campaign_id, CampaignState.RUNNING, expected={CampaignState.PENDING}

@@ -10,7 +10,7 @@ import grpc
 from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 
-from services.common.errors import ServiceError
+from services.common.errors import ServiceError, UnavailableError
 from services.common.images import from_array, mask_to_array
 from services.common.peers import PLAIN, Peer
 from services.common.retry import RetryPolicy
@@ -20,13 +20,25 @@ from services.orchestrator.core.spec import MaskSettings
 
 DEADLINE_SECONDS = 60.0
 CACHED_MASKS = 1024
-RETRIED_CODES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+RETRIED_CODES = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many pictures wait there already
+    }
+)
 
 
 class MaskError(ServiceError):
     """The segmentation service gave no mask; the message says why."""
 
     reason = "SEGMENTATION_FAILED"
+
+
+class MaskUnavailableError(UnavailableError, MaskError):
+    """The segmentation service could not be reached or did not answer in time; asking again is safe."""
+
+    reason = "SEGMENTATION_UNAVAILABLE"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +54,7 @@ class MaskSource:
 
     def __init__(self, address: str, retry: RetryPolicy | None = None, peer: Peer = PLAIN) -> None:
         self._address = address
-        self._retry = retry or RetryPolicy(attempts=5)
+        self._retry = retry or RetryPolicy(attempts=8)
         self._metadata = peer.metadata
         credentials = peer.credentials(address)
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -58,7 +70,8 @@ class MaskSource:
         """The mask of a picture; asked for once, kept for later attacks.
 
         Raises:
-            MaskError: refused, or unreachable through all attempts.
+            MaskError: refused.
+            MaskUnavailableError: no answer through all attempts.
         """
         key = (digest, settings)
         task = self._made.get(key)
@@ -87,10 +100,12 @@ class MaskSource:
                     request, timeout=DEADLINE_SECONDS, metadata=self._metadata
                 )
             except grpc.aio.AioRpcError as error:
-                pause = next(pauses, None) if error.code() in RETRIED_CODES else None
+                passing = error.code() in RETRIED_CODES
+                pause = next(pauses, None) if passing else None
                 if pause is None:
+                    kind = MaskUnavailableError if passing else MaskError
                     message = from_rpc_error(error).message
-                    raise MaskError(f"segmentation service {self._address}: {message}") from error
+                    raise kind(f"segmentation service {self._address}: {message}") from error
                 await asyncio.sleep(pause)
                 continue
             mask = mask_to_array(response.mask)

@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from services.common.errors import UnavailableError
 from services.orchestrator.core.domain import (
     AttackResult,
     ClassScore,
@@ -79,7 +80,12 @@ class AttackRun:
         self._region_area = 0.0
 
     async def execute(self) -> AttackResult:
-        """Run to the end, from the last checkpoint if there is one. Expected failures become outcomes."""
+        """Run to the end, from the last checkpoint if there is one. Expected failures become outcomes.
+
+        Raises:
+            UnavailableError: the target or the segmentation service does not answer. What is known so far is
+                kept: :meth:`save` it and run the attack again, or take :meth:`result`.
+        """
         self._budget = Budget(self._spec.budget_per_attack, await self._store.queries_sent(self._record.id))
         try:
             return await self._execute()
@@ -87,6 +93,8 @@ class AttackRun:
             if self._met:
                 return self.result(Outcome.SUCCESS)
             return self.result(Outcome.BUDGET_EXHAUSTED, error.message)
+        except UnavailableError:
+            raise
         except (TargetError, MaskError) as error:
             return self.result(Outcome.ERROR, error.message)
 

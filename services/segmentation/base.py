@@ -113,6 +113,9 @@ class Segmenter(ABC):
     options: type[Options]
     """The kind of options it takes."""
 
+    waits: bool = False
+    """Its time goes into waiting for another server, whose troubles must not hold up the others."""
+
     @abstractmethod
     def unavailable_reason(self) -> str:
         """Why it cannot be used now; empty when it can. May wait a few seconds for another server."""

@@ -43,6 +43,7 @@ class Salient(Segmenter):
     description = "Salient object detection (U2-Net, Qin et al., 2020), for photographs"
     interactive = False
     options = SalientOptions
+    waits = True
 
     def __init__(self, model: SaliencyModel) -> None:
         self._model = model

@@ -17,7 +17,7 @@ from services.common.images import to_array
 from services.common.interceptors import Context
 from services.segmentation import convert
 from services.segmentation.base import Options, Pixels, Segmentation
-from services.segmentation.registry import Registry
+from services.segmentation.registry import Choice, Registry
 from services.segmentation.review import review_reason
 
 MAX_WAITING = 128
@@ -27,13 +27,22 @@ _SELF_TEST_SIDE = 16
 
 
 class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
-    """Cuts pictures in ``workers`` threads (one a core unless told), so that the event loop stays free."""
+    """Cuts pictures in ``workers`` threads (one a core unless told), so that the event loop stays free.
+
+    Segmenters that wait for another server have as many threads of their own, and so has choosing one, which
+    may wait as well: whatever happens to U2-Net's server, GrabCut goes on.
+    """
 
     def __init__(
         self, registry: Registry, *, workers: int | None = None, max_waiting: int = MAX_WAITING
     ) -> None:
         self._registry = registry
-        self._pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="segment")
+        workers = workers or os.cpu_count() or 1
+        self._pools = {
+            waits: ThreadPoolExecutor(workers, thread_name_prefix="wait" if waits else "segment")
+            for waits in (False, True)
+        }
+        self._choosers = ThreadPoolExecutor(max_waiting, thread_name_prefix="choose")
         self._max_waiting = max_waiting
         self._held = 0
         self._tested = False
@@ -55,7 +64,11 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         return convert.to_list_response(await asyncio.to_thread(self._registry.list))
 
     async def ready(self) -> bool:
-        """True once a tiny picture has gone the whole way; later calls do not wait behind real work."""
+        """True once a tiny picture has gone the whole way; later calls do not wait behind real work.
+
+        By GrabCut, whose needs all come with the service. Whether U2-Net can be used is told by
+        ListSegmenters: its server's troubles make no service unready that is of use without it.
+        """
         if not self._tested:
             image = np.zeros((_SELF_TEST_SIDE, _SELF_TEST_SIDE, 3), dtype=np.uint8)
             image[4:12, 4:12] = 255
@@ -65,27 +78,28 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
 
     def close(self) -> None:
         """Stop the workers; what still waits is dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._choosers, *self._pools.values()):
+            pool.shutdown(wait=True, cancel_futures=True)
 
     async def _run(self, name: str, image: Pixels, options: Options | None) -> Segmentation:
         if self._held >= self._max_waiting:
             raise ResourceExhaustedError(f"{self._held} pictures are waiting already; try again later")
         stop = threading.Event()
+        loop = asyncio.get_running_loop()
         self._held += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._pool, self._segment, name, image, options, stop
-            )
+            choice = await loop.run_in_executor(self._choosers, self._registry.choose, name, image, options)
+            pool = self._pools[choice.segmenter.waits]
+            return await loop.run_in_executor(pool, _segment, choice, image, options, stop)
         finally:
             # Cancelled or past its deadline: nobody waits for the rest.
             stop.set()
             self._held -= 1
 
-    def _segment(
-        self, name: str, image: Pixels, options: Options | None, stop: threading.Event
-    ) -> Segmentation:
-        """In a worker thread: choosing may wait for another server, too."""
-        segmenter, reason = self._registry.choose(name, image, options)
-        cut = segmenter.segment(image, options, stop)
-        area = float(cut.mask.mean())
-        return Segmentation(cut.mask, area, review_reason(area), segmenter.id, reason, cut.saliency)
+
+def _segment(choice: Choice, image: Pixels, options: Options | None, stop: threading.Event) -> Segmentation:
+    """In a worker thread."""
+    segmenter, reason = choice
+    cut = segmenter.segment(image, options, stop)
+    area = float(cut.mask.mean())
+    return Segmentation(cut.mask, area, review_reason(area), segmenter.id, reason, cut.saliency)

@@ -78,3 +78,32 @@ for name, request in (
         details[name] = error.details()
 print(json.dumps(details))
 """
+
+KILL_A_STUB = """
+import os, signal
+for entry in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        words = open(f"/proc/{entry}/cmdline").read().split("\\0")
+    except OSError:
+        continue
+    if words[0].endswith("triton_python_backend_stub") and any("/MODEL/" in word for word in words):
+        os.kill(int(entry), signal.SIGNAL)
+        print(entry)
+"""
+"""MODEL and SIGNAL are to be replaced."""
+
+FILL = """
+import os
+with open("FOLDER/filler", "wb", buffering=0) as filler:
+    try:
+        while True:
+            filler.write(bytes(65536))
+    except OSError as error:
+        print(error.errno)
+"""
+"""FOLDER is to be replaced. Prints 28: no space left on device."""
+
+FREE = """
+import os
+os.remove("FOLDER/filler")
+"""

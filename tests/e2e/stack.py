@@ -26,6 +26,9 @@ UP_SECONDS = 300
 COMMAND_SECONDS = 120
 ENGINE_SECONDS = 60
 
+ATTACKS_IN_FLIGHT = "8"
+"""Few, so that a campaign has attacks of all kinds (finished, under way, not begun) for most of its time."""
+
 
 def compose(
     *arguments: str, settings: Mapping[str, str], seconds: float = COMMAND_SECONDS
@@ -49,20 +52,23 @@ def compose(
 class ComposeStack:
     """One stack.
 
-    ``seconds_to_healthy``: what ``up --wait`` took, with the images built; ``first_states``: what the engine
-    then said of each service's container.
+    ``overlays``: more compose files; ``seconds_to_healthy``: what ``up --wait`` took, with the images built;
+    ``first_states``: what the engine then said of each service's container.
     """
 
     engine: docker.DockerClient
     project: str = field(default_factory=lambda: f"pixelprobe-e2e-{secrets.token_hex(4)}")
     ports: dict[str, int] = field(default_factory=lambda: free_ports("segmentation", "orchestrator"))
+    overlays: tuple[Path, ...] = ()
     seconds_to_healthy: float = 0.0
     first_states: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
         """A compose command that must work; returns what it printed."""
         settings = {f"PIXELPROBE_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
-        done = compose("--project-name", self.project, *arguments, settings=settings, seconds=seconds)
+        settings["PIXELPROBE_ATTACKS_IN_FLIGHT"] = ATTACKS_IN_FLIGHT
+        files = [word for path in self.overlays for word in ("-f", str(path))]
+        done = compose(*files, "--project-name", self.project, *arguments, settings=settings, seconds=seconds)
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -77,13 +83,14 @@ class ComposeStack:
     def wait_until_healthy(self) -> None:
         """As ``up --wait``, which however gives up at once where a service noticed that another was away."""
         give_up = time.monotonic() + UP_SECONDS
-        while health := {
-            name: status
-            for name in SERVICES
-            if (status := self.container(name).attrs["State"]["Health"]["Status"]) != "healthy"
-        }:
+        while health := {name: state for name in SERVICES if (state := self.health(name)) != "healthy"}:
             assert time.monotonic() < give_up, f"not healthy after {UP_SECONDS} s: {health}"
             time.sleep(1)
+
+    def health(self, service: str) -> str:
+        """What the engine says: healthy, unhealthy, starting; or that the container does not run."""
+        state = self.container(service).attrs["State"]
+        return str(state["Health"]["Status"] if state["Running"] else state["Status"])
 
     def remove(self) -> None:
         """Stop and delete all of it, volumes too; then see that nothing is left."""

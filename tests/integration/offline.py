@@ -26,6 +26,7 @@ from services.orchestrator.core.spec import CampaignImage, CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
+from services.orchestrator.patience import PATIENCE_SECONDS, Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.quotas import QuotaLedger, Quotas
 from services.orchestrator.store.base import CampaignRecord, Store
@@ -111,6 +112,8 @@ async def offline(
     seconds_a_request: float = 0.0,
     target: FakeTarget | None = None,
     quotas: Quotas | None = None,
+    masks: MaskSource | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> AsyncIterator[Offline]:
     """An orchestrator for as long as the block runs; the store stays open."""
     asked = target or FakeTarget(seconds=seconds_a_request)
@@ -125,9 +128,10 @@ async def offline(
     ledger, retry = QuotaLedger(store, quotas), RetryPolicy(attempts=2, first_pause=0.01)
     pool = BatcherPool(cast(Registry, OneTarget()), ledger, retry)
     events = EventHub()
-    no_masks = cast(MaskSource, None)  # all pictures come with one
-    executor = LocalExecutor(store, no_masks, pool, events, attacks_in_flight=4)
-    manager = CampaignManager(store, pool, executor, events, quotas)
+    asked_for_masks = masks or cast(MaskSource, None)  # all pictures come with one, unless a test has it so
+    patience = Patience(patience_seconds)
+    executor = LocalExecutor(store, asked_for_masks, pool, events, attacks_in_flight=4, patience=patience)
+    manager = CampaignManager(store, pool, executor, events, quotas, patience)
     await manager.start()
     try:
         yield Offline(store, manager, asked)

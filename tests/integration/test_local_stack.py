@@ -91,7 +91,7 @@ def test_a_killed_triton_is_noticed_replaced_and_stopped(fresh_stack: Stack) -> 
     first, first_record = fresh_stack.triton(), fresh_stack.record()
     assert fresh_stack.status()["triton"]["healthy"] is True
     assert set(members(first)) == set(fresh_stack.processes())
-    assert len(fresh_stack.processes()) == 7  # the server, and a child for each of its six models
+    assert len(fresh_stack.processes()) == 8  # supervisor, server, and a child for each of its six models
 
     os.kill(first.pid, signal.SIGKILL)
 

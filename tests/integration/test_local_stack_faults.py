@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.local.processes import identify, is_alive, members
+from deploy.triton.supervisor import stubs_of
 from tests.stacks import (
     INTERRUPTED,
     SECONDS,
@@ -21,6 +23,7 @@ from tests.stacks import (
     Stack,
     error_line,
     run_local,
+    shared_memory,
     wait_for_record,
 )
 
@@ -92,6 +95,31 @@ def test_what_a_killed_start_left_is_cleaned_up(fresh_stack: Stack) -> None:
 
     assert members(triton) == []
     fresh_stack.assert_nothing_left()
+
+
+def test_a_killed_model_process_brings_its_server_back(fresh_stack: Stack) -> None:
+    assert fresh_stack(*TRITON_ALONE).returncode == 0
+    supervisor, record = fresh_stack.triton(), fresh_stack.record()
+
+    def server() -> int:
+        return next((pid for pid in members(supervisor) if len(stubs_of(pid)) == 6), 0)
+
+    def until(look: Callable[[], bool]) -> None:
+        give_up = time.monotonic() + SECONDS
+        while not look():
+            assert time.monotonic() < give_up, (fresh_stack.home / "logs" / "triton.log").read_text()[-2000:]
+            time.sleep(0.2)
+
+    first = server()
+    os.kill(stubs_of(first)[0].pid, signal.SIGKILL)
+
+    until(lambda: server() not in (0, first))
+    until(lambda: fresh_stack.status()["triton"]["healthy"])
+    assert fresh_stack.triton() == supervisor
+    assert first not in members(supervisor)
+    assert fresh_stack("down").stdout == "Stopped triton.\n"
+    assert members(supervisor) == []
+    assert shared_memory(record) == []
 
 
 def test_a_triton_that_cannot_load_is_explained_and_gone(fresh_stack: Stack) -> None:

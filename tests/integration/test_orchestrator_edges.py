@@ -295,7 +295,7 @@ def test_cancel_then_resume_ends_as_if_nothing_had_happened(client: PixelprobeCl
 def test_a_target_that_is_gone_spoils_only_its_own_attacks(
     tmp_path: Path, targets_file: Path, segmentation_address: str, local_triton: dict[str, str]
 ) -> None:
-    """A relay in front of Triton is cut mid-attack: a bounded number of tries, then ``error``."""
+    """A relay before Triton is cut mid-attack: with no patience, a bounded number of tries and ``error``."""
     with relay(local_triton["grpc"]) as (address, cut):
         targets = tmp_path / "targets.toml"
         targets.write_text(
@@ -303,7 +303,7 @@ def test_a_target_that_is_gone_spoils_only_its_own_attacks(
             + f'\n[targets.doomed]\nprotocol = "kserve-grpc"\naddress = "{address}"\nmodel = "nin_cifar10"\n'
         )
         with (
-            processes.orchestrator(targets, segmentation_address) as running,
+            processes.orchestrator(targets, segmentation_address, "--target-patience", "0") as running,
             PixelprobeClient(Addresses(running.address, segmentation_address)) as client,
         ):
             name = start(

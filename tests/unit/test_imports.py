@@ -27,7 +27,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("quotas",),
     ("journal",),
     ("runner",),
-    ("events",),
+    ("events", "patience", "readiness"),
     ("executors",),
     ("stalls",),
     ("campaign", "admission"),

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from services.common.errors import ServiceError
+from services.common.errors import ServiceError, UnavailableError
 from services.orchestrator.core.domain import AttackResult, MaskArray, Outcome
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
-from services.orchestrator.masks import MaskSource
+from services.orchestrator.masks import MaskSource, MaskUnavailableError
+from services.orchestrator.patience import Patience
 from services.orchestrator.query.pool import BatcherPool
-from services.orchestrator.runner import AttackRun
+from services.orchestrator.runner import AttackRun, Progress
 from services.orchestrator.store.base import AttackRecord, Store
 from services.orchestrator.store.errors import LeaseLostError, StoreError
 from services.orchestrator.store.quotas import DayUsedUpError
 from services.orchestrator.targets.base import TargetError
 
 log = logging.getLogger(__name__)
+
+MASKS = "masks"
+"""What the segmentation service is called where patience is counted, beside the targets' names."""
 
 
 class LocalExecutor:
@@ -31,7 +35,9 @@ class LocalExecutor:
         events: EventHub,
         *,
         attacks_in_flight: int = 32,
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience or Patience()
         self._store = store
         self._masks = masks
         self._batchers = batchers
@@ -47,6 +53,8 @@ class LocalExecutor:
 
         Raises:
             StoreError: the store failed. Attacks under way ended and can be claimed again once it works.
+            UnavailableError: a target or the segmentation service does not answer, and there is patience
+                left. Attacks under way were checkpointed and can be claimed again.
         """
         spec = (await self._store.get_campaign(campaign_id)).spec
         try:
@@ -55,10 +63,10 @@ class LocalExecutor:
                 for _ in range(min(self._attacks_in_flight, spec.attack_count)):
                     workers.create_task(self._work(campaign_id, spec, claiming))
         except BaseExceptionGroup as failures:
-            of_store, others = failures.split(StoreError)
-            if of_store is None or others is not None:
+            passing, others = failures.split((StoreError, UnavailableError))
+            if passing is None or others is not None:
                 raise
-            raise of_store.exceptions[0] from failures
+            raise passing.exceptions[0] from failures
 
     async def cancel_campaign(self, campaign_id: str, running: asyncio.Task[None] | None) -> None:
         """End ``running``, a task of :meth:`run_campaign`; all attacks not yet finished are CANCELLED.
@@ -94,7 +102,7 @@ class LocalExecutor:
             await self._run_attack(record, spec)
         except LeaseLostError:
             log.info("attack %s runs elsewhere by now, or has ended", record.id)
-        except (asyncio.CancelledError, StoreError):
+        except (asyncio.CancelledError, StoreError, UnavailableError):
             await self._give_back(record)
             raise
 
@@ -116,7 +124,7 @@ class LocalExecutor:
                 store=self._store,
                 masks=self._masks,
                 batcher=batcher,
-                on_progress=lambda progress: self._events.progress(record.id, progress),
+                on_progress=lambda progress: self._on_progress(record, run, progress),
             )
             result = await run.execute()
         except asyncio.CancelledError:
@@ -131,6 +139,16 @@ class LocalExecutor:
             raise
         except (LeaseLostError, StoreError):
             raise
+        except UnavailableError as error:
+            if self._patience.is_left(_away(error, record)):
+                if run is not None:
+                    await self._save(run, record)
+                raise
+            result = (
+                run.result(Outcome.ERROR, error.message)
+                if run
+                else AttackResult(Outcome.ERROR, error.message)
+            )
         except TargetError as error:
             result = AttackResult(Outcome.ERROR, reason=error.message)
         except ServiceError as error:
@@ -142,6 +160,12 @@ class LocalExecutor:
             result = AttackResult(Outcome.ERROR, reason="internal error; the orchestrator's log has details")
         await self._finish(record, result, run.mask if run else None)
 
+    def _on_progress(self, record: AttackRecord, run: AttackRun | None, progress: Progress) -> None:
+        self._patience.answered(record.key.target)
+        if run is not None and run.mask is not None:
+            self._patience.answered(MASKS)
+        self._events.progress(record.id, progress)
+
     async def _save(self, run: AttackRun, record: AttackRecord) -> None:
         try:
             await run.save()
@@ -151,3 +175,8 @@ class LocalExecutor:
     async def _finish(self, record: AttackRecord, result: AttackResult, mask: MaskArray | None) -> None:
         await self._store.finish_attack(record.id, result, mask)
         self._events.notify(record.id.campaign_id)
+
+
+def _away(error: UnavailableError, record: AttackRecord) -> str:
+    """The name, in counting patience, of what did not answer."""
+    return MASKS if isinstance(error, MaskUnavailableError) else record.key.target

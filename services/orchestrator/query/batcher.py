@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from services.common.retry import RetryPolicy
@@ -20,7 +20,6 @@ from services.orchestrator.store.quotas import DayUsedUpError
 from services.orchestrator.targets.base import (
     Scores,
     Target,
-    TargetError,
     TargetInfo,
     TargetUnavailableError,
 )
@@ -111,7 +110,8 @@ class Batcher:
         """Score ``ask``, which must not be empty; cancelling takes back what was not yet sent.
 
         Raises:
-            TargetError: refused, or unavailable through all attempts.
+            TargetError: refused.
+            TargetUnavailableError: no answer through all attempts.
             BudgetExhaustedError: a retry would exceed the attack's hard limit.
             LeaseLostError: the attack runs elsewhere by now.
             DayUsedUpError: its campaign's owner may send no more queries today.
@@ -182,23 +182,35 @@ class Batcher:
         return slices
 
     async def _send(self, slices: list[_Slice]) -> None:
-        """Send one request, again while the policy allows; deliver the answers."""
+        """Send one request, again while the policy allows; deliver the answers.
+
+        Before it is sent again the target is asked whether it is ready: that costs no query, so that an
+        outage does not eat into the attacks' budgets.
+        """
         pauses = self._retry.pauses()
         while slices := await self._reserved(_affordable(slices)):
             try:
                 scores = await self._attempt(slices)
             except TargetUnavailableError as error:
-                pause = next(pauses, None)
-                if pause is None:
-                    raise TargetError(
-                        f"{error.message} (gave up after {self._retry.attempts} attempts)",
-                        reason=error.reason,
-                    ) from error
-                await asyncio.sleep(pause)
+                await self._until_ready(pauses, error)
                 continue
             for part, answer in zip(slices, split(scores, [part.ask for part in slices]), strict=True):
                 part.pending.answer(part.start, answer)
             return
+
+    async def _until_ready(self, pauses: Iterator[float], error: TargetUnavailableError) -> None:
+        """Pause until the target says that it is ready; raises once ``pauses`` are used up."""
+        for pause in pauses:
+            await asyncio.sleep(pause)
+            try:
+                await self._target.check()
+            except TargetUnavailableError as still:
+                error = still
+            else:
+                return
+        raise TargetUnavailableError(
+            f"{error.message} (gave up after {self._retry.attempts} attempts)", reason=error.reason
+        ) from error
 
     async def _reserved(self, slices: list[_Slice]) -> list[_Slice]:
         """Those whose queries the ledger counted; those of attacks that run elsewhere by now, and of owners

@@ -8,6 +8,9 @@ from services.common.retry import RetryPolicy
 from services.orchestrator.query.batcher import Batcher, QueryLedger
 from services.orchestrator.targets.registry import Registry
 
+TARGET_RETRY = RetryPolicy(attempts=9)
+"""Half a minute in all: a model server that is started again is back by then. Waiting costs no queries."""
+
 
 class BatcherPool:
     """Hands out batchers by target name."""
@@ -15,7 +18,7 @@ class BatcherPool:
     def __init__(self, registry: Registry, ledger: QueryLedger, retry: RetryPolicy | None = None) -> None:
         self._registry = registry
         self._ledger = ledger
-        self._retry = retry or RetryPolicy()
+        self._retry = retry or TARGET_RETRY
         self._batchers: dict[str, Batcher] = {}
         self._opening = asyncio.Lock()
 
@@ -31,6 +34,16 @@ class BatcherPool:
                 target = self._registry.get(name)
                 self._batchers[name] = Batcher(target, await target.describe(), self._ledger, self._retry)
             return self._batchers[name]
+
+    async def check(self, name: str) -> None:
+        """See that target ``name`` can be asked now; costs no query.
+
+        Raises:
+            NotFoundError, TargetError: as :meth:`get`.
+            TargetUnavailableError: it does not say that it is ready.
+        """
+        await self.get(name)
+        await self._registry.get(name).check()
 
     async def close(self) -> None:
         """Stop all batchers. Idempotent."""

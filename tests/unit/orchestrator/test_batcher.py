@@ -13,7 +13,7 @@ from services.orchestrator.query.batcher import Batcher
 from services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from services.orchestrator.query.fusion import Ask, fuse, split
 from services.orchestrator.store.base import AttackId
-from services.orchestrator.targets.base import Scores, TargetError, TargetUnavailableError
+from services.orchestrator.targets.base import Scores, TargetError, TargetInfo, TargetUnavailableError
 from tests.unit.orchestrator.fakes import INFO, FakeTarget, ListLedger, score
 
 QUICK = RetryPolicy(attempts=3, first_pause=0.001, longest_pause=0.002)
@@ -85,13 +85,34 @@ async def test_retries_are_counted_as_queries() -> None:
     assert (ledger.total, budget.sent, target.answered) == (30, 30, 10)
 
 
+async def test_an_outage_costs_no_queries_beyond_those_it_swallowed() -> None:
+    class Restarting(FakeTarget):
+        checks = 0
+
+        async def check(self) -> TargetInfo:
+            self.checks += 1
+            if self.checks < 3:
+                raise TargetUnavailableError("still loading")
+            return await super().check()
+
+    def fail_once(batch: int) -> None:
+        if batch == 1:
+            raise TargetUnavailableError("gone")
+
+    target, ledger, budget = Restarting(fail_once), ListLedger(), Budget(20)
+    ask = make_ask(4, 10)
+    async with Batcher(target, INFO, ledger, RetryPolicy(5, 0.001, 0.002)) as batcher:
+        assert_same(await batcher.query(attack(0), ask, budget), alone(ask))
+    assert (target.checks, ledger.total, budget.sent) == (3, 20, 20)
+
+
 async def test_retrying_ends() -> None:
     def fail(_: int) -> None:
         raise TargetUnavailableError("nobody home")
 
     target, ledger = FakeTarget(fail), ListLedger()
     async with Batcher(target, INFO, ledger, QUICK) as batcher:
-        with pytest.raises(TargetError, match=r"nobody home \(gave up after 3 attempts\)"):
+        with pytest.raises(TargetUnavailableError, match=r"nobody home \(gave up after 3 attempts\)"):
             await batcher.query(attack(0), make_ask(5, 10), Budget(None))
         assert len(target.batches) == 3
 

@@ -18,6 +18,7 @@ from services.segmentation.base import (
     GrabCutOptions,
     Options,
     Pixels,
+    SalientOptions,
     SegmentationStoppedError,
     Segmenter,
 )
@@ -34,7 +35,7 @@ class Gated(Segmenter):
     id = "grabcut"
     description = "d"
     interactive = True
-    options = GrabCutOptions
+    options: type[Options] = GrabCutOptions
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -152,6 +153,31 @@ async def test_it_is_ready_after_one_picture_and_stays_so_when_busy(
     assert await asyncio.wait_for(servicer.ready(), 1)
     segmenter.gate.set()
     await asyncio.gather(*calls)
+
+
+class Hanging(Gated):
+    """U2-Net while its server does not answer."""
+
+    id = "u2net"
+    options = SalientOptions
+    waits = True
+
+
+async def test_u2nets_trouble_does_not_keep_grabcut_waiting(segmenter: Gated) -> None:
+    segmenter.gate.set()
+    hanging = Hanging()
+    servicer = SegmentationServicer(Registry([segmenter, hanging]), workers=2, max_waiting=8)
+    asking = pb.SegmentRequest(image=REQUEST.image, segmenter="u2net")
+    calls = [asyncio.create_task(servicer.Segment(asking, NO_CONTEXT)) for _ in range(5)]
+    await until(lambda: hanging.running == 2)
+    try:
+        assert (await asyncio.wait_for(servicer.Segment(REQUEST, NO_CONTEXT), 5)).segmenter == "grabcut"
+        assert await asyncio.wait_for(servicer.ready(), 5)
+    finally:
+        hanging.gate.set()
+        await asyncio.gather(*calls)
+        servicer.close()
+    assert hanging.most == 2
 
 
 async def _outcomes(calls: list[asyncio.Task[Any]]) -> list[Any]:
