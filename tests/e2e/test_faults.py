@@ -194,3 +194,4 @@ def test_a_full_volume_pauses_a_campaign_until_there_is_room(
         stack.overlays = ()
         stack("up", "--detach", "--no-deps", "orchestrator")
         stack.wait_until_healthy()
+        engine.volumes.get(f"{stack.project}_small").remove()  # unknown to the stack without the overlay
