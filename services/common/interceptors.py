@@ -12,7 +12,7 @@ import re
 import time
 import uuid
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -103,12 +103,10 @@ class AccessLog(AroundInterceptor):
         try:
             yield
         except asyncio.CancelledError:
-            # The client went away or its deadline passed; a deadline leaves no time.
-            over = call.context.time_remaining() == 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED
+            code = code_of(call, cancelled=True)
             raise
         finally:
-            code = code or call.context.code() or grpc.StatusCode.OK
+            code = code or code_of(call)
             milliseconds = (time.perf_counter() - start) * 1000
             details = call.context.details()
             _access.log(
@@ -191,9 +189,21 @@ def wrap(
     return wrapped
 
 
-def interceptors(error_map: ErrorMap | None = None) -> tuple[grpc.aio.ServerInterceptor, ...]:
-    """The house's set, outermost first."""
-    return RequestIds(), AccessLog(), Errors(error_map)
+def code_of(call: Call, *, cancelled: bool = False) -> grpc.StatusCode:
+    """How a call ended: read when it is over, outside of :class:`Errors`."""
+    if cancelled:
+        # The client went away or its deadline passed; a deadline leaves no time.
+        over = call.context.time_remaining() == 0
+        return grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED
+    code: grpc.StatusCode | None = call.context.code()
+    return code or grpc.StatusCode.OK
+
+
+def interceptors(
+    error_map: ErrorMap | None = None, watching: Sequence[AroundInterceptor] = ()
+) -> tuple[grpc.aio.ServerInterceptor, ...]:
+    """The house's set, outermost first; ``watching`` see each RPC with its request id and its final code."""
+    return RequestIds(), *watching, AccessLog(), Errors(error_map)
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,26 @@ def address(value: str) -> str:
     return value
 
 
+def optional_address(value: str) -> str:
+    """Click type of an address, or "" for none: what an empty variable says."""
+    return address(value) if value else ""
+
+
 def setting(option: str, env: str, **attributes: Any) -> Callable[[F], F]:
     """A click option that may come from ``env`` instead; required unless it has a default."""
     attributes.setdefault("required", "default" not in attributes)
     return click.option(option, envvar=env, show_envvar=True, **attributes)
+
+
+def metrics_setting(command: F) -> F:
+    """Where Prometheus finds the service's metrics."""
+    return setting(
+        "--metrics",
+        "PIXELPROBE_METRICS_LISTEN",
+        type=optional_address,
+        default="",
+        help="HOST:PORT to serve Prometheus metrics on, over plain HTTP; without it there are none.",
+    )(command)
 
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:

@@ -8,21 +8,25 @@ from pathlib import Path
 import click
 import grpc
 from pixelprobe.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
+from prometheus_client import CollectorRegistry
 
 from services.common.errors import FailedPreconditionError, InvalidArgumentError, ServiceError
+from services.common.metrics import RpcMetrics, exposed, new_registry
 from services.common.server import serve
-from services.common.settings import StartError, address, configure_logging, run, setting
+from services.common.settings import StartError, address, configure_logging, metrics_setting, run, setting
 from services.common.status import ErrorMap
 from services.orchestrator.campaign import CampaignManager
 from services.orchestrator.core.domain import IllegalTransitionError, InvalidSpecError
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.servicer import AttackServicer
 from services.orchestrator.store.base import Store
 from services.orchestrator.store.errors import StoreError, StoreSetupError
 from services.orchestrator.store.location import StoreLocation
+from services.orchestrator.store.measured import measured
 from services.orchestrator.store.opening import open_store
 from services.orchestrator.store.options import store_options
 from services.orchestrator.targets.registry import Registry, RegistryError
@@ -62,15 +66,25 @@ ERROR_MAP: ErrorMap = {
     help="How many attacks run at once, over all campaigns.",
 )
 @store_options
-def main(listen: str, targets: Path, segmentation: str, attacks_in_flight: int, store: StoreLocation) -> None:
+@metrics_setting
+def main(
+    listen: str,
+    targets: Path,
+    segmentation: str,
+    attacks_in_flight: int,
+    store: StoreLocation,
+    metrics: str,
+) -> None:
     """Read the settings and serve."""
     configure_logging()
     try:
         registry = Registry.from_file(targets)
     except RegistryError as error:
         raise StartError(error.message) from error
+    prometheus = new_registry("orchestrator")
     try:
-        asyncio.run(_serve(listen, registry, segmentation, attacks_in_flight, store))
+        with exposed(prometheus, metrics):
+            asyncio.run(_serve(listen, registry, segmentation, attacks_in_flight, store, prometheus))
     except StoreSetupError as error:
         raise StartError(str(error)) from error
     except StoreError as error:
@@ -78,14 +92,22 @@ def main(listen: str, targets: Path, segmentation: str, attacks_in_flight: int, 
 
 
 async def _serve(
-    listen: str, registry: Registry, segmentation: str, attacks_in_flight: int, location: StoreLocation
+    listen: str,
+    registry: Registry,
+    segmentation: str,
+    attacks_in_flight: int,
+    location: StoreLocation,
+    prometheus: CollectorRegistry,
 ) -> None:
-    store = await open_store(location)
+    metrics = OrchestratorMetrics(prometheus)
+    store = measured(await open_store(location), metrics)
     masks = MaskSource(segmentation)
-    batchers = BatcherPool(registry, store)
+    batchers = BatcherPool(registry, store, metrics=metrics)
     events = EventHub()
-    executor = LocalExecutor(store, masks, batchers, events, attacks_in_flight=attacks_in_flight)
-    campaigns = CampaignManager(store, batchers, executor, events)
+    executor = LocalExecutor(
+        store, masks, batchers, events, attacks_in_flight=attacks_in_flight, metrics=metrics
+    )
+    campaigns = CampaignManager(store, batchers, executor, events, metrics)
 
     def add_servicers(server: grpc.aio.Server) -> list[str]:
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(
@@ -102,6 +124,7 @@ async def _serve(
             listen=listen,
             add_servicers=add_servicers,
             error_map=ERROR_MAP,
+            watching=(RpcMetrics(prometheus),),
             readiness=ready,
             on_shutdown=campaigns.stop,
         )

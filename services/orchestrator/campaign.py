@@ -21,6 +21,7 @@ from services.orchestrator.core.domain import CampaignState
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.runner import Progress
 from services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
@@ -59,7 +60,12 @@ class CampaignManager:
     """
 
     def __init__(
-        self, store: Store, batchers: BatcherPool, executor: LocalExecutor, events: EventHub
+        self,
+        store: Store,
+        batchers: BatcherPool,
+        executor: LocalExecutor,
+        events: EventHub,
+        metrics: OrchestratorMetrics | None = None,
     ) -> None:
         self._store = store
         self._batchers = batchers
@@ -69,6 +75,8 @@ class CampaignManager:
         self._ending: set[str] = set()
         self._stalls: dict[str, _Stall] = {}
         self._polling: asyncio.Task[None] | None = None
+        self._metrics = metrics or OrchestratorMetrics()
+        self._metrics.campaigns_stalled.set_function(lambda: len(self._stalls))
 
     async def start(self) -> None:
         """Take up every campaign that an earlier process left unfinished, and go on looking for more."""
@@ -199,6 +207,7 @@ class CampaignManager:
         for campaign_id in self._tasks.keys() - set(unfinished):
             if (await self._store.get_campaign(campaign_id)).state is CampaignState.CANCELLED:
                 await self._end_attacks(campaign_id)
+        self._metrics.count_campaigns(await self._store.count_campaigns())
 
     async def _end_attacks(self, campaign_id: str) -> None:
         """Finish a cancelled campaign's attacks."""

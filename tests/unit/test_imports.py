@@ -22,7 +22,7 @@ ORCHESTRATOR = "services.orchestrator"
 CORE = f"{ORCHESTRATOR}.core"
 ORDER: tuple[tuple[str, ...], ...] = (
     ("core",),
-    ("targets", "store", "masks", "convert", "convert_spec"),
+    ("targets", "store", "masks", "metrics", "convert", "convert_spec"),
     ("query",),
     ("journal",),
     ("runner",),

@@ -10,6 +10,7 @@ from services.orchestrator.core.domain import AttackResult, MaskArray, Outcome
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.masks import MaskSource
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.runner import AttackRun
 from services.orchestrator.store.base import AttackRecord, Store
@@ -30,12 +31,14 @@ class LocalExecutor:
         events: EventHub,
         *,
         attacks_in_flight: int = 32,
+        metrics: OrchestratorMetrics | None = None,
     ) -> None:
         self._store = store
         self._masks = masks
         self._batchers = batchers
         self._events = events
         self._attacks_in_flight = attacks_in_flight
+        self._metrics = metrics or OrchestratorMetrics()
         self._slots = asyncio.Semaphore(attacks_in_flight)
         self._cancelled: set[str] = set()
 
@@ -90,7 +93,8 @@ class LocalExecutor:
 
     async def _run_or_give_back(self, record: AttackRecord, spec: CampaignSpec) -> None:
         try:
-            await self._run_attack(record, spec)
+            with self._metrics.attacks_in_flight.track_inprogress():
+                await self._run_attack(record, spec)
         except LeaseLostError:
             log.info("attack %s runs elsewhere by now, or has ended", record.id)
         except (asyncio.CancelledError, StoreError):
@@ -116,6 +120,7 @@ class LocalExecutor:
                 masks=self._masks,
                 batcher=batcher,
                 on_progress=lambda progress: self._events.progress(record.id, progress),
+                metrics=self._metrics,
             )
             result = await run.execute()
         except asyncio.CancelledError:
@@ -145,4 +150,5 @@ class LocalExecutor:
 
     async def _finish(self, record: AttackRecord, result: AttackResult, mask: MaskArray | None) -> None:
         await self._store.finish_attack(record.id, result, mask)
+        self._metrics.attack_ended(record.key.target, record.key.region, result.outcome)
         self._events.notify(record.id.campaign_id)

@@ -7,11 +7,13 @@ settled after. A retry passes it again.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
 from services.common.retry import RetryPolicy
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from services.orchestrator.query.fusion import Ask, fuse, join, split
 from services.orchestrator.store.base import AttackId, QueryCount
@@ -78,18 +80,27 @@ class Batcher:
     """One target's query path. Use as an asynchronous context manager, or call :meth:`close`."""
 
     def __init__(
-        self, target: Target, info: TargetInfo, ledger: QueryLedger, retry: RetryPolicy | None = None
+        self,
+        target: Target,
+        info: TargetInfo,
+        ledger: QueryLedger,
+        retry: RetryPolicy | None = None,
+        metrics: OrchestratorMetrics | None = None,
     ) -> None:
         self._target = target
         self._info = info
         self._ledger = ledger
         self._retry = retry or RetryPolicy()
+        self._metrics = (metrics or OrchestratorMetrics()).of_target(info.name)
         self._queue: deque[_Pending] = deque()
         self._arrived = asyncio.Event()
         self._in_flight = 0
         self._turn = asyncio.Lock()
         self._workers = [
-            asyncio.create_task(self._work(), name=f"batcher-{info.name}-{number}")
+            # In a context of their own: the work is everybody's, not that of whoever asked first.
+            asyncio.create_task(
+                self._work(), name=f"batcher-{info.name}-{number}", context=contextvars.Context()
+            )
             for number in range(info.max_in_flight)
         ]
 
@@ -180,7 +191,10 @@ class Batcher:
     async def _send(self, slices: list[_Slice]) -> None:
         """Send one request, again while the policy allows; deliver the answers."""
         pauses = self._retry.pauses()
+        attempt = 0
         while slices := await self._reserved(_affordable(slices)):
+            attempt += 1
+            self._count(sum(len(part.ask) for part in slices), again=attempt > 1)
             try:
                 scores = await self._attempt(slices)
             except TargetUnavailableError as error:
@@ -210,10 +224,17 @@ class Batcher:
                 break
         return slices
 
+    def _count(self, queries: int, *, again: bool) -> None:
+        self._metrics.sent.inc(queries)
+        self._metrics.fill.observe(queries / self._info.max_batch)
+        if again:
+            self._metrics.retried.inc(queries)
+
     async def _attempt(self, slices: list[_Slice]) -> Scores:
         counts = [part.count for part in slices]
         try:
-            return await self._target.query(fuse([part.ask for part in slices]))
+            with self._metrics.request(TargetUnavailableError, Exception):
+                return await self._target.query(fuse([part.ask for part in slices]))
         finally:
             # What was reserved and never settled still counts, so a crash here loses nothing.
             await asyncio.shield(self._ledger.settle_queries(counts))

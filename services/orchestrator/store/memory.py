@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -112,6 +113,9 @@ class MemoryStore(Store):
 
     async def campaigns_in(self, states: Collection[CampaignState]) -> list[str]:
         return [key for key, campaign in self._campaigns.items() if campaign.record.state in states]
+
+    async def count_campaigns(self) -> dict[CampaignState, int]:
+        return Counter(campaign.record.state for campaign in self._campaigns.values())
 
     async def change_campaign_state(
         self,
