@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import grpc
 
+from client.tracing import traced
 from services.common.errors import ServiceError, UnavailableError
 from services.common.status import from_rpc_error
 
@@ -65,7 +66,7 @@ def open_channel(address: str) -> grpc.Channel:
         # A proxy from the environment cannot reach this machine's own loopback.
         ("grpc.enable_http_proxy", 0 if _is_loopback(address) else 1),
     ]
-    return grpc.insecure_channel(address, options=options)
+    return traced(grpc.insecure_channel(address, options=options))
 
 
 @contextmanager

@@ -19,6 +19,11 @@ NVIDIA = Path("/opt/tritonserver")
 CLOSED = "shared-memory,model-repository,statistics,trace,logging"
 """Open stay inference, health, metadata and the models' configuration, which tells the largest batch."""
 
+TRACES_ENV = "PIXELPROBE_TRITON_TRACES"
+"""Where spans go: an OTLP collector's URL for traces over HTTP, http://HOST:4318/v1/traces. Unset: nowhere.
+
+Both builds of Triton have it: NVIDIA's images and the wheel's binary."""
+
 STOP_SECONDS = 25
 """To finish what is in flight and unload; the containers' stop_grace_period is longer."""
 
@@ -43,8 +48,25 @@ def main() -> None:
         f"--grpc-restricted-protocol={CLOSED}:{key}",
         f"--exit-timeout-secs={STOP_SECONDS}",
         *(["--allow-gpu-metrics=true"] if on_gpus else []),
+        *_tracing(os.environ.get(TRACES_ENV, "")),
     ]
     os.execve(command[0], command, runtime.environment(os.environ))  # noqa: S606  (no shell is wanted)
+
+
+def _tracing(url: str) -> list[str]:
+    """Spans of those requests that come with a traceparent, and (rate 0) of no others."""
+    if not url:
+        return []
+    return [
+        f"--trace-config={setting}"
+        for setting in (
+            "mode=opentelemetry",
+            "rate=0",
+            "level=TIMESTAMPS",
+            f"opentelemetry,url={url}",
+            "opentelemetry,resource=service.name=triton",
+        )
+    ]
 
 
 def _nvidia_runtime() -> TritonRuntime:

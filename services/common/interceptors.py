@@ -31,7 +31,8 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """The id of the request in hand, "-" outside of one."""
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_QUIET = ("/grpc.health.", "/grpc.reflection.")
+QUIET = ("/grpc.health.", "/grpc.reflection.")
+"""How the methods begin that are asked all day by machines."""
 
 _access = logging.getLogger("services.access")
 _log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class AccessLog(AroundInterceptor):
     async def around(self, call: Call) -> AsyncIterator[None]:
         """Logs when the RPC ends, however it ends."""
         start = time.perf_counter()
-        level = logging.DEBUG if call.method.startswith(_QUIET) else logging.INFO
+        level = logging.DEBUG if call.method.startswith(QUIET) else logging.INFO
         code: grpc.StatusCode | None = None
         try:
             yield

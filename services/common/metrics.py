@@ -59,6 +59,7 @@ class RpcMetrics(AroundInterceptor):
         start = time.perf_counter()
         code = ""
         self._in_flight.inc()
+        self._ended.labels(method, "INTERNAL")  # told as 0, so that the first one is seen as a change
         try:
             yield
         except asyncio.CancelledError:

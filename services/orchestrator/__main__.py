@@ -12,8 +12,17 @@ from prometheus_client import CollectorRegistry
 
 from services.common.errors import FailedPreconditionError, InvalidArgumentError, ServiceError
 from services.common.metrics import RpcMetrics, exposed, new_registry
+from services.common.rpc_spans import RpcSpans
 from services.common.server import serve
-from services.common.settings import StartError, address, configure_logging, metrics_setting, run, setting
+from services.common.settings import (
+    StartError,
+    address,
+    configure_logging,
+    metrics_setting,
+    run,
+    setting,
+    traces,
+)
 from services.common.status import ErrorMap
 from services.orchestrator.campaign import CampaignManager
 from services.orchestrator.core.domain import IllegalTransitionError, InvalidSpecError
@@ -83,7 +92,7 @@ def main(
         raise StartError(error.message) from error
     prometheus = new_registry("orchestrator")
     try:
-        with exposed(prometheus, metrics):
+        with exposed(prometheus, metrics), traces("pixelprobe-orchestrator"):
             asyncio.run(_serve(listen, registry, segmentation, attacks_in_flight, store, prometheus))
     except StoreSetupError as error:
         raise StartError(str(error)) from error
@@ -124,7 +133,7 @@ async def _serve(
             listen=listen,
             add_servicers=add_servicers,
             error_map=ERROR_MAP,
-            watching=(RpcMetrics(prometheus),),
+            watching=(RpcSpans(), RpcMetrics(prometheus)),
             readiness=ready,
             on_shutdown=campaigns.stop,
         )

@@ -16,6 +16,7 @@ from services.common.errors import (
     NotFoundError,
     ServiceError,
 )
+from services.common.logs import about
 from services.orchestrator.admission import check_goals, check_images, same_request
 from services.orchestrator.core.domain import CampaignState
 from services.orchestrator.core.spec import CampaignSpec
@@ -223,7 +224,8 @@ class CampaignManager:
     def _launch(self, campaign_id: str) -> None:
         if campaign_id in self._tasks:
             return
-        task = asyncio.create_task(self._run(campaign_id), name=f"campaign-{campaign_id}")
+        with about(campaign_id):  # which the task takes along
+            task = asyncio.create_task(self._run(campaign_id), name=f"campaign-{campaign_id}")
         self._tasks[campaign_id] = task
 
         def forget(_: asyncio.Task[None]) -> None:

@@ -10,6 +10,7 @@ import grpc
 from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 
+from services.common import tracing
 from services.common.errors import ServiceError
 from services.common.images import from_array, mask_to_array
 from services.common.retry import RetryPolicy
@@ -77,7 +78,10 @@ class MaskSource:
         pauses = self._retry.pauses()
         while True:
             try:
-                response = await self._stub.Segment(request, timeout=DEADLINE_SECONDS)
+                with tracing.part("mask request", tracing.Kind.CLIENT):
+                    response = await self._stub.Segment(
+                        request, timeout=DEADLINE_SECONDS, metadata=tracing.carried()
+                    )
             except grpc.aio.AioRpcError as error:
                 pause = next(pauses, None) if error.code() in RETRIED_CODES else None
                 if pause is None:

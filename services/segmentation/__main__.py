@@ -11,6 +11,7 @@ from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
 from services.common.metrics import RpcMetrics, exposed, new_registry
+from services.common.rpc_spans import RpcSpans
 from services.common.server import serve
 from services.common.settings import (
     address,
@@ -19,6 +20,7 @@ from services.common.settings import (
     optional_address,
     run,
     setting,
+    traces,
 )
 from services.segmentation.grabcut import GrabCut
 from services.segmentation.metrics import SegmentationMetrics
@@ -44,7 +46,7 @@ def command(listen: str, triton: str, metrics: str) -> None:
     """Serve masks for pictures over gRPC."""
     configure_logging()
     registry = new_registry("segmentation")
-    with exposed(registry, metrics):
+    with exposed(registry, metrics), traces("pixelprobe-segmentation"):
         asyncio.run(main(listen, triton, registry))
 
 
@@ -60,7 +62,10 @@ async def main(listen: str, triton: str, metrics: CollectorRegistry) -> None:
 
     try:
         await serve(
-            listen=listen, add_servicers=add, watching=(RpcMetrics(metrics),), readiness=servicer.ready
+            listen=listen,
+            add_servicers=add,
+            watching=(RpcSpans(), RpcMetrics(metrics)),
+            readiness=servicer.ready,
         )
     finally:
         servicer.close()

@@ -18,7 +18,8 @@ DEPLOY = ROOT / "deploy"
 GPU = ("-f", str(DEPLOY / "compose.gpu.yaml"))
 PUBLISHED = ("-f", str(DEPLOY / "docker" / "publish-triton.yaml"))
 POSTGRES = ("--env-file", str(DEPLOY / "docker" / "postgres.env"))
-ONE_SHOTS = {"models", "postgres-secret"}
+MONITORING = ("--profile", "monitoring")
+ONE_SHOTS = {"models", "postgres-secret", "grafana-secret"}
 
 
 def services(*options: str, **settings: str) -> dict[str, Any]:
@@ -29,7 +30,10 @@ def services(*options: str, **settings: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("options", [(), GPU, PUBLISHED, POSTGRES, (*GPU, *PUBLISHED, *POSTGRES)])
+@pytest.mark.parametrize(
+    "options",
+    [(), GPU, PUBLISHED, POSTGRES, MONITORING, (*GPU, *PUBLISHED, *POSTGRES, "--profile", "monitoring")],
+)
 def test_every_service_of_every_stack_is_locked_down_and_bounded(options: tuple[str, ...]) -> None:
     for name, service in services(*options).items():
         assert service["read_only"], name
@@ -70,6 +74,23 @@ def test_postgres_takes_the_place_of_sqlite_and_its_password_is_in_a_file() -> N
     assert list(found["postgres"]["networks"]) == ["store"]
 
 
+def test_monitoring_sees_the_services_and_has_no_password_of_its_own() -> None:
+    assert {"prometheus", "grafana", "grafana-secret"}.isdisjoint(services())
+    found = services(*MONITORING)
+    assert {"backend", "watching"} <= set(found["prometheus"]["networks"])
+    assert "backend" not in found["grafana"]["networks"]
+    assert found["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/grafana/password"
+    assert "GF_SECURITY_ADMIN_PASSWORD" not in found["grafana"]["environment"]
+    scraped = (DEPLOY / "monitoring" / "prometheus.yml").read_text()
+    for name in ("segmentation", "orchestrator"):
+        port = found[name]["environment"]["PIXELPROBE_METRICS_LISTEN"].rpartition(":")[2]
+        assert f'"{name}:{port}"' in scraped
+        assert all(one["target"] != int(port) for one in found[name]["ports"])
+    assert '"triton:8002"' in scraped
+    for volume in found["prometheus"]["volumes"] + found["grafana"]["volumes"]:
+        assert volume["type"] == "volume" or (volume["read_only"] and Path(volume["source"]).exists())
+
+
 def test_targets_are_the_shipped_classifiers() -> None:
     targets = load_targets(DEPLOY / "docker" / "targets" / "targets.toml")
 
@@ -84,9 +105,8 @@ def test_targets_are_the_shipped_classifiers() -> None:
 )
 def test_images_install_what_the_project_declares_and_locks(file: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {
-        named(text) for text in [*project["dependencies"], *project["optional-dependencies"]["server"]]
-    }
+    extras = project["optional-dependencies"]
+    declared = {named(text) for text in [*project["dependencies"], *extras["server"], *extras["tracing"]]}
     locked = {named(line) for line in lines(DEPLOY / "constraints.txt")}
     wanted = {named(line) for line in lines(file)}
 

@@ -66,8 +66,9 @@ SPEAKS_GRPC = (
     "client.api",
     "client.convert",
     "client.rpc",
+    "client.tracing",
 )
-SHARED_WITH_CLIENT = ("services.common.errors", "services.common.images", "services.common.status")
+SHARED_WITH_CLIENT = tuple(f"services.common.{name}" for name in ("errors", "images", "status", "tracing"))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AbstractContextManager
 
+from services.common import tracing
 from services.common.errors import ServiceError
+from services.common.logs import about
 from services.orchestrator.core.domain import AttackResult, MaskArray, Outcome
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
@@ -16,6 +19,9 @@ from services.orchestrator.runner import AttackRun
 from services.orchestrator.store.base import AttackRecord, Store
 from services.orchestrator.store.errors import LeaseLostError, StoreError
 from services.orchestrator.targets.base import TargetError
+
+TRACED_ATTACKS = 32
+"""About so many of a campaign's attacks, evenly spread, have spans of their own and of their requests."""
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +95,8 @@ class LocalExecutor:
                     record = await self._store.claim_attack(campaign_id)
                 if record is None:
                     return
-                await self._run_or_give_back(record, spec)
+                with about(campaign_id, record.id.number), _span(record, spec):
+                    await self._run_or_give_back(record, spec)
 
     async def _run_or_give_back(self, record: AttackRecord, spec: CampaignSpec) -> None:
         try:
@@ -150,5 +157,21 @@ class LocalExecutor:
 
     async def _finish(self, record: AttackRecord, result: AttackResult, mask: MaskArray | None) -> None:
         await self._store.finish_attack(record.id, result, mask)
+        tracing.note("pixelprobe.outcome", result.outcome.value)
+        tracing.note("pixelprobe.queries", result.ledger.sent)
         self._metrics.attack_ended(record.key.target, record.key.region, result.outcome)
         self._events.notify(record.id.campaign_id)
+
+
+def _span(record: AttackRecord, spec: CampaignSpec) -> AbstractContextManager[object]:
+    """Of an attack: under the call that started the campaign, if that was by a call and in this process."""
+    if record.id.number % max(1, spec.attack_count // TRACED_ATTACKS):
+        return tracing.untraced()
+    return tracing.span(
+        "attack",
+        pixelprobe__campaign=record.id.campaign_id,
+        pixelprobe__attack=record.id.number,
+        pixelprobe__target=record.key.target,
+        pixelprobe__region=record.key.region.value,
+        pixelprobe__pixels=record.key.pixels,
+    )

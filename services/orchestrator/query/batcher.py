@@ -10,8 +10,10 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from services.common import tracing
 from services.common.retry import RetryPolicy
 from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.query.budget import Budget, BudgetExhaustedError
@@ -51,6 +53,7 @@ class _Pending:
         self.parts: dict[int, Scores] = {}  # by first row
         self.answered = 0
         self.future: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
+        self.traceparent = tracing.traceparent()
 
     def answer(self, start: int, scores: Scores) -> None:
         self.parts[start] = scores
@@ -230,10 +233,24 @@ class Batcher:
         if again:
             self._metrics.retried.inc(queries)
 
+    def _span(self, slices: list[_Slice]) -> AbstractContextManager[object]:
+        """Of a request that serves attacks with a span: under the first one's, linked to the others'."""
+        askers = list(dict.fromkeys(part.pending.traceparent for part in slices if part.pending.traceparent))
+        if not askers:
+            return nullcontext()
+        return tracing.span(
+            "target request",
+            tracing.Kind.CLIENT,
+            parent=askers[0],
+            links=askers[1:],
+            pixelprobe__target=self._info.name,
+            pixelprobe__queries=sum(len(part.ask) for part in slices),
+        )
+
     async def _attempt(self, slices: list[_Slice]) -> Scores:
         counts = [part.count for part in slices]
         try:
-            with self._metrics.request(TargetUnavailableError, Exception):
+            with self._span(slices), self._metrics.request(TargetUnavailableError, Exception):
                 return await self._target.query(fuse([part.ask for part in slices]))
         finally:
             # What was reserved and never settled still counts, so a crash here loses nothing.
