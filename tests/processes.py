@@ -63,9 +63,9 @@ def service(module: str, *arguments: str) -> Iterator[RunningService]:
 
 
 @contextmanager
-def segmentation() -> Iterator[RunningService]:
+def segmentation(*arguments: str) -> Iterator[RunningService]:
     """A segmentation service."""
-    with service("services.segmentation") as running:
+    with service("services.segmentation", *arguments) as running:
         yield running
 
 

@@ -26,6 +26,7 @@ from services.orchestrator.core.spec import CampaignImage, CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.store.base import CampaignRecord, Store
 from services.orchestrator.store.memory import MemoryStore
@@ -105,7 +106,11 @@ async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool], *, 
 
 @asynccontextmanager
 async def offline(
-    store: Store, *, seconds_a_request: float = 0.0, target: FakeTarget | None = None
+    store: Store,
+    *,
+    seconds_a_request: float = 0.0,
+    target: FakeTarget | None = None,
+    metrics: OrchestratorMetrics | None = None,
 ) -> AsyncIterator[Offline]:
     """An orchestrator for as long as the block runs; the store stays open."""
     asked = target or FakeTarget(seconds=seconds_a_request)
@@ -116,11 +121,12 @@ async def offline(
                 raise NotFoundError(f"no target {name!r}")
             return asked
 
-    pool = BatcherPool(cast(Registry, OneTarget()), store, RetryPolicy(attempts=2, first_pause=0.01))
+    retry = RetryPolicy(attempts=2, first_pause=0.01)
+    pool = BatcherPool(cast(Registry, OneTarget()), store, retry, metrics)
     events = EventHub()
     no_masks = cast(MaskSource, None)  # all pictures come with one
-    executor = LocalExecutor(store, no_masks, pool, events, attacks_in_flight=4)
-    manager = CampaignManager(store, pool, executor, events)
+    executor = LocalExecutor(store, no_masks, pool, events, attacks_in_flight=4, metrics=metrics)
+    manager = CampaignManager(store, pool, executor, events, metrics)
     await manager.start()
     try:
         yield Offline(store, manager, asked)
