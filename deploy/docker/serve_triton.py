@@ -48,12 +48,12 @@ def main() -> None:
         f"--grpc-restricted-protocol={CLOSED}:{key}",
         f"--exit-timeout-secs={STOP_SECONDS}",
         *(["--allow-gpu-metrics=true"] if on_gpus else []),
-        *_tracing(os.environ.get(TRACES_ENV, "")),
+        *tracing_flags(os.environ.get(TRACES_ENV, "")),
     ]
     os.execve(command[0], command, runtime.environment(os.environ))  # noqa: S606  (no shell is wanted)
 
 
-def _tracing(url: str) -> list[str]:
+def tracing_flags(url: str) -> list[str]:
     """Spans of those requests that come with a traceparent, and (rate 0) of no others."""
     if not url:
         return []

@@ -137,7 +137,7 @@ def serving(method: Any) -> Iterator[Any]:
 
     async def start() -> tuple[grpc.aio.Server, int]:
         server = grpc.aio.server(interceptors=interceptors(None, [RpcSpans()]))
-        handlers = {"M": grpc.unary_unary_rpc_method_handler(method)}
+        handlers: dict[str, Any] = {"M": grpc.unary_unary_rpc_method_handler(method)}
         handlers["Check"] = handlers["M"]
         for name in ("test.Service", "grpc.health.v1.Health"):
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
@@ -147,8 +147,9 @@ def serving(method: Any) -> Iterator[Any]:
 
     async def ask(port: int, name: str, metadata: Any) -> str:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            method: Any = channel.unary_unary(name)
             try:
-                await channel.unary_unary(name)(b"", timeout=10, metadata=metadata)
+                await method(b"", timeout=10, metadata=metadata)
             except grpc.aio.AioRpcError as error:
                 return error.code().name
             return "OK"
