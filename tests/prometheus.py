@@ -29,8 +29,19 @@ def of(registry: CollectorRegistry) -> Samples:
 
 def scrape(address: str) -> Samples:
     """What http://ADDRESS/metrics tells now."""
+    return read(page(address))
+
+
+def page(address: str) -> str:
+    """http://ADDRESS/metrics as it is."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-        return read(answer.read().decode())
+        text: str = answer.read().decode()
+    return text
+
+
+def names_on(text: str) -> set[str]:
+    """The series of a page by their own names: the parser above adds _total to counters that lack it."""
+    return set(re.findall(r"^([A-Za-z_:][\w:]*)", text, re.MULTILINE))
 
 
 def total(samples: Samples, name: str, **labels: str) -> float:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from services.common.metrics import RpcMetrics, new_registry
 from services.orchestrator.metrics import OrchestratorMetrics
 from services.segmentation.metrics import SegmentationMetrics
-from tests.prometheus import names_in, scrape
+from tests.prometheus import names_in, names_on, page
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 ALERT_TESTS = Path(__file__).with_name("alerts.test.yml")
@@ -55,8 +55,9 @@ def exported_by_services() -> set[str]:
         RpcMetrics(registry)
         (OrchestratorMetrics if service == "orchestrator" else SegmentationMetrics)(registry)
         names |= {name for name in registry._names_to_collectors if not name.endswith("_created")}
-    names |= {metric.name for metric in ProcessCollector(registry=CollectorRegistry()).collect()}
-    return names
+    process = CollectorRegistry()
+    ProcessCollector(registry=process)
+    return names | names_on(generate_latest(process).decode())
 
 
 def test_prometheus_takes_the_configuration() -> None:
@@ -113,7 +114,7 @@ def test_how_names_are_found(query: str, names: set[str]) -> None:
 
 
 def test_every_metric_asked_for_is_really_exported(local_triton: dict[str, str]) -> None:
-    exported = exported_by_services() | {name for name, _ in scrape(local_triton["metrics"])} | OF_PROMETHEUS
+    exported = exported_by_services() | names_on(page(local_triton["metrics"])) | OF_PROMETHEUS
     asked = {name for query in [*dashboard_queries(), *rules().values()] for name in names_in(query)}
     assert len(asked) > 30
     assert asked - exported == set()

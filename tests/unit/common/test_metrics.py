@@ -43,7 +43,7 @@ async def calls(registry: CollectorRegistry) -> None:
         return b""
 
     server = grpc.aio.server(interceptors=interceptors(None, [RpcMetrics(registry)]))
-    handlers = {
+    handlers: dict[str, Any] = {
         name: grpc.unary_unary_rpc_method_handler(handler)
         for name, handler in {"Good": good, "Bad": bad, "Buggy": buggy, "Slow": slow}.items()
     }
@@ -59,8 +59,9 @@ async def calls(registry: CollectorRegistry) -> None:
             ("Slow", 0.2),
             ("No", 10),
         ):
+            method: Any = channel.unary_unary(f"/S/{name}")
             try:
-                await channel.unary_unary(f"/S/{name}")(b"", timeout=timeout)
+                await method(b"", timeout=timeout)
             except grpc.aio.AioRpcError:
                 continue
     await server.stop(1)
