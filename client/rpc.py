@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from client.tls_errors import tls_error
+from client.tracing import traced
 from services.common.errors import ServiceError, UnavailableError
 from services.common.peers import PLAIN, Peer, is_loopback
 from services.common.status import from_rpc_error
@@ -77,7 +78,7 @@ def open_channel(address: str, peer: Peer = PLAIN) -> grpc.Channel:
         if credentials
         else grpc.insecure_channel(address, options=options)
     )
-    return grpc.intercept_channel(channel, _Metadata(peer.metadata)) if peer.metadata else channel
+    return traced(grpc.intercept_channel(channel, _Metadata(peer.metadata)) if peer.metadata else channel)
 
 
 class _Details(grpc.ClientCallDetails):

@@ -45,7 +45,7 @@ def service(module: str, *arguments: str) -> Iterator[RunningService]:
         assert process.stderr is not None
         for line in process.stderr:
             lines.append(line.rstrip())
-            listening = re.search(r"listening on (\S+)", line)
+            listening = re.search(r"listening on ([\w.:\[\]-]+)", line)
             if listening:
                 found.put(listening.group(1))
         found.put(None)
@@ -63,9 +63,9 @@ def service(module: str, *arguments: str) -> Iterator[RunningService]:
 
 
 @contextmanager
-def segmentation() -> Iterator[RunningService]:
+def segmentation(*arguments: str) -> Iterator[RunningService]:
     """A segmentation service."""
-    with service("services.segmentation") as running:
+    with service("services.segmentation", *arguments) as running:
         yield running
 
 

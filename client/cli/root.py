@@ -14,6 +14,7 @@ from client.cli.segment import segment
 from client.cli.shell import Shell
 from client.cli.stack import down, status, up
 from client.cli.targets import targets
+from client.tracing import traced_command
 
 SECTIONS = {
     "Local stack": ("up", "down", "status", "demo"),
@@ -30,11 +31,13 @@ def _version() -> str:
 
 @click.group(cls=Shell, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_version(), message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Measure how easily, and where, a served image classifier is fooled by a few changed pixels.
 
     Start with `pixelprobe demo`; or `pixelprobe up`, then `pixelprobe attack IMAGE --target NAME`.
     """
+    ctx.with_resource(traced_command(ctx.invoked_subcommand or ""))
 
 
 for command in (up, down, status, demo, targets, segment, attack, campaign, report):

@@ -10,10 +10,11 @@ python=$(dirname "$(readlink -f "$(command -v python3)")")
 library=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
 
 mkdir -p "$root/etc" "$root/tmp" "$root/var/lib/pixelprobe" "$root/srv/triton" "$root/run/store" \
-    "$root/etc/pixelprobe"
+    "$root/run/grafana" "$root/etc/pixelprobe"
 chmod 1777 "$root/tmp"
 # Volumes take over the owner of the folder that they are mounted on.
-chown "$owner" "$root/var/lib/pixelprobe" "$root/srv/triton" "$root/run/store" "$root/etc/pixelprobe"
+chown "$owner" "$root/var/lib/pixelprobe" "$root/srv/triton" "$root/run/store" "$root/run/grafana" \
+    "$root/etc/pixelprobe"
 echo "pixelprobe:x:$owner::/var/lib/pixelprobe:/nonexistent" >"$root/etc/passwd"
 echo "pixelprobe:x:${owner#*:}:" >"$root/etc/group"
 

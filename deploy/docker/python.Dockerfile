@@ -54,7 +54,7 @@ FROM runtime AS models
 COPY deploy/__init__.py deploy/
 COPY deploy/modelzoo deploy/modelzoo
 COPY deploy/triton deploy/triton
-COPY deploy/docker/postgres_secret.py ./
+COPY deploy/docker/postgres_secret.py deploy/docker/grafana_secret.py ./
 COPY --from=saliency /build/zoo zoo
 ENTRYPOINT ["python", "-m", "deploy.triton"]
 CMD ["build", "/srv/triton/models", "--zoo", "zoo", "--zoo", "/srv/zoo", \

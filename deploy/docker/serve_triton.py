@@ -23,6 +23,11 @@ NVIDIA = Path("/opt/tritonserver")
 CLOSED = "shared-memory,model-repository,statistics,trace,logging"
 """Open stay inference, health, metadata and the models' configuration, which tells the largest batch."""
 
+TRACES_ENV = "PIXELPROBE_TRITON_TRACES"
+"""Where spans go: an OTLP collector's URL for traces over HTTP, http://HOST:4318/v1/traces. Unset: nowhere.
+
+Both builds of Triton have it: NVIDIA's images and the wheel's binary."""
+
 STOP_SECONDS = 25
 """To finish what is in flight and unload; the containers' stop_grace_period is longer."""
 
@@ -53,8 +58,25 @@ def main() -> int:
         f"--grpc-max-connection-age={CONNECTION_MS}",
         f"--grpc-max-connection-age-grace={CONNECTION_GRACE_MS}",
         *(["--allow-gpu-metrics=true"] if on_gpus else []),
+        *tracing_flags(os.environ.get(TRACES_ENV, "")),
     ]
     return Supervisor(command, runtime.environment(os.environ), f"127.0.0.1:{settings.http_port}").run()
+
+
+def tracing_flags(url: str) -> list[str]:
+    """Spans of those requests that come with a traceparent, and (rate 0) of no others."""
+    if not url:
+        return []
+    return [
+        f"--trace-config={setting}"
+        for setting in (
+            "mode=opentelemetry",
+            "rate=0",
+            "level=TIMESTAMPS",
+            f"opentelemetry,url={url}",
+            "opentelemetry,resource=service.name=triton",
+        )
+    ]
 
 
 def _nvidia_runtime() -> TritonRuntime:

@@ -12,7 +12,7 @@ import re
 import time
 import uuid
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -32,7 +32,8 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """The id of the request in hand, "-" outside of one."""
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_QUIET = ("/grpc.health.", "/grpc.reflection.")
+QUIET = ("/grpc.health.", "/grpc.reflection.")
+"""How the methods begin that are asked all day by machines."""
 
 _access = logging.getLogger("services.access")
 _log = logging.getLogger(__name__)
@@ -99,17 +100,15 @@ class AccessLog(AroundInterceptor):
     async def around(self, call: Call) -> AsyncIterator[None]:
         """Logs when the RPC ends, however it ends."""
         start = time.perf_counter()
-        level = logging.DEBUG if call.method.startswith(_QUIET) else logging.INFO
+        level = logging.DEBUG if call.method.startswith(QUIET) else logging.INFO
         code: grpc.StatusCode | None = None
         try:
             yield
         except asyncio.CancelledError:
-            # The client went away or its deadline passed; a deadline leaves no time.
-            over = call.context.time_remaining() == 0
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED
+            code = code_of(call, cancelled=True)
             raise
         finally:
-            code = code or call.context.code() or grpc.StatusCode.OK
+            code = code or code_of(call)
             milliseconds = (time.perf_counter() - start) * 1000
             details = call.context.details()
             _access.log(
@@ -193,11 +192,27 @@ def wrap(
     return wrapped
 
 
+def code_of(call: Call, *, cancelled: bool = False) -> grpc.StatusCode:
+    """How a call ended: read when it is over, outside of :class:`Errors`."""
+    if cancelled:
+        # The client went away or its deadline passed; a deadline leaves no time.
+        over = call.context.time_remaining() == 0
+        return grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED
+    code: grpc.StatusCode | None = call.context.code()
+    return code or grpc.StatusCode.OK
+
+
 def interceptors(
-    error_map: ErrorMap | None = None, *inner: grpc.aio.ServerInterceptor
+    error_map: ErrorMap | None = None,
+    watching: Sequence[AroundInterceptor] = (),
+    inner: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> tuple[grpc.aio.ServerInterceptor, ...]:
-    """The house's set, outermost first, then ``inner``, whose exceptions become statuses as well."""
-    return RequestIds(), AccessLog(), Errors(error_map), *inner
+    """The house's set, outermost first.
+
+    ``watching`` see each RPC with its request id and its final code; the exceptions of ``inner`` become
+    statuses as those of the handlers do.
+    """
+    return RequestIds(), *watching, AccessLog(), Errors(error_map), *inner
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.auth import Authorization
-from services.common.interceptors import interceptors
+from services.common.interceptors import AroundInterceptor, interceptors
 from services.common.security import OPEN, Security
 from services.common.settings import StartError
 from services.common.status import ErrorMap
@@ -51,6 +51,7 @@ async def serve(
     listen: str,
     add_servicers: AddServicers,
     error_map: ErrorMap | None = None,
+    watching: Sequence[AroundInterceptor] = (),
     readiness: Readiness | None = None,
     on_shutdown: Callable[[], Awaitable[None]] | None = None,
     on_listening: Callable[[str], None] | None = None,
@@ -64,6 +65,7 @@ async def serve(
         listen: HOST:PORT; port 0 lets the system choose.
         add_servicers: registers the servicers and returns their full service names.
         error_map: what the services' own exceptions mean.
+        watching: see every RPC, as metrics and traces do.
         readiness: polled every READINESS_INTERVAL_SECONDS; health says SERVING only while it returns
             True. None: always ready.
         on_shutdown: runs beside the drain, under the same limit: end streams, save state, close.
@@ -77,7 +79,7 @@ async def serve(
     """
     security.check_address(listen)
     inner = (Authorization(security.tokens),) if security.tokens else ()
-    server = grpc.aio.server(interceptors=interceptors(error_map, *inner), options=_OPTIONS)
+    server = grpc.aio.server(interceptors=interceptors(error_map, watching, inner), options=_OPTIONS)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = add_servicers(server)

@@ -9,19 +9,20 @@ run(command)
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from services.common.interceptors import request_id
+from services.common import logs, tracing
 
 LOG_LEVEL_ENV = "PIXELPROBE_LOG_LEVEL"
+LOG_FORMAT_ENV = "PIXELPROBE_LOG_FORMAT"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,10 +45,26 @@ def address(value: str) -> str:
     return value
 
 
+def optional_address(value: str) -> str:
+    """Click type of an address, or "" for none: what an empty variable says."""
+    return address(value) if value else ""
+
+
 def setting(option: str, env: str, **attributes: Any) -> Callable[[F], F]:
     """A click option that may come from ``env`` instead; required unless it has a default."""
     attributes.setdefault("required", "default" not in attributes)
     return click.option(option, envvar=env, show_envvar=True, **attributes)
+
+
+def metrics_setting(command: F) -> F:
+    """Where Prometheus finds the service's metrics."""
+    return setting(
+        "--metrics",
+        "PIXELPROBE_METRICS_LISTEN",
+        type=optional_address,
+        default="",
+        help="HOST:PORT to serve Prometheus metrics on, over plain HTTP; without it there are none.",
+    )(command)
 
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoReturn:
@@ -65,23 +82,42 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> NoRet
 
 
 def configure_logging() -> None:
-    """Log to stderr, each line with its request id, from the level that PIXELPROBE_LOG_LEVEL names (INFO).
+    """Log to stderr, each line with its request id.
+
+    PIXELPROBE_LOG_LEVEL names the lowest level (INFO), PIXELPROBE_LOG_FORMAT is text (the default) or json.
 
     Raises:
-        StartError: no such level.
+        StartError: no such level or format.
     """
     level = os.environ.get(LOG_LEVEL_ENV, "INFO")
     if level.upper() not in _LEVELS:
         raise StartError(f"{LOG_LEVEL_ENV}: '{level}' is none of {', '.join(_LEVELS)}")
+    style = os.environ.get(LOG_FORMAT_ENV) or "text"
+    if style not in logs.FORMATTERS:
+        raise StartError(f"{LOG_FORMAT_ENV}: '{style}' is none of {', '.join(logs.FORMATTERS)}")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT))
-    handler.addFilter(_stamp)
+    handler.setFormatter(logs.FORMATTERS[style]())
+    handler.addFilter(logs.stamp)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    if style == "json":
+        logging.captureWarnings(True)
 
 
-def _stamp(record: logging.LogRecord) -> bool:
-    record.request_id = request_id.get()
-    return True
+@contextlib.contextmanager
+def traces(program: str) -> Iterator[None]:
+    """Traces while the block runs, if an endpoint for them is set (see :mod:`services.common.tracing`).
+
+    Raises:
+        StartError: what makes them is not installed.
+    """
+    try:
+        tracing.configure(program)
+    except tracing.TracingError as error:
+        raise StartError(error.message) from error
+    try:
+        yield
+    finally:
+        tracing.close()
 
 
 def _one_line(error: click.ClickException) -> str:

@@ -8,18 +8,30 @@ from pathlib import Path
 import click
 import grpc
 from pixelprobe.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
+from prometheus_client import CollectorRegistry
 
 from services.common.errors import FailedPreconditionError, InvalidArgumentError, ServiceError
+from services.common.metrics import RpcMetrics, exposed, new_registry
 from services.common.peers import Peer
+from services.common.rpc_spans import RpcSpans
 from services.common.security import Security, check_peer, peer_options, security_options
 from services.common.server import serve
-from services.common.settings import StartError, address, configure_logging, run, setting
+from services.common.settings import (
+    StartError,
+    address,
+    configure_logging,
+    metrics_setting,
+    run,
+    setting,
+    traces,
+)
 from services.common.status import ErrorMap
 from services.orchestrator.campaign import CampaignManager
 from services.orchestrator.core.domain import IllegalTransitionError, InvalidSpecError
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.patience import PATIENCE_SECONDS, Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.quotas import QuotaLedger, Quotas
@@ -27,6 +39,7 @@ from services.orchestrator.readiness import any_target_answers, store_works
 from services.orchestrator.servicer import AttackServicer
 from services.orchestrator.store.errors import StoreError, StoreSetupError
 from services.orchestrator.store.location import StoreLocation
+from services.orchestrator.store.measured import measured
 from services.orchestrator.store.opening import open_store
 from services.orchestrator.store.options import store_options
 from services.orchestrator.targets.registry import Registry, RegistryError
@@ -78,6 +91,7 @@ ERROR_MAP: ErrorMap = {
 @security_options
 @peer_options("segmentation", "the segmentation service")
 @store_options
+@metrics_setting
 def main(
     listen: str,
     targets: Path,
@@ -85,6 +99,7 @@ def main(
     attacks_in_flight: int,
     target_patience: float,
     store: StoreLocation,
+    metrics: str,
     segmentation_peer: Peer,
     security: Security,
 ) -> None:
@@ -95,10 +110,14 @@ def main(
         registry = Registry.from_file(targets)
     except RegistryError as error:
         raise StartError(error.message) from error
+    prometheus = new_registry("orchestrator")
     try:
         masks = (segmentation, segmentation_peer)
         patience = Patience(target_patience)
-        asyncio.run(_serve(listen, registry, masks, attacks_in_flight, patience, store, security))
+        with exposed(prometheus, metrics), traces("pixelprobe-orchestrator"):
+            asyncio.run(
+                _serve(listen, registry, masks, attacks_in_flight, patience, store, security, prometheus)
+            )
     except StoreSetupError as error:
         raise StartError(str(error)) from error
     except StoreError as error:
@@ -113,17 +132,25 @@ async def _serve(
     patience: Patience,
     location: StoreLocation,
     security: Security,
+    prometheus: CollectorRegistry,
 ) -> None:
-    store = await open_store(location)
+    metrics = OrchestratorMetrics(prometheus)
+    store = measured(await open_store(location), metrics)
     address, peer = segmentation
     masks = MaskSource(address, peer=peer)
     quotas = Quotas(security.tokens.callers if security.tokens else ())
-    batchers = BatcherPool(registry, QuotaLedger(store, quotas))
+    batchers = BatcherPool(registry, QuotaLedger(store, quotas), metrics=metrics)
     events = EventHub()
     executor = LocalExecutor(
-        store, masks, batchers, events, attacks_in_flight=attacks_in_flight, patience=patience
+        store,
+        masks,
+        batchers,
+        events,
+        attacks_in_flight=attacks_in_flight,
+        patience=patience,
+        metrics=metrics,
     )
-    campaigns = CampaignManager(store, batchers, executor, events, quotas, patience)
+    campaigns = CampaignManager(store, batchers, executor, events, quotas, patience, metrics)
 
     def add_servicers(server: grpc.aio.Server) -> list[str]:
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(
@@ -140,6 +167,7 @@ async def _serve(
             listen=listen,
             add_servicers=add_servicers,
             error_map=ERROR_MAP,
+            watching=(RpcSpans(), RpcMetrics(prometheus)),
             readiness=ready,
             on_shutdown=campaigns.stop,
             security=security,

@@ -17,11 +17,13 @@ from services.common.errors import (
     ServiceError,
     UnavailableError,
 )
+from services.common.logs import about
 from services.orchestrator.admission import check_goals, check_images, same_request
 from services.orchestrator.core.domain import CampaignState
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.patience import Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.quotas import Quotas
@@ -60,6 +62,7 @@ class CampaignManager:
         events: EventHub,
         quotas: Quotas | None = None,
         patience: Patience | None = None,
+        metrics: OrchestratorMetrics | None = None,
     ) -> None:
         self._patience = patience or Patience()
         self._store = store
@@ -71,6 +74,8 @@ class CampaignManager:
         self._ending: set[str] = set()
         self._stalls: dict[str, Stall] = {}
         self._polling: asyncio.Task[None] | None = None
+        self._metrics = metrics or OrchestratorMetrics()
+        self._metrics.campaigns_stalled.set_function(lambda: len(self._stalls))
 
     async def start(self) -> None:
         """Take up every campaign that an earlier process left unfinished, and go on looking for more."""
@@ -207,6 +212,7 @@ class CampaignManager:
         for campaign_id in self._tasks.keys() - set(unfinished):
             if (await self._store.get_campaign(campaign_id)).state is CampaignState.CANCELLED:
                 await self._end_attacks(campaign_id)
+        self._metrics.count_campaigns(await self._store.count_campaigns())
 
     async def _end_attacks(self, campaign_id: str) -> None:
         """Finish a cancelled campaign's attacks."""
@@ -222,7 +228,8 @@ class CampaignManager:
     def _launch(self, campaign_id: str) -> None:
         if campaign_id in self._tasks:
             return
-        task = asyncio.create_task(self._run(campaign_id), name=f"campaign-{campaign_id}")
+        with about(campaign_id):  # which the task takes along
+            task = asyncio.create_task(self._run(campaign_id), name=f"campaign-{campaign_id}")
         self._tasks[campaign_id] = task
 
         def forget(_: asyncio.Task[None]) -> None:

@@ -10,6 +10,7 @@ import grpc
 from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 
+from services.common import tracing
 from services.common.errors import ServiceError, UnavailableError
 from services.common.images import from_array, mask_to_array
 from services.common.peers import PLAIN, Peer
@@ -96,9 +97,10 @@ class MaskSource:
         pauses = self._retry.pauses()
         while True:
             try:
-                response = await self._stub.Segment(
-                    request, timeout=DEADLINE_SECONDS, metadata=self._metadata
-                )
+                with tracing.part("mask request", tracing.Kind.CLIENT):
+                    response = await self._stub.Segment(
+                        request, timeout=DEADLINE_SECONDS, metadata=(*self._metadata, *tracing.carried())
+                    )
             except grpc.aio.AioRpcError as error:
                 passing = error.code() in RETRIED_CODES
                 pause = next(pauses, None) if passing else None

@@ -34,6 +34,7 @@ from services.orchestrator.core.spec import CampaignImage, CampaignSpec
 from services.orchestrator.core.trace import Best, Trace
 from services.orchestrator.journal import Journal
 from services.orchestrator.masks import MaskError, MaskSource
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.query.batcher import Batcher
 from services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from services.orchestrator.query.fusion import Ask
@@ -66,6 +67,7 @@ class AttackRun:
         masks: MaskSource,
         batcher: Batcher,
         on_progress: Callable[[Progress], None],
+        metrics: OrchestratorMetrics,
     ) -> None:
         self.mask: MaskArray | None = None
         self._record = record
@@ -74,6 +76,8 @@ class AttackRun:
         self._masks = masks
         self._batcher = batcher
         self._on_progress = on_progress
+        self._metrics = metrics
+        self._target_metrics = metrics.of_target(record.key.target)
         self._goal = record.key.goal
         self._journal = Journal(store, record.id, record.key.pixels)
         self._budget = Budget(spec.budget_per_attack)
@@ -88,7 +92,8 @@ class AttackRun:
         """
         self._budget = Budget(self._spec.budget_per_attack, await self._store.queries_sent(self._record.id))
         try:
-            return await self._execute()
+            with self._metrics.spending(self._budget):
+                return await self._execute()
         except BudgetExhaustedError as error:
             if self._met:
                 return self.result(Outcome.SUCCESS)
@@ -231,6 +236,8 @@ class AttackRun:
         if not journal.under_way:
             self._trace.skipped += scoring.skipped
             self._trace.repeated += scoring.repeated
+            self._target_metrics.skipped.inc(scoring.skipped)
+            self._target_metrics.repeated.inc(scoring.repeated)
             journal.begin_generation()
         _, probability, top_class = journal.answered()
         answered = len(probability)

@@ -8,21 +8,28 @@ import click
 import grpc
 from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
+from prometheus_client import CollectorRegistry
 
+from services.common.metrics import RpcMetrics, exposed, new_registry
 from services.common.peers import Peer
+from services.common.rpc_spans import RpcSpans
 from services.common.security import Security, check_peer, peer_options, security_options
 from services.common.server import serve
-from services.common.settings import address, configure_logging, run, setting
+from services.common.settings import (
+    address,
+    configure_logging,
+    metrics_setting,
+    optional_address,
+    run,
+    setting,
+    traces,
+)
 from services.segmentation.grabcut import GrabCut
+from services.segmentation.metrics import SegmentationMetrics
 from services.segmentation.registry import Registry, UnconfiguredSalient
 from services.segmentation.salient import Salient
 from services.segmentation.servicer import SegmentationServicer
 from services.segmentation.triton import TritonSaliency
-
-
-def _optional_address(value: str) -> str:
-    """An address, or "" for none: what an empty variable says."""
-    return address(value) if value else ""
 
 
 @click.command()
@@ -32,32 +39,43 @@ def _optional_address(value: str) -> str:
 @setting(
     "--triton",
     "PIXELPROBE_TRITON_ADDRESS",
-    type=_optional_address,
+    type=optional_address,
     default="",
     help="HOST:PORT of the Triton (gRPC) that serves U2-Net; without it there is GrabCut only.",
 )
+@metrics_setting
 @security_options
 @peer_options("triton", "Triton")
-def command(listen: str, triton: str, triton_peer: Peer, security: Security) -> None:
+def command(listen: str, triton: str, metrics: str, triton_peer: Peer, security: Security) -> None:
     """Serve masks for pictures over gRPC."""
     configure_logging()
     if triton:
         check_peer(triton_peer, triton)
-    asyncio.run(main(listen, triton, triton_peer, security))
+    registry = new_registry("segmentation")
+    with exposed(registry, metrics), traces("pixelprobe-segmentation"):
+        asyncio.run(main(listen, triton, triton_peer, security, registry))
 
 
-async def main(listen: str, triton: str, triton_peer: Peer, security: Security) -> None:
+async def main(
+    listen: str, triton: str, triton_peer: Peer, security: Security, metrics: CollectorRegistry
+) -> None:
     """Serve until told to stop."""
     model = TritonSaliency(triton, peer=triton_peer) if triton else None
     salient = Salient(model) if model else UnconfiguredSalient()
-    servicer = SegmentationServicer(Registry([GrabCut(), salient]))
+    servicer = SegmentationServicer(Registry([GrabCut(), salient]), metrics=SegmentationMetrics(metrics))
 
     def add(server: grpc.aio.Server) -> list[str]:
         pb_grpc.add_SegmentationServiceServicer_to_server(servicer, server)
         return [pb.DESCRIPTOR.services_by_name["SegmentationService"].full_name]
 
     try:
-        await serve(listen=listen, add_servicers=add, readiness=servicer.ready, security=security)
+        await serve(
+            listen=listen,
+            add_servicers=add,
+            watching=(RpcSpans(), RpcMetrics(metrics)),
+            readiness=servicer.ready,
+            security=security,
+        )
     finally:
         servicer.close()
         if model:

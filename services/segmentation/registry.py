@@ -80,6 +80,10 @@ class Registry:
             raise FailedPreconditionError(f"{segmenter.id}: {reason}", reason="SEGMENTER_UNAVAILABLE")
         return choice
 
+    def known(self, name: str) -> str:
+        """``name`` if it is a segmenter's id; whatever else a client may say counts as "auto"."""
+        return name if name in self._by_id else AUTO
+
     def list(self) -> list[Listing]:
         """What there is, "auto" first."""
         auto = Listing(AUTO, f"GrabCut up to {SMALL_SIDE} pixels a side, else U2-Net if available", True, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from services.common.images import to_array
 from services.common.interceptors import Context
 from services.segmentation import convert
 from services.segmentation.base import Options, Pixels, Segmentation
+from services.segmentation.metrics import SegmentationMetrics
 from services.segmentation.registry import Choice, Registry
 from services.segmentation.review import review_reason
 
@@ -34,7 +36,12 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
     """
 
     def __init__(
-        self, registry: Registry, *, workers: int | None = None, max_waiting: int = MAX_WAITING
+        self,
+        registry: Registry,
+        *,
+        workers: int | None = None,
+        max_waiting: int = MAX_WAITING,
+        metrics: SegmentationMetrics | None = None,
     ) -> None:
         self._registry = registry
         workers = workers or os.cpu_count() or 1
@@ -46,12 +53,15 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         self._max_waiting = max_waiting
         self._held = 0
         self._tested = False
+        self._metrics = metrics or SegmentationMetrics()
+        self._metrics.watch_held(lambda: self._held)
 
     async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
         """See the proto. When the client goes away, the work stops at its next step."""
         image = to_array(request.image)
         options = convert.to_options(request, request.image.width, request.image.height)
-        found = await self._run(request.segmenter, image, options)
+        with self._metrics.segmenting(self._registry.known(request.segmenter)) as made:
+            found = made.segmentation = await self._run(request.segmenter, image, options)
         if not request.return_saliency:
             found = replace(found, saliency=None)
         return convert.to_segment_response(found)
@@ -88,9 +98,13 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         loop = asyncio.get_running_loop()
         self._held += 1
         try:
-            choice = await loop.run_in_executor(self._choosers, self._registry.choose, name, image, options)
+            # The workers' log lines and questions to Triton are this request's.
+            here = contextvars.copy_context()
+            choice = await loop.run_in_executor(
+                self._choosers, here.run, self._registry.choose, name, image, options
+            )
             pool = self._pools[choice.segmenter.waits]
-            return await loop.run_in_executor(pool, _segment, choice, image, options, stop)
+            return await loop.run_in_executor(pool, here.run, _segment, choice, image, options, stop)
         finally:
             # Cancelled or past its deadline: nobody waits for the rest.
             stop.set()

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from services.common import tracing
 from services.common.errors import FailedPreconditionError, ServiceError, UnavailableError
 from services.common.peers import PLAIN, Peer
 from services.common.retry import RetryPolicy
@@ -92,7 +93,8 @@ class TritonSaliency:
             if stop.wait(pause):
                 raise SegmentationStoppedError
             try:
-                reply = self._call(request, stop)
+                with tracing.part("saliency request", tracing.Kind.CLIENT):
+                    reply = self._call(request, stop)
             except grpc.RpcError as error:
                 last = error
                 if not _is_passing(error):
@@ -111,7 +113,8 @@ class TritonSaliency:
 
     def _call(self, request: Any, stop: threading.Event) -> Any:
         """The answer; given up as soon as nobody waits for it."""
-        call = self._stub.ModelInfer.future(request, timeout=self._call_seconds, metadata=self._metadata)
+        metadata = (*self._metadata, *tracing.carried())
+        call = self._stub.ModelInfer.future(request, timeout=self._call_seconds, metadata=metadata)
         while True:
             try:
                 return call.result(timeout=_LOOK_UP_SECONDS)

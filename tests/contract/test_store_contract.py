@@ -79,6 +79,15 @@ async def test_campaigns_newest_first_in_pages(store: Store) -> None:
     assert [record.id for record in first + rest] == ids[::-1]
 
 
+async def test_campaigns_are_counted_by_state(store: Store) -> None:
+    assert not any((await store.count_campaigns()).values())
+    first, _, third = [(await create(store)).id for _ in range(3)]
+    await run(store, first)
+    await store.change_campaign_state(third, CampaignState.CANCELLED, expected={CampaignState.PENDING})
+    counts = {state: count for state, count in (await store.count_campaigns()).items() if count}
+    assert counts == {CampaignState.PENDING: 1, CampaignState.RUNNING: 1, CampaignState.CANCELLED: 1}
+
+
 async def test_states_change_by_compare_and_set(store: Store) -> None:
     record = await create(store)
     await run(store, record.id)

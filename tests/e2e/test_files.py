@@ -28,7 +28,8 @@ PUBLISHED = ("-f", str(DEPLOY / "docker" / "publish-triton.yaml"))
 SECURE = ("-f", str(DEPLOY / "docker" / "secure.yaml"))
 CERTIFICATES = (*SECURE, "-f", str(DEPLOY / "docker" / "client-certificates.yaml"))
 POSTGRES = ("--env-file", str(DEPLOY / "docker" / "postgres.env"))
-ONE_SHOTS = {"models", "postgres-secret"}
+MONITORING = ("--profile", "monitoring")
+ONE_SHOTS = {"models", "postgres-secret", "grafana-secret"}
 
 
 def services(*options: str, **settings: str) -> dict[str, Any]:
@@ -40,7 +41,16 @@ def services(*options: str, **settings: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "options", [(), GPU, PUBLISHED, POSTGRES, CERTIFICATES, (*GPU, *PUBLISHED, *POSTGRES)]
+    "options",
+    [
+        (),
+        GPU,
+        PUBLISHED,
+        POSTGRES,
+        CERTIFICATES,
+        MONITORING,
+        (*GPU, *PUBLISHED, *POSTGRES, "--profile", "monitoring"),
+    ],
 )
 def test_every_service_of_every_stack_is_locked_down_and_bounded(options: tuple[str, ...]) -> None:
     for name, service in services(*options, PIXELPROBE_SECRETS="/secrets").items():
@@ -100,6 +110,23 @@ def builder_command() -> list[str]:
     text = (DEPLOY / "docker" / "python.Dockerfile").read_text()
     found: list[str] = json.loads(text.rpartition("\nCMD ")[2].replace("\\\n", ""))
     return found
+
+
+def test_monitoring_sees_the_services_and_has_no_password_of_its_own() -> None:
+    assert {"prometheus", "grafana", "grafana-secret"}.isdisjoint(services())
+    found = services(*MONITORING)
+    assert {"backend", "watching"} <= set(found["prometheus"]["networks"])
+    assert "backend" not in found["grafana"]["networks"]
+    assert found["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/grafana/password"
+    assert "GF_SECURITY_ADMIN_PASSWORD" not in found["grafana"]["environment"]
+    scraped = (DEPLOY / "monitoring" / "prometheus.yml").read_text()
+    for name in ("segmentation", "orchestrator"):
+        port = found[name]["environment"]["PIXELPROBE_METRICS_LISTEN"].rpartition(":")[2]
+        assert f'"{name}:{port}"' in scraped
+        assert all(one["target"] != int(port) for one in found[name]["ports"])
+    assert '"triton:8002"' in scraped
+    for volume in found["prometheus"]["volumes"] + found["grafana"]["volumes"]:
+        assert volume["type"] == "volume" or (volume["read_only"] and Path(volume["source"]).exists())
 
 
 def test_plaintext_is_asked_for_where_only_loopback_publishes_it() -> None:
@@ -213,9 +240,8 @@ def test_image_without_u2net_where_the_package_index_is_out_of_reach(tmp_path: P
 )
 def test_images_install_what_the_project_declares_and_locks(file: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {
-        named(text) for text in [*project["dependencies"], *project["optional-dependencies"]["server"]]
-    }
+    extras = project["optional-dependencies"]
+    declared = {named(text) for text in [*project["dependencies"], *extras["server"], *extras["tracing"]]}
     locked = {named(line) for line in lines(DEPLOY / "constraints.txt")}
     wanted = {named(line) for line in lines(file)}
 

@@ -26,6 +26,7 @@ from services.orchestrator.core.spec import CampaignImage, CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.executors.local import LocalExecutor
 from services.orchestrator.masks import MaskSource
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.patience import PATIENCE_SECONDS, Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.quotas import QuotaLedger, Quotas
@@ -114,6 +115,7 @@ async def offline(
     quotas: Quotas | None = None,
     masks: MaskSource | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
+    metrics: OrchestratorMetrics | None = None,
 ) -> AsyncIterator[Offline]:
     """An orchestrator for as long as the block runs; the store stays open."""
     asked = target or FakeTarget(seconds=seconds_a_request)
@@ -126,12 +128,14 @@ async def offline(
 
     quotas = quotas or Quotas()
     ledger, retry = QuotaLedger(store, quotas), RetryPolicy(attempts=2, first_pause=0.01)
-    pool = BatcherPool(cast(Registry, OneTarget()), ledger, retry)
+    pool = BatcherPool(cast(Registry, OneTarget()), ledger, retry, metrics)
     events = EventHub()
     asked_for_masks = masks or cast(MaskSource, None)  # all pictures come with one, unless a test has it so
     patience = Patience(patience_seconds)
-    executor = LocalExecutor(store, asked_for_masks, pool, events, attacks_in_flight=4, patience=patience)
-    manager = CampaignManager(store, pool, executor, events, quotas, patience)
+    executor = LocalExecutor(
+        store, asked_for_masks, pool, events, attacks_in_flight=4, patience=patience, metrics=metrics
+    )
+    manager = CampaignManager(store, pool, executor, events, quotas, patience, metrics)
     await manager.start()
     try:
         yield Offline(store, manager, asked)

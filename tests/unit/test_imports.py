@@ -22,7 +22,7 @@ ORCHESTRATOR = "services.orchestrator"
 CORE = f"{ORCHESTRATOR}.core"
 ORDER: tuple[tuple[str, ...], ...] = (
     ("core",),
-    ("targets", "store", "masks", "convert", "convert_spec"),
+    ("targets", "store", "masks", "metrics", "convert", "convert_spec"),
     ("query",),
     ("quotas",),
     ("journal",),
@@ -71,8 +71,11 @@ SPEAKS_GRPC = (
     "client.api",
     "client.convert",
     "client.rpc",
+    "client.tracing",
 )
-SHARED_WITH_CLIENT = tuple(f"services.common.{room}" for room in ("errors", "images", "peers", "status"))
+SHARED_WITH_CLIENT = tuple(
+    f"services.common.{name}" for name in ("errors", "images", "peers", "status", "tracing")
+)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AbstractContextManager
 
+from services.common import tracing
 from services.common.errors import ServiceError, UnavailableError
+from services.common.logs import about
 from services.orchestrator.core.domain import AttackResult, MaskArray, Outcome
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
 from services.orchestrator.masks import MaskSource, MaskUnavailableError
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.patience import Patience
 from services.orchestrator.query.pool import BatcherPool
 from services.orchestrator.runner import AttackRun, Progress
@@ -17,6 +21,9 @@ from services.orchestrator.store.base import AttackRecord, Store
 from services.orchestrator.store.errors import LeaseLostError, StoreError
 from services.orchestrator.store.quotas import DayUsedUpError
 from services.orchestrator.targets.base import TargetError
+
+TRACED_ATTACKS = 32
+"""About so many of a campaign's attacks, evenly spread, have spans of their own and of their requests."""
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +43,7 @@ class LocalExecutor:
         *,
         attacks_in_flight: int = 32,
         patience: Patience | None = None,
+        metrics: OrchestratorMetrics | None = None,
     ) -> None:
         self._patience = patience or Patience()
         self._store = store
@@ -43,6 +51,7 @@ class LocalExecutor:
         self._batchers = batchers
         self._events = events
         self._attacks_in_flight = attacks_in_flight
+        self._metrics = metrics or OrchestratorMetrics()
         self._slots = asyncio.Semaphore(attacks_in_flight)
         self._cancelled: set[str] = set()
 
@@ -95,11 +104,13 @@ class LocalExecutor:
                     record = await self._store.claim_attack(campaign_id)
                 if record is None:
                     return
-                await self._run_or_give_back(record, spec)
+                with about(campaign_id, record.id.number), _span(record, spec):
+                    await self._run_or_give_back(record, spec)
 
     async def _run_or_give_back(self, record: AttackRecord, spec: CampaignSpec) -> None:
         try:
-            await self._run_attack(record, spec)
+            with self._metrics.attacks_in_flight.track_inprogress():
+                await self._run_attack(record, spec)
         except LeaseLostError:
             log.info("attack %s runs elsewhere by now, or has ended", record.id)
         except (asyncio.CancelledError, StoreError, UnavailableError):
@@ -125,6 +136,7 @@ class LocalExecutor:
                 masks=self._masks,
                 batcher=batcher,
                 on_progress=lambda progress: self._on_progress(record, run, progress),
+                metrics=self._metrics,
             )
             result = await run.execute()
         except asyncio.CancelledError:
@@ -174,9 +186,26 @@ class LocalExecutor:
 
     async def _finish(self, record: AttackRecord, result: AttackResult, mask: MaskArray | None) -> None:
         await self._store.finish_attack(record.id, result, mask)
+        tracing.note("pixelprobe.outcome", result.outcome.value)
+        tracing.note("pixelprobe.queries", result.ledger.sent)
+        self._metrics.attack_ended(record.key.target, record.key.region, result.outcome)
         self._events.notify(record.id.campaign_id)
 
 
 def _away(error: UnavailableError, record: AttackRecord) -> str:
     """The name, in counting patience, of what did not answer."""
     return MASKS if isinstance(error, MaskUnavailableError) else record.key.target
+
+
+def _span(record: AttackRecord, spec: CampaignSpec) -> AbstractContextManager[object]:
+    """Of an attack: under the call that started the campaign, if that was by a call and in this process."""
+    if record.id.number % max(1, spec.attack_count // TRACED_ATTACKS):
+        return tracing.untraced()
+    return tracing.span(
+        "attack",
+        pixelprobe__campaign=record.id.campaign_id,
+        pixelprobe__attack=record.id.number,
+        pixelprobe__target=record.key.target,
+        pixelprobe__region=record.key.region.value,
+        pixelprobe__pixels=record.key.pixels,
+    )

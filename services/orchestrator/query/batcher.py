@@ -7,11 +7,15 @@ settled after. A retry passes it again.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from services.common import tracing
 from services.common.retry import RetryPolicy
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from services.orchestrator.query.fusion import Ask, fuse, join, split
 from services.orchestrator.store.base import AttackId, QueryCount
@@ -51,6 +55,7 @@ class _Pending:
         self.parts: dict[int, Scores] = {}  # by first row
         self.answered = 0
         self.future: asyncio.Future[Scores] = asyncio.get_running_loop().create_future()
+        self.traceparent = tracing.traceparent()
 
     def answer(self, start: int, scores: Scores) -> None:
         self.parts[start] = scores
@@ -80,18 +85,27 @@ class Batcher:
     """One target's query path. Use as an asynchronous context manager, or call :meth:`close`."""
 
     def __init__(
-        self, target: Target, info: TargetInfo, ledger: QueryLedger, retry: RetryPolicy | None = None
+        self,
+        target: Target,
+        info: TargetInfo,
+        ledger: QueryLedger,
+        retry: RetryPolicy | None = None,
+        metrics: OrchestratorMetrics | None = None,
     ) -> None:
         self._target = target
         self._info = info
         self._ledger = ledger
         self._retry = retry or RetryPolicy()
+        self._metrics = (metrics or OrchestratorMetrics()).of_target(info.name)
         self._queue: deque[_Pending] = deque()
         self._arrived = asyncio.Event()
         self._in_flight = 0
         self._turn = asyncio.Lock()
         self._workers = [
-            asyncio.create_task(self._work(), name=f"batcher-{info.name}-{number}")
+            # In a context of their own: the work is everybody's, not that of whoever asked first.
+            asyncio.create_task(
+                self._work(), name=f"batcher-{info.name}-{number}", context=contextvars.Context()
+            )
             for number in range(info.max_in_flight)
         ]
 
@@ -188,7 +202,10 @@ class Batcher:
         outage does not eat into the attacks' budgets.
         """
         pauses = self._retry.pauses()
+        attempt = 0
         while slices := await self._reserved(_affordable(slices)):
+            attempt += 1
+            self._count(sum(len(part.ask) for part in slices), again=attempt > 1)
             try:
                 scores = await self._attempt(slices)
             except TargetUnavailableError as error:
@@ -228,10 +245,31 @@ class Batcher:
                 break
         return slices
 
+    def _count(self, queries: int, *, again: bool) -> None:
+        self._metrics.sent.inc(queries)
+        self._metrics.fill.observe(queries / self._info.max_batch)
+        if again:
+            self._metrics.retried.inc(queries)
+
+    def _span(self, slices: list[_Slice]) -> AbstractContextManager[object]:
+        """Of a request that serves attacks with a span: under the first one's, linked to the others'."""
+        askers = list(dict.fromkeys(part.pending.traceparent for part in slices if part.pending.traceparent))
+        if not askers:
+            return nullcontext()
+        return tracing.span(
+            "target request",
+            tracing.Kind.CLIENT,
+            parent=askers[0],
+            links=askers[1:],
+            pixelprobe__target=self._info.name,
+            pixelprobe__queries=sum(len(part.ask) for part in slices),
+        )
+
     async def _attempt(self, slices: list[_Slice]) -> Scores:
         counts = [part.count for part in slices]
         try:
-            return await self._target.query(fuse([part.ask for part in slices]))
+            with self._span(slices), self._metrics.request(TargetUnavailableError, Exception):
+                return await self._target.query(fuse([part.ask for part in slices]))
         finally:
             # What was reserved and never settled still counts, so a crash here loses nothing.
             await asyncio.shield(self._ledger.settle_queries(counts))

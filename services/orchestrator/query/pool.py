@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.common.retry import RetryPolicy
+from services.orchestrator.metrics import OrchestratorMetrics
 from services.orchestrator.query.batcher import Batcher, QueryLedger
 from services.orchestrator.targets.registry import Registry
 
@@ -15,10 +16,17 @@ TARGET_RETRY = RetryPolicy(attempts=9)
 class BatcherPool:
     """Hands out batchers by target name."""
 
-    def __init__(self, registry: Registry, ledger: QueryLedger, retry: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        ledger: QueryLedger,
+        retry: RetryPolicy | None = None,
+        metrics: OrchestratorMetrics | None = None,
+    ) -> None:
         self._registry = registry
         self._ledger = ledger
         self._retry = retry or TARGET_RETRY
+        self._metrics = metrics or OrchestratorMetrics()
         self._batchers: dict[str, Batcher] = {}
         self._opening = asyncio.Lock()
 
@@ -32,7 +40,8 @@ class BatcherPool:
         async with self._opening:
             if name not in self._batchers:
                 target = self._registry.get(name)
-                self._batchers[name] = Batcher(target, await target.describe(), self._ledger, self._retry)
+                info = await target.describe()
+                self._batchers[name] = Batcher(target, info, self._ledger, self._retry, self._metrics)
             return self._batchers[name]
 
     async def check(self, name: str) -> None:

@@ -100,6 +100,10 @@ class Store(DailyCount, ABC):
         """Ids of all campaigns in one of ``states``, oldest first."""
 
     @abstractmethod
+    async def count_campaigns(self) -> dict[CampaignState, int]:
+        """How many campaigns are in each state; states without any may be left out."""
+
+    @abstractmethod
     async def change_campaign_state(
         self,
         campaign_id: str,

@@ -105,6 +105,9 @@ class MemoryStore(Store):
     async def campaigns_in(self, states: Collection[CampaignState]) -> list[str]:
         return [key for key, campaign in self._campaigns.items() if campaign.record.state in states]
 
+    async def count_campaigns(self) -> dict[CampaignState, int]:
+        return Counter(campaign.record.state for campaign in self._campaigns.values())
+
     async def change_campaign_state(
         self,
         campaign_id: str,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from services.common import tracing
 from services.orchestrator.targets.base import TargetError, TargetStats, TargetUnavailableError
 from services.orchestrator.targets.config import TargetConfig
 from services.orchestrator.targets.tensors import (
@@ -110,7 +111,8 @@ class GrpcTransport(Transport):
 
     async def _call(self, model: str, rpc: Callable[..., Any], request: Any, seconds: float) -> Any:
         try:
-            return await rpc(request, timeout=seconds, metadata=self._config.headers)
+            metadata = (*self._config.headers, *tracing.carried())
+            return await rpc(request, timeout=seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise self._translated(error, model) from error
         except asyncio.CancelledError:

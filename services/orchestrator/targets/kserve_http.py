@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from numpy.typing import NDArray
 
+from services.common import tracing
 from services.orchestrator.targets.base import TargetError, TargetStats, TargetUnavailableError
 from services.orchestrator.targets.config import TargetConfig
 from services.orchestrator.targets.tensors import (
@@ -133,7 +134,7 @@ class HttpTransport(Transport):
                 self._base + path,
                 # As a stream, a large body does not block the event loop; its length is known all the same.
                 data=io.BytesIO(body) if body else None,
-                headers=headers,
+                headers={**(headers or {}), **dict(tracing.carried())},
                 timeout=aiohttp.ClientTimeout(total=timeout_seconds),
                 allow_redirects=False,  # a redirected query would be a second one
             ) as response:

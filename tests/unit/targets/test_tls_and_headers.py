@@ -12,8 +12,10 @@ import grpc
 import pytest
 import trustme
 
+from services.common import tracing
 from services.orchestrator.targets.base import TargetError, TargetUnavailableError
 from services.orchestrator.targets.registry import RegistryError, load_targets, open_target
+from tests.collector import collecting
 from tests.unit.targets import fake_grpc, fake_http
 from tests.unit.targets.batches import config, random_batch
 
@@ -86,6 +88,31 @@ async def test_a_registered_authority_is_trusted_and_headers_travel(
     )
     answer = await target.query(random_batch(3))
     assert answer.top_classes.shape == (3, 3)
+    assert place.fake.headers["authorization"] == SECRET
+    await target.close()
+
+
+async def test_the_span_in_hand_travels_beside_the_headers(
+    place: Place, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = open_target(
+        config(
+            place.address,
+            place.protocol,
+            tls=True,
+            tls_ca=authority.cert_pem.bytes().decode(),
+            headers=(("authorization", SECRET),),
+        )
+    )
+    await target.query(random_batch(3))
+    assert "traceparent" not in place.fake.headers
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        tracing.configure("test")
+        with tracing.span("target request") as span:
+            await target.query(random_batch(3))
+            assert place.fake.headers["traceparent"] == span.traceparent
+        tracing.close()
     assert place.fake.headers["authorization"] == SECRET
     await target.close()
 

@@ -83,6 +83,9 @@ class SqlCampaignStore(Store):
     async def campaigns_in(self, states: Collection[CampaignState]) -> list[str]:
         return await self._database.read(lambda c: campaigns.ids_in(c, states))
 
+    async def count_campaigns(self) -> dict[CampaignState, int]:
+        return await self._database.read(campaigns.count_by_state)
+
     async def change_campaign_state(
         self,
         campaign_id: str,

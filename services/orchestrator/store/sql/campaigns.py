@@ -119,6 +119,12 @@ def newest(connection: sa.Connection, limit: int, after: str) -> list[CampaignRo
     return [_record(row) for row in connection.execute(statement)]
 
 
+def count_by_state(connection: sa.Connection) -> dict[CampaignState, int]:
+    """How many campaigns are in each state that any is in."""
+    counts = sa.select(campaigns.c.state, sa.func.count()).group_by(campaigns.c.state)
+    return {state: int(count) for state, count in connection.execute(counts)}
+
+
 def ids_in(connection: sa.Connection, states: Collection[CampaignState]) -> list[str]:
     """Ids of all campaigns in one of ``states``, oldest first."""
     wanted = sa.select(campaigns.c.id).where(campaigns.c.state.in_(states))
