@@ -9,6 +9,7 @@ import click
 import grpc
 from pixelprobe.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
 
+from services.common.bounds import Places
 from services.common.errors import FailedPreconditionError, InvalidArgumentError, ServiceError
 from services.common.server import serve
 from services.common.settings import StartError, address, configure_logging, run, setting
@@ -36,6 +37,12 @@ def _invalid_spec(error: Exception) -> ServiceError:
 ERROR_MAP: ErrorMap = {
     InvalidSpecError: _invalid_spec,
     IllegalTransitionError: lambda error: FailedPreconditionError(str(error)),
+}
+
+SERVICE = attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name
+PLACES = {
+    f"/{SERVICE}/UploadImages": Places(64, share=8),
+    f"/{SERVICE}/CreateCampaign": Places(8, share=4),  # a spec's masks take eight times their bytes
 }
 
 
@@ -91,7 +98,7 @@ async def _serve(
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(
             AttackServicer(store, campaigns, registry), server
         )
-        return [attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name]
+        return [SERVICE]
 
     async def ready() -> bool:
         return await _store_works(store) and await _any_target_answers(registry)
@@ -103,6 +110,7 @@ async def _serve(
             add_servicers=add_servicers,
             error_map=ERROR_MAP,
             readiness=ready,
+            places=PLACES,
             on_shutdown=campaigns.stop,
         )
     finally:

@@ -9,6 +9,7 @@ import grpc
 from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 
+from services.common.bounds import Places
 from services.common.server import serve
 from services.common.settings import address, configure_logging, run, setting
 from services.segmentation.grabcut import GrabCut
@@ -16,6 +17,8 @@ from services.segmentation.registry import Registry, UnconfiguredSalient
 from services.segmentation.salient import Salient
 from services.segmentation.servicer import SegmentationServicer
 from services.segmentation.triton import TritonSaliency
+
+_SERVICE = pb.DESCRIPTOR.services_by_name["SegmentationService"].full_name
 
 
 def _optional_address(value: str) -> str:
@@ -48,10 +51,13 @@ async def main(listen: str, triton: str) -> None:
 
     def add(server: grpc.aio.Server) -> list[str]:
         pb_grpc.add_SegmentationServiceServicer_to_server(servicer, server)
-        return [pb.DESCRIPTOR.services_by_name["SegmentationService"].full_name]
+        return [_SERVICE]
 
+    # Some more than are cut, so that a worker never waits for a picture to be read.
+    count = 2 * servicer.workers + 4
+    places = {f"/{_SERVICE}/Segment": Places(count, share=count // 2)}
     try:
-        await serve(listen=listen, add_servicers=add, readiness=servicer.ready)
+        await serve(listen=listen, add_servicers=add, readiness=servicer.ready, places=places)
     finally:
         servicer.close()
         if model:

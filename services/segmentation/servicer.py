@@ -33,7 +33,8 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         self, registry: Registry, *, workers: int | None = None, max_waiting: int = MAX_WAITING
     ) -> None:
         self._registry = registry
-        self._pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="segment")
+        self.workers = workers or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="segment")
         self._max_waiting = max_waiting
         self._held = 0
         self._tested = False
@@ -41,7 +42,10 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
     async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
         """See the proto. When the client goes away, the work stops at its next step."""
         image = to_array(request.image)
-        options = convert.to_options(request, request.image.width, request.image.height)
+        # A hundred thousand points take half a second, in which others want to be answered.
+        options = await asyncio.to_thread(
+            convert.to_options, request, request.image.width, request.image.height
+        )
         found = await self._run(request.segmenter, image, options)
         if not request.return_saliency:
             found = replace(found, saliency=None)

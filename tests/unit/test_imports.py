@@ -50,6 +50,7 @@ IMPURE |= {"threading", "time", "urllib", "uuid"}
 PURE_LIBRARY = tuple(sys.stdlib_module_names - IMPURE)
 
 SPEAKS_GRPC = (
+    "services.common.bounds",
     "services.common.images",
     "services.common.interceptors",
     "services.common.server",
