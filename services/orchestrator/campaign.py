@@ -15,8 +15,9 @@ from services.common.errors import (
     FailedPreconditionError,
     NotFoundError,
     ServiceError,
+    UnavailableError,
 )
-from services.orchestrator.admission import check_goals, check_images, same_request
+from services.orchestrator.admission import check_goals, check_images, check_texts, same_request
 from services.orchestrator.core.domain import CampaignState
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
@@ -69,6 +70,7 @@ class CampaignManager:
         self._ending: set[str] = set()
         self._stalls: dict[str, _Stall] = {}
         self._polling: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def start(self) -> None:
         """Take up every campaign that an earlier process left unfinished, and go on looking for more."""
@@ -78,13 +80,15 @@ class CampaignManager:
         self._polling = asyncio.create_task(self._poll(), name="campaigns-poll")
 
     async def stop(self) -> None:
-        """Checkpoint what is running and give it back to the store."""
+        """Checkpoint what is running, give it back to the store, and send the watchers away."""
         tasks = list(self._tasks.values())
         if self._polling:
             tasks.append(self._polling)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._stopping = True
+        self._events.notify_all()
 
     async def create(self, spec: CampaignSpec, request_id: str) -> CampaignRecord:
         """Check ``spec`` against targets and pictures, store it, start it.
@@ -95,6 +99,7 @@ class CampaignManager:
             TargetError: a target cannot be described now.
             AlreadyExistsError: ``request_id`` belongs to another spec.
         """
+        check_texts(spec)
         infos = [(await self._batchers.get(name)).info for name in spec.targets]
         await check_images(self._store, spec, infos)
         check_goals(spec, infos)
@@ -155,6 +160,9 @@ class CampaignManager:
         """Lasting events in order, progress in between, until the campaign has ended and all is told.
 
         Yields (sequence, event); progress repeats the last lasting event's sequence.
+
+        Raises:
+            UnavailableError: this orchestrator stops; watch again after the last sequence seen.
         """
         sequence = after_sequence
         stalled = False
@@ -174,6 +182,8 @@ class CampaignManager:
                     yield sequence, Event(sequence, campaign_state=state)
                 for item in watcher.take_progress().items():
                     yield sequence, item
+                if self._stopping:
+                    raise UnavailableError("the orchestrator is shutting down", reason="SHUTTING_DOWN")
                 await watcher.wait(WATCH_POLL_SECONDS)
 
     async def _has_ended(self, campaign_id: str) -> bool:
