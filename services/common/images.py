@@ -16,7 +16,7 @@ MAX_SIDE = 4096
 
 
 def to_array(image: Image, *, field: str = "image") -> NDArray[np.uint8]:
-    """The picture as (height, width, 3) uint8 RGB: a read-only view of the message's bytes.
+    """The picture as (height, width, 3) uint8 RGB: read-only; a copy of the message's bytes.
 
     Raises:
         InvalidArgumentError: a side is 0 or over MAX_SIDE, or the bytes are not height x width x 3;
@@ -24,12 +24,13 @@ def to_array(image: Image, *, field: str = "image") -> NDArray[np.uint8]:
     """
     _check_sides(image.width, image.height, field)
     expected = image.height * image.width * 3
-    if len(image.rgb) != expected:
+    rgb = image.rgb  # each look at it is a copy
+    if len(rgb) != expected:
         raise InvalidArgumentError(
             f"{field}.rgb",
-            f"{image.width} x {image.height} pixels take {expected} bytes, not {len(image.rgb)}",
+            f"{image.width} x {image.height} pixels take {expected} bytes, not {len(rgb)}",
         )
-    return np.frombuffer(image.rgb, dtype=np.uint8).reshape(image.height, image.width, 3)
+    return np.frombuffer(rgb, dtype=np.uint8).reshape(image.height, image.width, 3)
 
 
 def from_array(pixels: NDArray[np.uint8], *, field: str = "image") -> Image:

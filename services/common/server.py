@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.auth import Authorization
+from services.common.bounds import Bounds, Places
 from services.common.interceptors import AroundInterceptor, interceptors
 from services.common.security import OPEN, Security
 from services.common.settings import StartError
@@ -25,6 +27,9 @@ DRAIN_SECONDS = 6.0
 """RPCs under way get this long to finish; with what follows, a stop stays within 10 s."""
 
 READINESS_INTERVAL_SECONDS = 2.0
+END_CHECK_SECONDS = 2.0
+"""Between two looks at whether gRPC's server is still there."""
+
 _READINESS_TIMEOUT_SECONDS = 5.0
 
 _OPTIONS = (
@@ -36,11 +41,21 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # A connection that never greets, or greets and then asks for nothing, holds a socket all the same.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),
     # Two servers on one port would each get some of the calls.
     ("grpc.so_reuseport", 0),
 )
 
 _log = logging.getLogger(__name__)
+
+
+class ServerEndedError(StartError):
+    """gRPC's server is gone although nobody told it to stop; who supervises this process may restart it."""
+
+    exit_code = 1
+
 
 AddServicers = Callable[[grpc.aio.Server], list[str]]
 Readiness = Callable[[], Awaitable[bool]]
@@ -53,6 +68,7 @@ async def serve(
     error_map: ErrorMap | None = None,
     watching: Sequence[AroundInterceptor] = (),
     readiness: Readiness | None = None,
+    places: Mapping[str, Places] | None = None,
     on_shutdown: Callable[[], Awaitable[None]] | None = None,
     on_listening: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
@@ -68,6 +84,7 @@ async def serve(
         watching: see every RPC, as metrics and traces do.
         readiness: polled every READINESS_INTERVAL_SECONDS; health says SERVING only while it returns
             True. None: always ready.
+        places: of methods whose requests are large, how many there may be at once; see ``Bounds``.
         on_shutdown: runs beside the drain, under the same limit: end streams, save state, close.
         on_listening: called with the real HOST:PORT once RPCs are accepted.
         stop: set it to stop without a signal.
@@ -76,10 +93,12 @@ async def serve(
 
     Raises:
         StartError: ``listen`` cannot be had (taken, or no address of this machine), or not in plaintext.
+        ServerEndedError: gRPC ended the server by itself.
     """
     security.check_address(listen)
     inner = (Authorization(security.tokens),) if security.tokens else ()
-    server = grpc.aio.server(interceptors=interceptors(error_map, watching, inner), options=_OPTIONS)
+    around = (*interceptors(error_map, watching, inner), Bounds(places))
+    server = grpc.aio.server(interceptors=around, options=_OPTIONS)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = add_servicers(server)
@@ -101,12 +120,13 @@ async def serve(
         if on_listening:
             on_listening(address)
         polling = asyncio.create_task(_poll(checks, names, readiness, trouble))
-        await stop.wait()
+        await _until(stop, server)
         polling.cancel()
         await _drain(server, checks, on_shutdown, drain_seconds)
+        if not stop.is_set():
+            raise ServerEndedError("the gRPC server ended by itself; the log says why")
     finally:
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(signum)
+        # Signals stay handled until the loop is closed: a second one while all is put away must do no harm.
         await server.stop(None)
     _log.info("stopped")
 
@@ -132,6 +152,20 @@ def _probe(host: str, port: int, listen: str) -> None:
                 probe.bind(where)
     except OSError as error:
         raise StartError(f"cannot listen on {listen}: {error.strerror or error}") from error
+
+
+async def _until(stop: asyncio.Event, server: grpc.aio.Server) -> None:
+    """Until one is told to stop, or gRPC's own loop has failed, which it tells nobody."""
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), END_CHECK_SECONDS)
+        try:
+            runs = await server.wait_for_termination(0)
+        except Exception:
+            _log.exception("the gRPC server failed")
+            return
+        if not runs:
+            return
 
 
 async def _trouble(readiness: Readiness | None) -> str:

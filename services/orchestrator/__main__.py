@@ -10,6 +10,7 @@ import grpc
 from pixelprobe.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from services.common.bounds import Places
 from services.common.errors import FailedPreconditionError, InvalidArgumentError, ServiceError
 from services.common.metrics import RpcMetrics, exposed, new_registry
 from services.common.peers import Peer
@@ -53,6 +54,12 @@ def _invalid_spec(error: Exception) -> ServiceError:
 ERROR_MAP: ErrorMap = {
     InvalidSpecError: _invalid_spec,
     IllegalTransitionError: lambda error: FailedPreconditionError(str(error)),
+}
+
+SERVICE = attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name
+PLACES = {
+    f"/{SERVICE}/UploadImages": Places(64, share=8),
+    f"/{SERVICE}/CreateCampaign": Places(8, share=4),  # a spec's masks take eight times their bytes
 }
 
 
@@ -156,7 +163,7 @@ async def _serve(
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(
             AttackServicer(store, campaigns, registry), server
         )
-        return [attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name]
+        return [SERVICE]
 
     async def ready() -> bool:
         return await store_works(store) and await any_target_answers(registry)
@@ -169,6 +176,7 @@ async def _serve(
             error_map=ERROR_MAP,
             watching=(RpcSpans(), RpcMetrics(prometheus)),
             readiness=ready,
+            places=PLACES,
             on_shutdown=campaigns.stop,
             security=security,
         )

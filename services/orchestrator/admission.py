@@ -7,6 +7,22 @@ from services.orchestrator.core.spec import CampaignImage, CampaignSpec
 from services.orchestrator.store.base import Store
 from services.orchestrator.targets.base import TargetInfo
 
+MAX_TEXT = 1000
+"""Characters of a name for people."""
+MAX_HINTS = 16 * 1024
+"""Bytes of the options for masks, which hold for all pictures: a page of campaigns repeats them."""
+
+
+def check_texts(spec: CampaignSpec) -> None:
+    """Raises InvalidArgumentError for a text, or mask options, too long to be repeated in answers."""
+    texts = [("display_name", spec.display_name), ("masks.segmenter", spec.masks.segmenter)]
+    texts += [(f"images[{n}].display_name", image.display_name) for n, image in enumerate(spec.images)]
+    for field, text in texts:
+        if len(text) > MAX_TEXT:
+            raise InvalidArgumentError(field, f"{len(text)} characters are more than {MAX_TEXT}")
+    if len(spec.masks.hints) > MAX_HINTS:
+        raise InvalidArgumentError("masks", f"{len(spec.masks.hints)} bytes of options are over {MAX_HINTS}")
+
 
 async def check_images(store: Store, spec: CampaignSpec, infos: list[TargetInfo]) -> None:
     """Raises NotFoundError for a picture never uploaded, InvalidArgumentError for one that does not fit."""

@@ -18,7 +18,7 @@ from services.common.errors import (
     UnavailableError,
 )
 from services.common.logs import about
-from services.orchestrator.admission import check_goals, check_images, same_request
+from services.orchestrator.admission import check_goals, check_images, check_texts, same_request
 from services.orchestrator.core.domain import CampaignState
 from services.orchestrator.core.spec import CampaignSpec
 from services.orchestrator.events import EventHub
@@ -76,6 +76,7 @@ class CampaignManager:
         self._polling: asyncio.Task[None] | None = None
         self._metrics = metrics or OrchestratorMetrics()
         self._metrics.campaigns_stalled.set_function(lambda: len(self._stalls))
+        self._stopping = False
 
     async def start(self) -> None:
         """Take up every campaign that an earlier process left unfinished, and go on looking for more."""
@@ -85,13 +86,15 @@ class CampaignManager:
         self._polling = asyncio.create_task(self._poll(), name="campaigns-poll")
 
     async def stop(self) -> None:
-        """Checkpoint what is running and give it back to the store."""
+        """Checkpoint what is running, give it back to the store, and send the watchers away."""
         tasks = list(self._tasks.values())
         if self._polling:
             tasks.append(self._polling)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._stopping = True
+        self._events.notify_all()
 
     async def create(self, spec: CampaignSpec, request_id: str, owner: str = "") -> CampaignRecord:
         """Check ``spec`` against targets and pictures, store it as ``owner``'s, start it.
@@ -103,6 +106,7 @@ class CampaignManager:
             AlreadyExistsError: ``request_id`` belongs to another spec.
             QuotaExceededError: ``owner`` has as many campaigns open as it may, or used up the day's queries.
         """
+        check_texts(spec)
         infos = [(await self._batchers.get(name)).info for name in spec.targets]
         await check_images(self._store, spec, infos)
         check_goals(spec, infos)
@@ -168,6 +172,9 @@ class CampaignManager:
         """Lasting events in order, progress in between, until the campaign has ended and all is told.
 
         Yields (sequence, event); progress repeats the last lasting event's sequence.
+
+        Raises:
+            UnavailableError: this orchestrator stops; watch again after the last sequence seen.
         """
         sequence = after_sequence
         stalled = False
@@ -187,6 +194,8 @@ class CampaignManager:
                     yield sequence, Event(sequence, campaign_state=state)
                 for item in watcher.take_progress().items():
                     yield sequence, item
+                if self._stopping:
+                    raise UnavailableError("the orchestrator is shutting down", reason="SHUTTING_DOWN")
                 await watcher.wait(WATCH_POLL_SECONDS)
 
     async def _has_ended(self, campaign_id: str) -> bool:

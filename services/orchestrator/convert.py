@@ -41,6 +41,9 @@ OUTCOMES = {
     Outcome.ERROR: result_pb2.OUTCOME_ERROR,
 }
 
+MAX_NAME = 100
+"""Characters of a resource's name."""
+
 
 def campaign_name(campaign_id: str) -> str:
     """``campaigns/{id}``."""
@@ -54,20 +57,25 @@ def attack_name(attack: AttackId) -> str:
 
 def parse_campaign_name(name: str, field: str = "name") -> str:
     """The id in ``campaigns/{id}``."""
-    match name.split("/"):
+    match _parts(name):
         case ["campaigns", campaign_id] if campaign_id:
             return campaign_id
-    raise InvalidArgumentError(field, f"{name!r} is not of the form campaigns/ID")
+    raise InvalidArgumentError(field, f"{name[:MAX_NAME]!r} is not of the form campaigns/ID")
 
 
 def parse_attack_name(name: str) -> AttackId:
     """The campaign and number in ``campaigns/{campaign}/attacks/{number}``."""
-    match name.split("/"):
+    match _parts(name):
         case ["campaigns", campaign_id, "attacks", number] if (
             campaign_id and number.isascii() and number.isdigit() and len(number) < 10
         ):
             return AttackId(campaign_id, int(number))
-    raise InvalidArgumentError("name", f"{name!r} is not of the form campaigns/ID/attacks/NUMBER")
+    raise InvalidArgumentError("name", f"{name[:MAX_NAME]!r} is not of the form campaigns/ID/attacks/NUMBER")
+
+
+def _parts(name: str) -> list[str]:
+    """Between the slashes; none of a name that is far longer than any that this service gave."""
+    return name.split("/") if len(name) <= MAX_NAME else []
 
 
 def campaign_to_pb(

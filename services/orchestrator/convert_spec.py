@@ -95,6 +95,13 @@ def spec_from_bytes(data: bytes) -> CampaignSpec:
     return spec_from_pb(campaign_pb2.CampaignSpec.FromString(data))
 
 
+def checked_digest(digest: str, field: str) -> str:
+    """The digest itself; raises InvalidArgumentError where it is none."""
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise InvalidArgumentError(field, "is not a SHA-256 in lower-case hex")
+    return digest
+
+
 def goal_to_pb(goal: Goal) -> campaign_pb2.Goal:
     """The goal message."""
     if goal.target_class is None:
@@ -114,11 +121,8 @@ def key_of(table: dict[K, T], value: T) -> K:
 
 
 def _image(image: campaign_pb2.CampaignImage, field: str) -> CampaignImage:
-    digest = image.digest
-    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-        raise InvalidArgumentError(f"{field}.digest", "is not a SHA-256 in lower-case hex")
     return CampaignImage(
-        digest=digest,
+        digest=checked_digest(image.digest, f"{field}.digest"),
         display_name=image.display_name,
         label=image.label if image.HasField("label") else None,
         mask=mask_to_array(image.mask, field=f"{field}.mask") if image.HasField("mask") else None,

@@ -69,6 +69,11 @@ class EventHub:
         for watcher in self._watchers.get(campaign_id, ()):
             watcher.wake()
 
+    def notify_all(self) -> None:
+        """Something happened that all watchers should look at."""
+        for campaign_id in self._watchers:
+            self.notify(campaign_id)
+
     def progress(self, attack: AttackId, progress: Progress) -> None:
         """An attack went on."""
         for watcher in self._watchers.get(attack.campaign_id, ()):

@@ -110,6 +110,8 @@ class MaskSource:
                     raise kind(f"segmentation service {self._address}: {message}") from error
                 await asyncio.sleep(pause)
                 continue
+            if response is None:  # so says grpc.aio when it cannot parse what came
+                raise MaskError(f"segmentation service {self._address}: its answer is no message")
             mask = mask_to_array(response.mask)
             if mask.shape != image.shape[:2]:
                 raise MaskError(f"segmentation service {self._address}: a mask of another size came back")

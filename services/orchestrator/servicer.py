@@ -16,17 +16,23 @@ from services.common.images import from_array, to_array
 from services.common.version import own_version
 from services.orchestrator import convert
 from services.orchestrator.campaign import CampaignManager
-from services.orchestrator.convert_spec import spec_from_pb
+from services.orchestrator.convert_spec import checked_digest, spec_from_pb
 from services.orchestrator.core.domain import image_digest
 from services.orchestrator.runner import Progress
 from services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
 from services.orchestrator.targets.registry import Registry
 
 MAX_PAGE = 1000
+MAX_PAGE_BYTES = 16 * 2**20
+"""A page ends early beyond: a thousand long searches' histories are more than a message may be."""
 MAX_IMAGES_A_CALL = 10_000
 IMAGES_AT_ONCE = 64
 """Put away together: a durable store shares one flush among them."""
+BYTES_AT_ONCE = 16 * 2**20
+"""Put away together at most, the last picture not counted: 64 of the largest would be 3 GiB."""
 MAX_REQUEST_ID = 128
+MAX_SEQUENCE = 2**63 - 1
+"""Databases have no larger number."""
 DESCRIBE_SECONDS = 5.0
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -49,20 +55,24 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
     ) -> pb.UploadImagesResponse:
         digests: list[str] = []
         puts: list[Awaitable[None]] = []
+        held = 0
         async for request in request_iterator:
             if len(digests) == MAX_IMAGES_A_CALL:
                 raise InvalidArgumentError("image", f"more than {MAX_IMAGES_A_CALL} pictures in one call")
             image = to_array(request.image, field=f"image[{len(digests)}]")
             digests.append(image_digest(image))
             puts.append(self._store.put_image(digests[-1], image))
-            if len(puts) == IMAGES_AT_ONCE:
+            held += image.nbytes
+            if len(puts) == IMAGES_AT_ONCE or held >= BYTES_AT_ONCE:
                 await asyncio.gather(*puts)
                 puts.clear()
+                held = 0
         await asyncio.gather(*puts)
         return pb.UploadImagesResponse(digests=digests)
 
     async def GetImage(self, request: pb.GetImageRequest, context: Context) -> pb.GetImageResponse:
-        return pb.GetImageResponse(image=from_array(await self._store.get_image(request.digest)))
+        image = await self._store.get_image(checked_digest(request.digest, "digest"))
+        return pb.GetImageResponse(image=from_array(image))
 
     async def CreateCampaign(
         self, request: pb.CreateCampaignRequest, context: Context
@@ -102,6 +112,8 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         self, request: pb.WatchCampaignRequest, context: Context
     ) -> AsyncIterator[pb.WatchCampaignResponse]:
         campaign_id = convert.parse_campaign_name(request.name)
+        if request.after_sequence > MAX_SEQUENCE:
+            raise InvalidArgumentError("after_sequence", f"{request.after_sequence} is over {MAX_SEQUENCE}")
         async for sequence, item in self._campaigns.watch(campaign_id, request.after_sequence):
             yield await self._watched(campaign_id, sequence, item)
 
@@ -128,8 +140,15 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
             limit=size + 1,
             finished_only=finished_only,
         )
-        more = str(records[size].id.number) if len(records) > size else ""
-        return [convert.attack_to_pb(record) for record in records[:size]], more
+        attacks: list[Any] = []
+        held = 0
+        for record in records[:size]:
+            attacks.append(convert.attack_to_pb(record))
+            held += attacks[-1].ByteSize()
+            if held >= MAX_PAGE_BYTES:
+                break
+        more = str(records[len(attacks)].id.number) if len(records) > len(attacks) else ""
+        return attacks, more
 
     async def _own(self, name: str) -> str:
         """The id of a campaign that the caller may change."""

@@ -10,6 +10,7 @@ from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
+from services.common.bounds import Places
 from services.common.metrics import RpcMetrics, exposed, new_registry
 from services.common.peers import Peer
 from services.common.rpc_spans import RpcSpans
@@ -30,6 +31,8 @@ from services.segmentation.registry import Registry, UnconfiguredSalient
 from services.segmentation.salient import Salient
 from services.segmentation.servicer import SegmentationServicer
 from services.segmentation.triton import TritonSaliency
+
+_SERVICE = pb.DESCRIPTOR.services_by_name["SegmentationService"].full_name
 
 
 @click.command()
@@ -66,14 +69,18 @@ async def main(
 
     def add(server: grpc.aio.Server) -> list[str]:
         pb_grpc.add_SegmentationServiceServicer_to_server(servicer, server)
-        return [pb.DESCRIPTOR.services_by_name["SegmentationService"].full_name]
+        return [_SERVICE]
 
+    # Some more than are cut, so that a worker never waits for a picture to be read.
+    count = 2 * servicer.workers + 4
+    places = {f"/{_SERVICE}/Segment": Places(count, share=count // 2)}
     try:
         await serve(
             listen=listen,
             add_servicers=add,
             watching=(RpcSpans(), RpcMetrics(metrics)),
             readiness=servicer.ready,
+            places=places,
             security=security,
         )
     finally:

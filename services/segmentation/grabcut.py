@@ -60,7 +60,7 @@ class GrabCut(Segmenter):
             mask = np.zeros((height, width), dtype=np.bool_)
         else:
             mask = _segment(image, hints, stop)
-        drawn = draw(hints.strokes, height, width)
+        drawn = draw(hints.strokes, height, width, stop=stop)
         mask[drawn == cv2.GC_FGD] = True
         mask[drawn == cv2.GC_BGD] = False
         return Cut(mask)

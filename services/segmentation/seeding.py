@@ -5,13 +5,14 @@ Maps are (height, width) uint8 of OpenCV's four classes: GC_BGD, GC_FGD, GC_PR_B
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.segmentation.base import GrabCutOptions, Rectangle, Stroke
+from services.segmentation.base import GrabCutOptions, Rectangle, SegmentationStoppedError, Stroke
 
 BORDER = 0.03
 """Sure background along each edge, as a share of the side: one pixel at 32x32."""
@@ -24,6 +25,9 @@ CORE_AXES = (0.18, 0.10)
 
 UNDRAWN = 255
 """In a map of strokes: no stroke covers this pixel."""
+
+_POINTS_A_LINE = 256
+"""Drawn without a look at whether anybody still waits: 0.1 s, if they are wide and cross a large picture."""
 
 Seeds = NDArray[np.uint8]
 
@@ -54,8 +58,18 @@ def seeds(height: int, width: int, options: GrabCutOptions, scale: float) -> See
     return np.where(drawn == UNDRAWN, classes, drawn)
 
 
-def draw(strokes: Sequence[Stroke], height: int, width: int, scale: float = 1.0) -> Seeds:
-    """Strokes on a picture ``scale`` times theirs: GC_FGD, GC_BGD or UNDRAWN; later ones win."""
+def draw(
+    strokes: Sequence[Stroke],
+    height: int,
+    width: int,
+    scale: float = 1.0,
+    stop: threading.Event | None = None,
+) -> Seeds:
+    """Strokes on a picture ``scale`` times theirs: GC_FGD, GC_BGD or UNDRAWN; later ones win.
+
+    Raises:
+        SegmentationStoppedError: ``stop`` was set meanwhile.
+    """
     drawn = np.full((height, width), UNDRAWN, dtype=np.uint8)
     for stroke in strokes:
         # Pixel (x, y) covers [x, x + 1); its centre is what is scaled.
@@ -65,7 +79,11 @@ def draw(strokes: Sequence[Stroke], height: int, width: int, scale: float = 1.0)
         colour = cv2.GC_FGD if stroke.foreground else cv2.GC_BGD
         # Past 1, OpenCV draws one or two pixels more than it is told.
         thickness = max(1, round(stroke.width * scale) - 1)
-        cv2.polylines(drawn, [points.reshape(-1, 1, 2)], isClosed=False, color=colour, thickness=thickness)
+        for start in range(0, len(points) - 1, _POINTS_A_LINE):
+            if stop and stop.is_set():
+                raise SegmentationStoppedError
+            line = points[start : start + _POINTS_A_LINE + 1].reshape(-1, 1, 2)
+            cv2.polylines(drawn, [line], isClosed=False, color=colour, thickness=thickness)
     return drawn
 
 

@@ -44,9 +44,9 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         metrics: SegmentationMetrics | None = None,
     ) -> None:
         self._registry = registry
-        workers = workers or os.cpu_count() or 1
+        self.workers = workers or os.cpu_count() or 1
         self._pools = {
-            waits: ThreadPoolExecutor(workers, thread_name_prefix="wait" if waits else "segment")
+            waits: ThreadPoolExecutor(self.workers, thread_name_prefix="wait" if waits else "segment")
             for waits in (False, True)
         }
         self._choosers = ThreadPoolExecutor(max_waiting, thread_name_prefix="choose")
@@ -59,7 +59,10 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
     async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
         """See the proto. When the client goes away, the work stops at its next step."""
         image = to_array(request.image)
-        options = convert.to_options(request, request.image.width, request.image.height)
+        # A hundred thousand points take half a second, in which others want to be answered.
+        options = await asyncio.to_thread(
+            convert.to_options, request, request.image.width, request.image.height
+        )
         with self._metrics.segmenting(self._registry.known(request.segmenter)) as made:
             found = made.segmentation = await self._run(request.segmenter, image, options)
         if not request.return_saliency:

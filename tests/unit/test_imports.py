@@ -53,6 +53,7 @@ PURE_LIBRARY = tuple(sys.stdlib_module_names - IMPURE)
 
 SPEAKS_GRPC = (
     "services.common.auth",
+    "services.common.bounds",
     "services.common.images",
     "services.common.interceptors",
     "services.common.peers",

@@ -151,7 +151,9 @@ class KServeTarget(Target):
             classes=classes,
             labels=config.labels,
             sparse_queries=config.sparse != "never" and await self._takes_edits(height, width),
-            max_batch=min(config.max_batch, served.max_batch_size or config.max_batch),
+            max_batch=min(config.max_batch, served.max_batch_size)
+            if served.max_batch_size > 0
+            else config.max_batch,
             max_in_flight=config.max_in_flight,
             weights_sha256=served.parameters.get(WEIGHTS_PARAMETER, ""),
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -27,7 +28,13 @@ from services.orchestrator.targets.tensors import (
     wire_bytes,
 )
 from services.orchestrator.targets.tls import grpc_credentials
-from services.orchestrator.targets.transport import DESCRIBE_TIMEOUT_SECONDS, Transport, short, where
+from services.orchestrator.targets.transport import (
+    DESCRIBE_TIMEOUT_SECONDS,
+    MAX_ANSWER_BYTES,
+    Transport,
+    short,
+    where,
+)
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 
@@ -107,7 +114,10 @@ class GrpcTransport(Transport):
 
     async def _ask(self, model: str, method: str, request: Any) -> Any:
         seconds = min(DESCRIBE_TIMEOUT_SECONDS, self._config.timeout_seconds)
-        return await self._call(model, getattr(self._connect(model).stub, method), request, seconds)
+        reply = await self._call(model, getattr(self._connect(model).stub, method), request, seconds)
+        if reply is None:  # so says grpc.aio when it cannot parse what came
+            raise TargetError(f"{where(self._config.address, model)}: its {method} is not KServe v2's")
+        return reply
 
     async def _call(self, model: str, rpc: Callable[..., Any], request: Any, seconds: float) -> Any:
         try:
@@ -152,7 +162,7 @@ def _open_channel(config: TargetConfig) -> grpc.aio.Channel:
     keepalive_ms = max(10_000, int(config.timeout_seconds * 500))
     options: list[tuple[str, Any]] = [
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
         ("grpc.enable_retries", 0),  # a retry is a query too and must pass the ledger
         (
             "grpc.use_local_subchannel_pool",
@@ -205,7 +215,10 @@ def _varint(value: int) -> bytes:
 
 
 def _read_reply(reply: bytes, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
-    response = service_pb2.ModelInferResponse.FromString(reply)
+    try:
+        response = service_pb2.ModelInferResponse.FromString(reply)
+    except DecodeError as error:
+        raise BadAnswerError("the answer is not KServe v2's") from error
     raw = response.raw_output_contents
     if raw and len(raw) != len(response.outputs):
         raise BadAnswerError(f"the answer has {len(response.outputs)} outputs and {len(raw)} raw contents")

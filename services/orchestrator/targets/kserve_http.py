@@ -27,7 +27,13 @@ from services.orchestrator.targets.tensors import (
     wire_bytes,
 )
 from services.orchestrator.targets.tls import http_context
-from services.orchestrator.targets.transport import DESCRIBE_TIMEOUT_SECONDS, Transport, short, where
+from services.orchestrator.targets.transport import (
+    DESCRIBE_TIMEOUT_SECONDS,
+    MAX_ANSWER_BYTES,
+    Transport,
+    short,
+    where,
+)
 
 _BINARY_EXTENSION = "binary_tensor_data"
 _JSON_LENGTH = "Inference-Header-Content-Length"
@@ -61,7 +67,7 @@ class HttpTransport(Transport):
             self._binary = await self._has_binary_extension(model)
         try:
             return ModelMetadata(_specs(document["inputs"]), _specs(document["outputs"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise TargetError(f"{self._where(model)}: its metadata is not KServe v2's") from error
 
     async def ready(self, model: str) -> bool:
@@ -115,7 +121,7 @@ class HttpTransport(Transport):
             raise self._refusal(model, status, content)
         try:
             return json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TargetError(f"{self._where(model)}: {self._base}{path} does not answer JSON") from error
 
     async def _exchange(
@@ -138,7 +144,10 @@ class HttpTransport(Transport):
                 timeout=aiohttp.ClientTimeout(total=timeout_seconds),
                 allow_redirects=False,  # a redirected query would be a second one
             ) as response:
-                return response.status, response.headers, await response.read()
+                content = await _bounded(response)
+                if content is None:
+                    raise TargetError(f"{self._where(model)}: the answer is over {MAX_ANSWER_BYTES} bytes")
+                return response.status, response.headers, content
         except TimeoutError as error:
             raise TargetUnavailableError(
                 f"{self._where(model)}: no answer within {timeout_seconds:g} s"
@@ -151,7 +160,7 @@ class HttpTransport(Transport):
     def _refusal(self, model: str, status: int, content: bytes) -> TargetError:
         try:
             details = str(json.loads(content)["error"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             details = content.decode("utf-8", "replace").strip() or "no details"
         message = f"{self._where(model)}: HTTP {status}: {short(details)}"
         return TargetUnavailableError(message) if status in _SAFE_TO_REPEAT else TargetError(message)
@@ -176,6 +185,16 @@ class HttpTransport(Transport):
 
     def _where(self, model: str) -> str:
         return where(self._config.address, model)
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body, or None if it is over MAX_ANSWER_BYTES; it may have no end."""
+    content = bytearray()
+    async for part in response.content.iter_any():
+        content += part
+        if len(content) > MAX_ANSWER_BYTES:
+            return None
+    return bytes(content)
 
 
 def _proxy(url: str) -> str | None:
@@ -232,7 +251,7 @@ def _read_reply(content: bytes, json_length: str | None, wanted: Sequence[str]) 
                 raw = raw[size:]
     except BadAnswerError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadAnswerError("the answer is not KServe v2's") from error
     for name in wanted:
         if name not in answer:

@@ -14,6 +14,9 @@ from services.orchestrator.targets.tensors import ModelConfiguration, ModelMetad
 DESCRIBE_TIMEOUT_SECONDS = 10.0
 """Deadline of each question about a model (a shorter deadline for queries holds for these as well)."""
 
+MAX_ANSWER_BYTES = 64 * 2**20
+"""A longer answer is refused before it fills the memory: 400 queries of 40,000 classes take as much."""
+
 
 class Transport(ABC):
     """Carries questions to one server, each once and under a deadline; connects with the first.
