@@ -75,7 +75,7 @@ U2NETP = Shape(
 SHAPES = {"U2-Net": U2NET, "U2-Net-P": U2NETP}
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(nn.Module):  # type: ignore[misc,unused-ignore]
     """3x3 convolution, batch norm, ReLU; the size stays."""
 
     def __init__(self, taken: int, given: int, dilation: int = 1) -> None:
@@ -89,7 +89,7 @@ class ConvBlock(nn.Module):
         return functional.relu(normed)
 
 
-class ResidualUBlock(nn.Module):
+class ResidualUBlock(nn.Module):  # type: ignore[misc,unused-ignore]
     """A small U-Net whose result is added to its own input layer's."""
 
     def __init__(self, block: Block) -> None:
@@ -120,7 +120,7 @@ class ResidualUBlock(nn.Module):
         return found + start
 
 
-class SaliencyNetwork(nn.Module):
+class SaliencyNetwork(nn.Module):  # type: ignore[misc,unused-ignore]
     """U2-Net of either shape: RSUs in place of a U-Net's layers, a map from each of the six depths."""
 
     def __init__(self, shape: Shape) -> None:

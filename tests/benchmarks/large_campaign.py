@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -132,15 +133,17 @@ async def _asked(store: Store, campaign_id: str, folder: Path, attacks: int) -> 
     pool, events = BatcherPool(registry, store), EventHub()
     executor = LocalExecutor(store, cast(MaskSource, None), pool, events)
     servicer = AttackServicer(store, CampaignManager(store, pool, executor, events), registry)
+
+    def add_servicers(server: grpc.aio.Server) -> list[str]:
+        attack_service_pb2_grpc.add_AttackServiceServicer_to_server(servicer, server)
+        return [attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name]
+
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     serving = asyncio.create_task(
         serve(
             listen="127.0.0.1:0",
-            add_servicers=lambda server: [
-                attack_service_pb2_grpc.add_AttackServiceServicer_to_server(servicer, server)
-                or attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name
-            ],
+            add_servicers=add_servicers,
             on_listening=listening.set_result,
             stop=stop,
         )
