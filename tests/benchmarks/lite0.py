@@ -35,7 +35,7 @@ class Graph:
         self.last = "image"
         self._rng = np.random.default_rng(0)
 
-    def add(self, kind: str, *others: str, **attributes: object) -> str:
+    def add(self, kind: str, *others: str, **attributes: Any) -> str:
         """An operator on the newest tensor; returns its result's name."""
         name = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, [self.last, *others], [name], **attributes))
