@@ -33,7 +33,9 @@ def run(*arguments: str | Path) -> Result:
 
 def empty(name: str) -> SaliencyNetwork:
     torch.manual_seed(6)
-    return SaliencyNetwork(SHAPES[name]).eval()
+    network = SaliencyNetwork(SHAPES[name])
+    network.eval()
+    return network
 
 
 @pytest.fixture(scope="module")
