@@ -75,7 +75,7 @@ U2NETP = Shape(
 SHAPES = {"U2-Net": U2NET, "U2-Net-P": U2NETP}
 
 
-class ConvBlock(nn.Module):  # type: ignore[misc,unused-ignore]
+class ConvBlock(nn.Module):  # type: ignore[misc]  (torch is not there where types are checked)
     """3x3 convolution, batch norm, ReLU; the size stays."""
 
     def __init__(self, taken: int, given: int, dilation: int = 1) -> None:
@@ -89,7 +89,7 @@ class ConvBlock(nn.Module):  # type: ignore[misc,unused-ignore]
         return functional.relu(normed)
 
 
-class ResidualUBlock(nn.Module):  # type: ignore[misc,unused-ignore]
+class ResidualUBlock(nn.Module):  # type: ignore[misc]
     """A small U-Net whose result is added to its own input layer's."""
 
     def __init__(self, block: Block) -> None:
@@ -108,7 +108,8 @@ class ResidualUBlock(nn.Module):  # type: ignore[misc,unused-ignore]
     def forward(self, features: Tensor) -> Tensor:
         """``(batch, taken, h, w)`` to ``(batch, given, h, w)``."""
         start: Tensor = self.rebnconvin(features)
-        found, kept = start, []
+        found = start
+        kept: list[Tensor] = []
         for level in range(1, self.height):
             found = self.get_submodule(f"rebnconv{level}")(found)
             kept.append(found)
@@ -120,7 +121,7 @@ class ResidualUBlock(nn.Module):  # type: ignore[misc,unused-ignore]
         return found + start
 
 
-class SaliencyNetwork(nn.Module):  # type: ignore[misc,unused-ignore]
+class SaliencyNetwork(nn.Module):  # type: ignore[misc]
     """U2-Net of either shape: RSUs in place of a U-Net's layers, a map from each of the six depths."""
 
     def __init__(self, shape: Shape) -> None:

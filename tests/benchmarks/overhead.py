@@ -94,7 +94,8 @@ def through_orchestrator(client: PixelprobeClient, attacks: int, seed: int) -> t
         seed=seed,
     )
     name = client.create_campaign(spec).name
-    heard_of, in_flight = set(), 0
+    heard_of: set[str] = set()
+    in_flight = 0
     for event in client.watch_campaign(name):
         if isinstance(event, AttackProgress):
             heard_of.add(event.attack)

@@ -210,7 +210,11 @@ def test_targets_are_the_builders_unless_others_are_named(tmp_path: Path) -> Non
 
 
 def test_zoo_is_mounted_read_only_and_empty_unless_one_is_named(tmp_path: Path) -> None:
-    for settings, folder in (({}, DEPLOY / "docker" / "zoo"), ({"PIXELPROBE_ZOO": str(tmp_path)}, tmp_path)):
+    unnamed: dict[str, str] = {}
+    for settings, folder in (
+        (unnamed, DEPLOY / "docker" / "zoo"),
+        ({"PIXELPROBE_ZOO": str(tmp_path)}, tmp_path),
+    ):
         (mount,) = (m for m in services(**settings)["models"]["volumes"] if m["target"] == "/srv/zoo")
         assert (mount["type"], mount["source"], mount["read_only"]) == ("bind", str(folder), True)
     assert zoo_models(DEPLOY / "docker" / "zoo") == []

@@ -53,7 +53,8 @@ def checkpoint(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """
     graph = onnx.load(original).graph
     weights = {tensor.name: torch.tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
-    network, ran = empty("U2-Net-P"), []
+    network = empty("U2-Net-P")
+    ran: list[str] = []
     for name, module in network.named_modules():
         if isinstance(module, ConvBlock):
             module.register_forward_hook(lambda *_, name=name: ran.append(name))
