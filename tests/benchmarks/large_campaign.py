@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -55,7 +56,8 @@ PICTURES, PIXELS = 500, (1, 3, 5)
 REGIONS = (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND)
 WRITERS = 64
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-MASK = np.hypot(*(np.mgrid[:32, :32] - 15.5)) < 9.6
+_ROWS, _COLUMNS = np.mgrid[:32, :32] - 15.5
+MASK = _ROWS**2 + _COLUMNS**2 < 9.6**2
 
 Place = tuple[int, str, str, int]
 """Which attack: picture, model, region and pixels."""
@@ -132,15 +134,17 @@ async def _asked(store: Store, campaign_id: str, folder: Path, attacks: int) -> 
     pool, events = BatcherPool(registry, store), EventHub()
     executor = LocalExecutor(store, cast(MaskSource, None), pool, events)
     servicer = AttackServicer(store, CampaignManager(store, pool, executor, events), registry)
+
+    def add_servicers(server: grpc.aio.Server) -> list[str]:
+        attack_service_pb2_grpc.add_AttackServiceServicer_to_server(servicer, server)
+        return [attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name]
+
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     serving = asyncio.create_task(
         serve(
             listen="127.0.0.1:0",
-            add_servicers=lambda server: [
-                attack_service_pb2_grpc.add_AttackServiceServicer_to_server(servicer, server)
-                or attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name
-            ],
+            add_servicers=add_servicers,
             on_listening=listening.set_result,
             stop=stop,
         )
@@ -148,7 +152,7 @@ async def _asked(store: Store, campaign_id: str, folder: Path, attacks: int) -> 
     address = await listening
     started = time.process_time()
     out = folder / "report"
-    commands = [
+    commands: list[tuple[tuple[object, ...], float]] = [
         (("campaign", "plan", folder / "spec.toml", "--rate", "600"), 5.0),
         (("campaign", "list"), 1.0),
         (("report", f"campaigns/{campaign_id}", "--out", out), 60.0),
