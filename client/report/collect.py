@@ -9,6 +9,7 @@ from client.api import PixelprobeClient
 from client.model import Campaign, Target
 from client.plan import PlanError
 from client.report.choice import choose_pictures
+from client.report.dataset import classes_by_name
 from client.report.material import Gallery, GalleryPicture, Material, ReportedCampaign, Shot
 from client.report.metrics.evaluation import Evaluation
 from client.report.records import result_of
@@ -81,7 +82,8 @@ def count_classes(
 ) -> tuple[int, list[str]]:
     """How many classes all targets know, and what to say about it.
 
-    A target that is not available now is taken to know as many as the others, or as attacks have named.
+    A target that is not available now is taken to know as many as the others, as its name says, or as attacks
+    have named.
 
     Raises:
         PlanError: they know different numbers.
@@ -93,7 +95,8 @@ def count_classes(
         if row.target not in told:
             indices = [score.class_index for score in (*row.clean_top, *row.best_top)]
             indices += [index for index in (row.label, row.target_class) if index is not None]
-            named[row.target] = max([named.get(row.target, 0), *(index + 1 for index in indices)])
+            least = named.get(row.target) or classes_by_name(row.target)
+            named[row.target] = max([least, *(index + 1 for index in indices)])
     most = max([*told.values(), *named.values()], default=1)
     for name in named:
         told[name] = most

@@ -64,3 +64,8 @@ IMAGENET = Dataset(
 def dataset_of(classes: int) -> Dataset:
     """The one that models of so many classes stand beside: ImageNet's 1000, or else CIFAR-10's ten."""
     return IMAGENET if classes >= IMAGENET_CLASSES else CIFAR10
+
+
+def classes_by_name(model: str) -> int:
+    """How many classes a model knows by the ending of its name, as the zoo's have one; 0 without it."""
+    return {"imagenet": IMAGENET_CLASSES, "cifar10": 10}.get(model.rpartition("_")[2], 0)

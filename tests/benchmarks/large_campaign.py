@@ -56,7 +56,8 @@ PICTURES, PIXELS = 500, (1, 3, 5)
 REGIONS = (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND)
 WRITERS = 64
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-MASK = np.hypot(*(np.mgrid[:32, :32] - 15.5)) < 9.6
+_ROWS, _COLUMNS = np.mgrid[:32, :32] - 15.5
+MASK = _ROWS**2 + _COLUMNS**2 < 9.6**2
 
 Place = tuple[int, str, str, int]
 """Which attack: picture, model, region and pixels."""
@@ -151,7 +152,7 @@ async def _asked(store: Store, campaign_id: str, folder: Path, attacks: int) -> 
     address = await listening
     started = time.process_time()
     out = folder / "report"
-    commands = [
+    commands: list[tuple[tuple[object, ...], float]] = [
         (("campaign", "plan", folder / "spec.toml", "--rate", "600"), 5.0),
         (("campaign", "list"), 1.0),
         (("report", f"campaigns/{campaign_id}", "--out", out), 60.0),

@@ -118,6 +118,14 @@ def test_a_target_that_is_gone_knows_as_many_classes_as_the_others_or_as_it_name
     assert (classes, len(notes)) == (10, 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "classes"), [("efficientnet_lite0_imagenet", 1000), ("vgg16_cifar10", 10), ("imagenet_net", 8)]
+)
+def test_a_gone_target_of_the_zoo_says_its_data_set_in_its_name(name: str, classes: int) -> None:
+    rows = [made(target=name, best_top=scores((7, 0.5)))]
+    assert count_classes([name], {}, rows)[0] == classes
+
+
 def test_a_gone_target_that_named_more_classes_is_another_kind() -> None:
     rows = [made(target="gone", label=700)]
     with pytest.raises(PlanError, match="net 10, gone 701"):
