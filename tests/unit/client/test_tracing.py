@@ -42,7 +42,7 @@ def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield one(request, context)
         yield b"2"
 
-    handlers = {
+    handlers: dict[str, Any] = {
         "UU": grpc.unary_unary_rpc_method_handler(one),
         "US": grpc.unary_stream_rpc_method_handler(many),
         "SU": grpc.stream_unary_rpc_method_handler(one),
@@ -57,8 +57,13 @@ def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         running.stop(None).wait()
 
 
+def opened(address: str) -> Any:
+    """The client's channel; its methods here take and give bytes."""
+    return open_channel(address)
+
+
 def test_every_kind_of_rpc_is_a_span_and_carried_on(collector: Collector) -> None:
-    with server() as (address, seen), traced_command("test"), open_channel(address) as channel:
+    with server() as (address, seen), traced_command("test"), opened(address) as channel:
         assert channel.unary_unary("/S/UU")(b"", timeout=10, metadata=(("a", "b"),)) == b"1"
         assert list(channel.unary_stream("/S/US")(b"", timeout=10)) == [b"1", b"2"]
         assert channel.stream_unary("/S/SU")(iter([b"x"]), timeout=10) == b"1"
@@ -77,13 +82,13 @@ def test_every_kind_of_rpc_is_a_span_and_carried_on(collector: Collector) -> Non
 
 
 def test_without_an_endpoint_nothing_is_carried() -> None:
-    with server() as (address, seen), traced_command("test"), open_channel(address) as channel:
+    with server() as (address, seen), traced_command("test"), opened(address) as channel:
         assert channel.unary_unary("/S/UU")(b"", timeout=10) == b"1"
     assert "traceparent" not in seen[0]
 
 
 def test_a_stream_that_the_client_leaves_ends_its_span(collector: Collector) -> None:
-    with server() as (address, _), traced_command("test"), open_channel(address) as channel:
+    with server() as (address, _), traced_command("test"), opened(address) as channel:
         stream = channel.unary_stream("/S/US")(b"", timeout=10)
         assert next(iter(stream)) == b"1"
         stream.cancel()
