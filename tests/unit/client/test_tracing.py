@@ -58,7 +58,7 @@ def server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def opened(address: str) -> Any:
-    """The client's channel, for methods of any name and messages of mere bytes."""
+    """The client's channel; its methods here take and give bytes."""
     return open_channel(address)
 
 
