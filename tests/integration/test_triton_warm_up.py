@@ -33,7 +33,7 @@ pytestmark = pytest.mark.stack
 
 ROOT = Path(__file__).parents[2]
 MOST = 24
-START_SECONDS = 120.0
+START_SECONDS = 240.0
 
 
 def test_triton_runs_every_warm_up_before_it_is_ready(triton_venv: Path, tmp_path: Path) -> None:
@@ -48,9 +48,9 @@ def test_triton_runs_every_warm_up_before_it_is_ready(triton_venv: Path, tmp_pat
 
     with triton(triton_venv, tmp_path, repository) as settings:
         with grpc.insecure_channel(f"127.0.0.1:{settings.grpc_port}") as channel:
-            health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+            health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=10
+            f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=60
         ) as answer:
             metrics = answer.read().decode()
 
