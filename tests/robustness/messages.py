@@ -89,7 +89,7 @@ def mutated(valid: Sequence[bytes]) -> st.SearchStrategy[bytes]:
 
 def _places(
     message: Message, path: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], FieldDescriptor]]:
+) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """Each field, set or not: the way to its message, and what it is."""
     for field in message.DESCRIPTOR.fields:
         yield path, field
@@ -102,7 +102,7 @@ def _places(
             yield from _places(getattr(message, field.name), (*path, field.name))
 
 
-def _replaced(valid: Message, path: tuple[str | int, ...], field: FieldDescriptor, value: Any) -> Message:
+def _replaced(valid: Message, path: tuple[str | int, ...], field: Any, value: Any) -> Message:
     copy = type(valid)()
     copy.CopyFrom(valid)
     owner: Any = copy
@@ -149,12 +149,12 @@ def _filled(descriptor: Descriptor, values: dict[str, Any]) -> Message:
 
 
 @cache
-def _values(field: FieldDescriptor, known: tuple[str, ...]) -> st.SearchStrategy[Any]:
+def _values(field: Any, known: tuple[str, ...]) -> st.SearchStrategy[Any]:
     one = _one(field, known)
     return st.lists(one, max_size=3) if field.is_repeated else one
 
 
-def _one(field: FieldDescriptor, known: tuple[str, ...]) -> st.SearchStrategy[Any]:
+def _one(field: Any, known: tuple[str, ...]) -> st.SearchStrategy[Any]:
     if field.type in _UNSIGNED or field.type in _SIGNED:
         return _integers(field)
     match field.type:
@@ -175,7 +175,7 @@ def _one(field: FieldDescriptor, known: tuple[str, ...]) -> st.SearchStrategy[An
     raise AssertionError(f"{field.full_name} is of a type that these tests do not know")
 
 
-def _integers(field: FieldDescriptor) -> st.SearchStrategy[int]:
+def _integers(field: Any) -> st.SearchStrategy[int]:
     if field.type in _UNSIGNED:
         low, high = 0, 2 ** _UNSIGNED[field.type] - 1
     else:

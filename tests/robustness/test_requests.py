@@ -95,7 +95,7 @@ class Asking:
         try:
             next(answers, None)  # of a stream without end the first will do
         except grpc.RpcError as error:
-            return error.code(), error  # type: ignore[attr-defined]
+            return error.code(), error
         answers.cancel()
         return CODE.OK, None
 
