@@ -75,7 +75,7 @@ U2NETP = Shape(
 SHAPES = {"U2-Net": U2NET, "U2-Net-P": U2NETP}
 
 
-class ConvBlock(nn.Module):  # type: ignore[misc]  (torch is not there where types are checked)
+class ConvBlock(nn.Module):  # type: ignore[misc]  # torch is not there where types are checked
     """3x3 convolution, batch norm, ReLU; the size stays."""
 
     def __init__(self, taken: int, given: int, dilation: int = 1) -> None:

@@ -77,7 +77,9 @@ def spoiled(valid: Message, known: Sequence[str] = ()) -> st.SearchStrategy[Mess
     if not places:
         return st.just(valid)
     return st.sampled_from(places).flatmap(
-        lambda place: _values(place[1], tuple(known)).map(lambda value: _replaced(valid, *place, value))
+        lambda place: _values(place[1], tuple(known)).map(
+            lambda value: _replaced(valid, place[0], place[1], value)
+        )
     )
 
 

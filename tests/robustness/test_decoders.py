@@ -7,6 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_picture_files_with_bytes_changed(tmp_path: Path, kind: str, data: st.Da
         begin = time.monotonic()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own of odd files
-            loaded = outcome(lambda load=load: load(path), PictureError)
+            loaded = outcome(partial(load, path), PictureError)
         if isinstance(loaded, PictureError):
             assert str(path) in str(loaded)
             assert "\n" not in str(loaded)
