@@ -40,6 +40,7 @@ class Replicas:
             try:
                 await self.target.query(random_batch(1))
             except TargetUnavailableError:
+                await asyncio.sleep(0.05)
                 continue
             answered += 1
         assert answered == times, f"{answered} of {times} answers within {PATIENCE_SECONDS} s"
@@ -118,7 +119,7 @@ async def test_what_a_list_of_addresses_names_is_shared_as_well() -> None:
             server, place = await serve(fake)
             places.append(place)
             stack.push_async_callback(server.stop, None)
-        target = open_target(config(f"ipv4:{','.join(places)}"))
+        target = open_target(config(f"ipv4:{','.join(places)}", timeout_seconds=60.0))
         stack.push_async_callback(target.close)
         replicas = Replicas(FakeDns([]), target, fakes, [])
         await replicas.ask_until_shared({0, 1})
