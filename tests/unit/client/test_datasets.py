@@ -19,6 +19,7 @@ from client.datasets.cifar10 import CLASSES, cifar10_entries
 from client.datasets.folder import folder_entries
 from client.datasets.pickled import read_batch
 from client.pictures import Picture, PictureError, save_png
+from client.samples import load_photographs
 from tests.unit.client.cifar10_files import pictures, png, write_parquet
 
 FIRST_OF_2022 = ["test-00546", "test-00502", "test-00070"]
@@ -224,5 +225,6 @@ def test_a_seeds_order_never_changes_and_seeds_differ() -> None:
 
 def test_the_samples_are_a_data_set() -> None:
     entries = folder_entries(SAMPLES[0].parent, class_folders=True)
-    assert [item.name for item in entries] == [path.name for path in SAMPLES]
+    photographs = [f"photographs/{path.name}" for path in load_photographs()]
+    assert [item.name for item in entries] == [path.name for path in SAMPLES] + photographs
     assert len(CLASSES) == 10
