@@ -62,7 +62,7 @@ def listening(log: Path, process: subprocess.Popen[bytes]) -> str:
 
     def look() -> str:
         assert process.poll() is None, log.read_text()
-        found = re.search(r"listening on (\S+:\d+)\n", log.read_text())
+        found = re.search(r"listening on (\S+:\d+) ", log.read_text())
         return found[1] if found else ""
 
     return wait_for(look)
