@@ -251,7 +251,8 @@ def test_names_that_mean_nothing(cli: Cli, command: str) -> None:
     [
         (
             ("run", "nowhere"),
-            "nowhere: no such file; shipped specs go by name: figure6, figure6-imagenet, table2, table2-quick, table3, table3-quick",
+            "nowhere: no such file; shipped specs go by name: figure6, figure6-imagenet, table2, "
+            "table2-quick, table3, table3-quick",
         ),
         (("plan", "table2", "--rate", "0"), "Invalid value for '--rate'"),
         (
