@@ -115,6 +115,7 @@ def campaign(message: campaign_pb2.Campaign) -> model.Campaign:
         queries_repeated=progress.queries_repeated,
         create_time=_time(message, "create_time"),
         end_time=_time(message, "end_time"),
+        waits=message.waits,
     )
 
 

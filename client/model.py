@@ -191,6 +191,7 @@ class Campaign:
     Attributes:
         create_time: aware, in UTC; None where the server does not tell.
         end_time: None until it has ended.
+        waits: it is paused, and goes on by itself once what ``state_reason`` names is to be had again.
     """
 
     name: str
@@ -204,11 +205,13 @@ class Campaign:
     queries_repeated: int
     create_time: datetime | None = None
     end_time: datetime | None = None
+    waits: bool = False
 
     @property
     def ended(self) -> bool:
         """Nothing more will happen by itself."""
-        return self.state in (CampaignState.SUCCEEDED, CampaignState.CANCELLED, CampaignState.PAUSED)
+        stopped = (CampaignState.SUCCEEDED, CampaignState.CANCELLED, CampaignState.PAUSED)
+        return self.state in stopped and not self.waits
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,16 +106,22 @@ def follow(
                 current = [client.get_campaign(campaign.name) for campaign in campaigns]
                 answered_at = clock()
                 board.show(current, *pace.update(current))
+                board.note = _what_is_waited_for(current)
             except UnavailableError as error:
                 if clock() - answered_at > PATIENCE_SECONDS:
                     raise
                 board.note = f"{error.message}; trying again"
             if not messages.is_terminal and clock() - told_at >= PLAIN_SECONDS:
                 told_at = clock()
-                messages.print(board.line)
+                messages.print(f"{board.line} · {board.note}" if board.note else board.line, highlight=False)
             if not all_ended(current):
                 sleep(max(POLL_SECONDS, (clock() - asked_at) / POLL_SHARE))
     return current
+
+
+def _what_is_waited_for(campaigns: Sequence[Campaign]) -> str:
+    reasons = dict.fromkeys(campaign.state_reason for campaign in campaigns if campaign.waits)
+    return f"paused until this has passed: {'; '.join(reasons)}" if reasons else ""
 
 
 class _Board:
@@ -149,7 +155,6 @@ class _Board:
         total = sum(campaign.attacks_total for campaign in campaigns)
         queries = sum(campaign.queries_sent for campaign in campaigns)
         left = f"about {duration(seconds_left)} left" if seconds_left is not None else "time left unknown"
-        self.note = ""
         self.line = (
             f"{finished:,} of {count(total, 'attack')} · {count(queries, 'query', 'queries')} · "
             f"{rate:,.0f}/s · {left}"

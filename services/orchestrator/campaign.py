@@ -159,12 +159,16 @@ class CampaignManager:
         self._launch(campaign_id)
         return record
 
+    def waits(self, record: CampaignRecord) -> bool:
+        """Whether it goes on by itself once what is out of reach is to be had again."""
+        return record.id in self._stalls and record.state in UNFINISHED
+
     def as_seen(self, record: CampaignRecord) -> CampaignRecord:
         """The record as clients should see it: paused while it waits for what is out of reach."""
-        stall = self._stalls.get(record.id)
-        if stall is None or record.state not in UNFINISHED:
+        if not self.waits(record):
             return record
-        return replace(record, state=CampaignState.PAUSED, state_reason=stall.reason)
+        reason = self._stalls[record.id].reason
+        return replace(record, state=CampaignState.PAUSED, state_reason=reason)
 
     async def watch(
         self, campaign_id: str, after_sequence: int

@@ -79,9 +79,9 @@ def _parts(name: str) -> list[str]:
 
 
 def campaign_to_pb(
-    record: CampaignRecord, progress: CampaignProgress, *, with_images: bool = True
+    record: CampaignRecord, progress: CampaignProgress, *, waits: bool = False, with_images: bool = True
 ) -> campaign_pb2.Campaign:
-    """The campaign resource."""
+    """The campaign resource. ``waits``: it is paused, and goes on by itself."""
     return campaign_pb2.Campaign(
         name=campaign_name(record.id),
         spec=spec_to_pb(record.spec, with_images=with_images),
@@ -96,6 +96,7 @@ def campaign_to_pb(
             queries_skipped=progress.ledger.skipped,
             queries_repeated=progress.ledger.repeated,
         ),
+        waits=waits,
     )
 
 

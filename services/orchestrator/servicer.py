@@ -157,9 +157,9 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         return campaign_id
 
     async def _campaign(self, record: CampaignRecord, *, with_images: bool = True) -> Any:
-        record = self._campaigns.as_seen(record)
         progress = await self._store.progress(record.id)
-        return convert.campaign_to_pb(record, progress, with_images=with_images)
+        waits, seen = self._campaigns.waits(record), self._campaigns.as_seen(record)
+        return convert.campaign_to_pb(seen, progress, waits=waits, with_images=with_images)
 
     async def _watched(
         self, campaign_id: str, sequence: int, item: Event | tuple[AttackId, Progress]

@@ -274,7 +274,10 @@ def test_quotas_of_a_client(secured: Secured) -> None:
             campaign = getattr(event, "campaign", None)
             if campaign is not None and campaign.state is CampaignState.PAUSED:
                 break
-        assert "its 60 queries of today (UTC) are used up" in frugal.get_campaign(name).state_reason
+        paused = frugal.get_campaign(name)
+        assert "its 60 queries of today (UTC) are used up" in paused.state_reason
+        assert paused.waits
+        assert not paused.ended
         with pytest.raises(ResourceExhaustedError, match="used up"):
             frugal.resume_campaign(name)
         frugal.cancel_campaign(name)

@@ -214,6 +214,28 @@ def test_an_orchestrator_that_is_started_again_is_waited_for(
     assert campaign_watch.PATIENCE_SECONDS < time.now < campaign_watch.PATIENCE_SECONDS + 5
 
 
+def test_a_pause_that_passes_by_itself_is_waited_for_and_told(
+    client: PixelprobeClient, servicer: CampaignServicer
+) -> None:
+    running(servicer, client, 4)
+    servicer.steps = 1
+    original, looks = client.get_campaign, 0
+
+    def stalled(name: str) -> Campaign:
+        nonlocal looks
+        looks += 1
+        seen = original(name)
+        if looks < 150:  # two looks a second, so past the line that is printed after a minute
+            return replace(seen, state=CampaignState.PAUSED, state_reason="nobody answers", waits=True)
+        return seen
+
+    client.get_campaign = stalled  # type: ignore[method-assign]
+    ended, out = follow_all(client, Time())
+    assert [item.state for item in ended] == [CampaignState.SUCCEEDED] * 2
+    assert "paused until this has passed: nobody answers" in " ".join(out.split())
+    assert campaign(state=CampaignState.PAUSED).ended
+
+
 class Probed:
     """A client whose server answers 500 queries a second, or never."""
 
