@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from client.api import PixelprobeClient
-from client.model import Campaign, Target
+from client.model import Campaign, Outcome, Target
 from client.plan import PlanError
 from client.report.choice import choose_pictures
 from client.report.dataset import classes_by_name
@@ -59,8 +59,7 @@ def collect(
         raise PlanError(f"--target: {unknown[0]!r} was not attacked; {', '.join(attacked)} were")
     chosen = [name for name in attacked if name in targets or not targets]
     attacks = _Attacks()
-    for each in reported:
-        _read(client, each, chosen, attacks, on_attack)
+    reported = [_read(client, each, chosen, attacks, on_attack) for each in reported]
     known = {target.name: target for target in client.list_targets() if target.name in chosen}
     evaluation = Evaluation(attacks.rows)
     classes, notes = count_classes(chosen, known, attacks.rows)
@@ -115,9 +114,10 @@ def _read(
     targets: Sequence[str],
     attacks: _Attacks,
     on_attack: Callable[[int], None],
-) -> None:
-    spec = reported.spec
+) -> ReportedCampaign:
+    spec, cancelled = reported.spec, 0
     for attack in client.list_results(reported.campaign.name):
+        cancelled += result_of(attack).outcome is Outcome.CANCELLED
         if attack.target not in targets:
             continue
         row = attack_row(attack, spec.images[attack.image_index], spec.search.generations)
@@ -127,6 +127,7 @@ def _read(
         if row.attacked and row.target_class is None:
             attacks.names.setdefault((row.image_digest, row.target, row.region, row.pixels), attack.name)
         on_attack(len(attacks.rows))
+    return replace(reported, cancelled=cancelled)
 
 
 def _gallery(client: PixelprobeClient, evaluation: Evaluation, names: Mapping[Key, str]) -> Gallery:

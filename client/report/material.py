@@ -16,10 +16,15 @@ from client.report.tables import Accuracy
 
 @dataclass(frozen=True)
 class ReportedCampaign:
-    """A campaign as it stood when its results were read, and what was asked of it."""
+    """A campaign as it stood when its results were read, and what was asked of it.
+
+    Attributes:
+        cancelled: attacks that count as finished because the campaign was cancelled, and have no outcome.
+    """
 
     campaign: Campaign
     spec: CampaignSpec
+    cancelled: int = 0
 
 
 @dataclass(frozen=True)

@@ -107,3 +107,19 @@ FREE = """
 import os
 os.remove("FOLDER/filler")
 """
+
+ASK_PROMETHEUS = """
+import urllib.request
+print(urllib.request.urlopen("http://prometheus:9090/api/v1/PATH", timeout=10).read().decode())
+"""
+"""PATH is to be replaced."""
+
+ENVIRONMENTS = """
+import os
+for entry in filter(str.isdigit, os.listdir("/proc")):
+    for what in ("cmdline", "environ"):
+        try:
+            print(open(f"/proc/{entry}/{what}").read().replace("\\0", " "))
+        except OSError:
+            pass
+"""

@@ -52,7 +52,8 @@ def compose(
 class ComposeStack:
     """One stack.
 
-    ``overlays``: more compose files; ``seconds_to_healthy``: what ``up --wait`` took, with the images built;
+    ``overlays``: more compose files; ``settings``: variables for compose; ``client_settings``: for the CLI;
+    ``seconds_to_healthy``: what ``up --wait`` took, with the images built;
     ``first_states``: what the engine then said of each service's container.
     """
 
@@ -60,6 +61,8 @@ class ComposeStack:
     project: str = field(default_factory=lambda: f"pixelprobe-e2e-{secrets.token_hex(4)}")
     ports: dict[str, int] = field(default_factory=lambda: free_ports("segmentation", "orchestrator"))
     overlays: tuple[Path, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+    client_settings: dict[str, str] = field(default_factory=dict)
     seconds_to_healthy: float = 0.0
     first_states: dict[str, Any] = field(default_factory=dict)
 
@@ -67,6 +70,7 @@ class ComposeStack:
         """A compose command that must work; returns what it printed."""
         settings = {f"PIXELPROBE_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
         settings["PIXELPROBE_ATTACKS_IN_FLIGHT"] = ATTACKS_IN_FLIGHT
+        settings |= self.settings
         files = [word for path in self.overlays for word in ("-f", str(path))]
         done = compose(*files, "--project-name", self.project, *arguments, settings=settings, seconds=seconds)
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
@@ -94,7 +98,7 @@ class ComposeStack:
 
     def remove(self) -> None:
         """Stop and delete all of it, volumes too; then see that nothing is left."""
-        self("down", "--volumes", "--remove-orphans")
+        self("--profile", "*", "down", "--volumes", "--remove-orphans")
         mine = {"filters": {"label": f"com.docker.compose.project={self.project}"}}
         assert self.engine.containers.list(all=True, **mine) == []
         assert self.engine.networks.list(**mine) == []
@@ -122,13 +126,23 @@ class ComposeStack:
 
     def pixelprobe(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
         """A command of the CLI, run outside the stack; returns its stdout."""
-        done = subprocess.run(
+        done = self.run_pixelprobe(*arguments, seconds=seconds)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run_pixelprobe(
+        self, *arguments: str, changed: Mapping[str, str] | None = None, seconds: float = COMMAND_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """The same, whatever comes of it; ``changed`` settings of the client, empty ones unset."""
+        client_settings = {**self.client_settings, **(changed or {})}
+        return subprocess.run(
             [sys.executable, "-m", "client.cli", *arguments],
             cwd=ROOT,
             env={
                 **os.environ,
                 "PIXELPROBE_ORCHESTRATOR": self.address("orchestrator"),
                 "PIXELPROBE_SEGMENTATION": self.address("segmentation"),
+                **{name: value for name, value in client_settings.items() if value},
             },
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -136,8 +150,6 @@ class ComposeStack:
             timeout=seconds,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
 
 def free_ports(*names: str) -> dict[str, int]:

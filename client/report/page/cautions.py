@@ -38,7 +38,7 @@ def _campaign(reported: ReportedCampaign) -> Iterator[str]:
     if campaign.state is not CampaignState.SUCCEEDED:
         told = f" ({campaign.state_reason})" if campaign.state_reason else ""
         yield (
-            f"{name} is {campaign.state.value}{told}: {campaign.attacks_finished:,} of "
+            f"{name} is {campaign.state.value}{told}: {campaign.attacks_finished - reported.cancelled:,} of "
             f"{campaign.attacks_total:,} attacks have finished, and only they are in here."
         )
     if spec.accept_unreviewed:

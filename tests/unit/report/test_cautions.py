@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,12 @@ def test_a_campaign_like_the_papers_needs_none() -> None:
 def test_what_departs_is_said(changes: dict[str, Any], words: str) -> None:
     (caution,) = told(material(many(), campaigns=(reported(**changes),)))
     assert words in caution
+
+
+def test_cancelled_attacks_have_not_finished() -> None:
+    cut = replace(reported(state=CampaignState.CANCELLED), cancelled=14)
+    (caution,) = told(material(many(), campaigns=(cut,)))
+    assert "is cancelled: 46 of 60 attacks have finished" in caution
 
 
 def test_few_pictures() -> None:

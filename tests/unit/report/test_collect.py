@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pixelprobe.attack.v1 import attack_service_pb2 as pb
+from pixelprobe.attack.v1 import result_pb2
 
 from client.api import PixelprobeClient
 from client.model import Target
@@ -73,6 +74,13 @@ def test_campaigns_without_a_late_one_draw_figure_6_from_all(
     server.add("c")
     found = collected(client, "c")
     assert found.fitness is found.evaluation
+
+
+def test_cancelled_attacks_are_counted(client: PixelprobeClient, server: Campaigns) -> None:
+    server.add("c")
+    server.results["campaigns/c"][1].result.outcome = result_pb2.OUTCOME_CANCELLED
+    (found,) = collected(client, "c").campaigns
+    assert found.cancelled == 1
 
 
 def test_targets_can_be_chosen(client: PixelprobeClient, server: Campaigns) -> None:

@@ -1,0 +1,160 @@
+"""Which pixels of a picture fool a model at all: every pixel in the eight extreme colours, no search.
+
+A campaign finds what its search finds, so a difference between regions may be the search's: foreground and
+whole picture get different numbers of candidates. Here every region has the same chance, because all of it is
+tried: 8 x 1024 queries a picture of 32x32. Needs a local stack (``pixelprobe up``):
+
+    python -m tests.studies.every_pixel table2-quick --data DIR --count 60 --out maps.npz
+
+Pictures, seed and masks are those that a campaign of the spec would have; the file grows picture by picture
+and is taken up again. ``tests.studies.weak_pixels`` says what is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from client.addresses import Addresses
+from client.api import PixelprobeClient
+from client.spec.pictures import Pick, PickedPicture, load_entries
+from client.spec.read import find_spec, read_spec
+from client.spec.resolve import targets_of
+from services.orchestrator.targets.base import QueryBatch, Target
+from services.orchestrator.targets.registry import Registry
+from tests.studies.maps import Maps
+
+COLOURS = np.array(list(product((0, 255), repeat=3)), np.int16)
+"""(8, 3): the corners of the RGB cube."""
+
+CHUNK, IN_FLIGHT = 256, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One picture against one target.
+
+    ``fooling``: (height, width) uint8, how many of the eight colours change the class there; ``lowest``:
+    (height, width) float32, the clean class's lowest probability.
+    """
+
+    clean_class: int
+    clean_probability: float
+    fooling: NDArray[np.uint8]
+    lowest: NDArray[np.float32]
+
+
+def all_edits(height: int, width: int) -> NDArray[np.int16]:
+    """(height * width * 8, 1, 5): each pixel, row by row, in each colour."""
+    rows, columns, colours = np.meshgrid(
+        np.arange(height), np.arange(width), np.arange(len(COLOURS)), indexing="ij"
+    )
+    spots = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    return np.concatenate([spots, COLOURS[colours.ravel()]], axis=1).astype(np.int16)[:, None, :]
+
+
+async def clean_scores(target: Target, pixels: NDArray[np.uint8]) -> tuple[int, float]:
+    """The class of the clean picture and its probability."""
+    nothing = np.array([[[0, 0, *pixels[0, 0]]]], np.int16)
+    scores = await target.query(_batch(pixels, nothing, 0))
+    return int(scores.top_classes[0, 0]), float(scores.top_probabilities[0, 0])
+
+
+async def scan(target: Target, pixels: NDArray[np.uint8], clean: tuple[int, float]) -> Scan:
+    """Try every pixel; ``clean`` as ``clean_scores`` gave it."""
+    clean_class, clean_probability = clean
+    height, width, _ = pixels.shape
+    edits = all_edits(height, width)
+    slots = asyncio.Semaphore(IN_FLIGHT)
+
+    async def ask(start: int) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        async with slots:
+            scores = await target.query(_batch(pixels, edits[start : start + CHUNK], clean_class))
+        return scores.top_classes[:, 0] != clean_class, scores.class_probabilities[:, 0]
+
+    answers = await asyncio.gather(*(ask(start) for start in range(0, len(edits), CHUNK)))
+    shape = (height, width, len(COLOURS))
+    fooled = np.concatenate([fooled for fooled, _ in answers]).reshape(shape)
+    probability = np.concatenate([probability for _, probability in answers]).reshape(shape)
+    return Scan(clean_class, clean_probability, fooled.sum(axis=2, dtype=np.uint8), probability.min(axis=2))
+
+
+def _batch(pixels: NDArray[np.uint8], edits: NDArray[np.int16], wanted: int) -> QueryBatch:
+    count = len(edits)
+    return QueryBatch(pixels[None], np.zeros(count, np.int32), edits, np.full((count, 1), wanted, np.int32))
+
+
+async def scan_all(
+    registry: Registry,
+    names: Sequence[str],
+    pictures: Sequence[tuple[PickedPicture, NDArray[np.bool_]]],
+    ceiling: float,
+    maps: Maps,
+) -> None:
+    """Fill ``maps``: pictures that a target gets right, with less than ``ceiling`` certainty."""
+    for picture, mask in pictures:
+        for name in names:
+            if maps.has(picture.name, name):
+                continue
+            clean = await clean_scores(registry.get(name), picture.pixels)
+            if clean[0] != picture.label:
+                continue
+            if clean[1] >= ceiling:
+                maps.add(picture.name, name, mask, clean[1], None, None)
+                continue
+            found = await scan(registry.get(name), picture.pixels, clean)
+            maps.add(picture.name, name, mask, clean[1], found.fooling, found.lowest)
+        maps.save()
+        print(f"{picture.name}: {len(maps)} pairs, {maps.scanned} scanned", flush=True)
+
+
+@click.command(help=__doc__)
+@click.argument("spec")
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--count", type=int, default=60, help="Pictures, the first of the spec's.")
+@click.option("--ceiling", type=float, default=1.01, help="Leave out what is surer than this.")
+@click.option("--targets", type=click.Path(path_type=Path, exists=True), required=True, help="targets.toml")
+@click.option("--orchestrator", required=True, help="HOST:PORT")
+@click.option("--segmentation", required=True, help="HOST:PORT")
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def main(
+    spec: str,
+    data: Path,
+    count: int,
+    ceiling: float,
+    targets: Path,
+    orchestrator: str,
+    segmentation: str,
+    out: Path,
+) -> None:
+    """Entry point."""
+    wanted = read_spec(find_spec(spec))
+    with PixelprobeClient(Addresses(orchestrator, segmentation)) as client:
+        known = targets_of(wanted, client.list_targets())
+        picked = list(islice(Pick(wanted, load_entries(wanted, data), known), count))
+        segmented = [client.segment(picture.pixels, "grabcut") for picture in picked]
+    pictures = [
+        (picture, segmentation.mask)
+        for picture, segmentation in zip(picked, segmented, strict=True)
+        if not segmentation.needs_review
+    ]
+
+    async def run() -> None:
+        registry = Registry.from_file(targets)
+        try:
+            await scan_all(registry, [target.name for target in known], pictures, ceiling, Maps(out))
+        finally:
+            await registry.close()
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()
