@@ -64,4 +64,5 @@ def test_maps_are_taken_up_again(tmp_path: Path) -> None:
     assert np.array_equal(again.masks[1], ~mask)
     assert again.fooling[0] is not None
     assert again.fooling[0].sum() == 48
-    assert again.fooling[1] is again.lowest[1] is None
+    assert again.fooling[1] is None
+    assert again.lowest[1] is None
