@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 from services.common.errors import (
     AlreadyExistsError,
@@ -52,6 +53,9 @@ class CampaignManager:
     RUNNING: it goes on by itself, or at once when it is resumed. Once patience with one of several targets is
     used up, that one's attacks end in an error and the others go on; a campaign of whose targets none answers
     waits for as long as it takes.
+
+    Attributes:
+        read_once: for those within :meth:`watch`: a read that all of a campaign's watchers make, made once.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class CampaignManager:
         self._batchers = batchers
         self._executor = executor
         self._events = events
+        self.read_once = events.once
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[str] = set()
         self._stalls: dict[str, Stall] = {}
@@ -182,30 +187,38 @@ class CampaignManager:
         """
         sequence = after_sequence
         stalled = False
-        await self._store.get_campaign(campaign_id)
         with self._events.watch(campaign_id) as watcher:
+            # The first look is the watcher's own: what was done before it came, it must see.
+            ended, found = await self._look(campaign_id, sequence)
             while True:
-                ended = await self._has_ended(campaign_id)
-                while found := await self._store.events_after(campaign_id, sequence, EVENTS_A_READ):
-                    for event in found:
-                        sequence = event.sequence
-                        yield sequence, event
-                if ended:
-                    return
-                if stalled is not (campaign_id in self._stalls):
-                    stalled = not stalled
-                    state = CampaignState.PAUSED if stalled else CampaignState.RUNNING
-                    yield sequence, Event(sequence, campaign_state=state)
-                for item in watcher.take_progress().items():
-                    yield sequence, item
-                if self._stopping:
-                    raise UnavailableError("the orchestrator is shutting down", reason="SHUTTING_DOWN")
-                await watcher.wait(WATCH_POLL_SECONDS)
+                for event in found:
+                    sequence = event.sequence
+                    yield sequence, event
+                if len(found) < EVENTS_A_READ:
+                    if ended:
+                        return
+                    if stalled is not (campaign_id in self._stalls):
+                        stalled = not stalled
+                        state = CampaignState.PAUSED if stalled else CampaignState.RUNNING
+                        yield sequence, Event(sequence, campaign_state=state)
+                    for item in watcher.take_progress().items():
+                        yield sequence, item
+                    if self._stopping:
+                        raise UnavailableError("the orchestrator is shutting down", reason="SHUTTING_DOWN")
+                    await watcher.wait(WATCH_POLL_SECONDS)
+                ended, found = await self.read_once(
+                    campaign_id, sequence, partial(self._look, campaign_id, sequence)
+                )
 
-    async def _has_ended(self, campaign_id: str) -> bool:
-        """In a final state, and no attack is still being put away."""
+    async def _look(self, campaign_id: str, sequence: int) -> tuple[bool, list[Event]]:
+        """Whether the campaign has ended, and the first events after ``sequence``.
+
+        Ended: in a final state, and no attack is still being put away. It is read before the events, so that
+        none can come after those.
+        """
         record = await self._store.get_campaign(campaign_id)
-        return record.state in ENDED and campaign_id not in self._tasks
+        ended = record.state in ENDED and campaign_id not in self._tasks
+        return ended, await self._store.events_after(campaign_id, sequence, EVENTS_A_READ)
 
     async def _poll(self) -> None:
         while True:

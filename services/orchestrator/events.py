@@ -1,18 +1,22 @@
 """Who watches which campaign: wakes watchers, and hands them the latest progress of each attack.
 
 Lasting events live in the store; only progress passes through here, and a slow watcher gets the latest
-instead of a backlog.
+instead of a backlog. What watchers read of the store, they read together.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
+from services.orchestrator.reads import SharedReads
 from services.orchestrator.runner import Progress
 from services.orchestrator.store.base import AttackId
+
+T = TypeVar("T")
 
 
 class Watcher:
@@ -51,6 +55,7 @@ class EventHub:
 
     def __init__(self) -> None:
         self._watchers: defaultdict[str, set[Watcher]] = defaultdict(set)
+        self._reads: defaultdict[str, SharedReads] = defaultdict(SharedReads)
 
     @contextmanager
     def watch(self, campaign_id: str) -> Iterator[Watcher]:
@@ -63,9 +68,16 @@ class EventHub:
             self._watchers[campaign_id].discard(watcher)
             if not self._watchers[campaign_id]:
                 del self._watchers[campaign_id]
+                self._reads.pop(campaign_id, None)
+
+    async def once(self, campaign_id: str, key: Hashable, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """For a watcher of the campaign: what ``read`` gives, read once for all of them (see SharedReads)."""
+        return await self._reads[campaign_id].once(key, read)
 
     def notify(self, campaign_id: str) -> None:
         """Something lasting happened to the campaign."""
+        if campaign_id in self._reads:
+            self._reads[campaign_id].forget()
         for watcher in self._watchers.get(campaign_id, ()):
             watcher.wake()
 

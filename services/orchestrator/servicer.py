@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -115,7 +116,11 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         if request.after_sequence > MAX_SEQUENCE:
             raise InvalidArgumentError("after_sequence", f"{request.after_sequence} is over {MAX_SEQUENCE}")
         async for sequence, item in self._campaigns.watch(campaign_id, request.after_sequence):
-            yield await self._watched(campaign_id, sequence, item)
+            if isinstance(item, Event):
+                told = partial(self._told, campaign_id, item)
+                yield await self._campaigns.read_once(campaign_id, item, told)
+            else:
+                yield _gone_on(sequence, *item)
 
     async def GetAttack(self, request: pb.GetAttackRequest, context: Context) -> pb.GetAttackResponse:
         record = await self._store.get_attack(convert.parse_attack_name(request.name))
@@ -161,28 +166,16 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         waits, seen = self._campaigns.waits(record), self._campaigns.as_seen(record)
         return convert.campaign_to_pb(seen, progress, waits=waits, with_images=with_images)
 
-    async def _watched(
-        self, campaign_id: str, sequence: int, item: Event | tuple[AttackId, Progress]
-    ) -> pb.WatchCampaignResponse:
-        if isinstance(item, tuple):
-            attack, progress = item
-            return pb.WatchCampaignResponse(
-                sequence=sequence,
-                progress=pb.AttackProgress(
-                    attack=convert.attack_name(attack),
-                    generation=progress.generation,
-                    best_fitness=progress.best_fitness,
-                    queries_sent=progress.queries_sent,
-                ),
-            )
-        if item.attack_number is not None:
-            finished = await self._store.get_attack(AttackId(campaign_id, item.attack_number))
-            return pb.WatchCampaignResponse(sequence=sequence, finished=convert.attack_to_pb(finished))
+    async def _told(self, campaign_id: str, event: Event) -> pb.WatchCampaignResponse:
+        """What watchers are told of a lasting event."""
+        if event.attack_number is not None:
+            finished = await self._store.get_attack(AttackId(campaign_id, event.attack_number))
+            return pb.WatchCampaignResponse(sequence=event.sequence, finished=convert.attack_to_pb(finished))
         record = await self._store.get_campaign(campaign_id)
         campaign = await self._campaign(record, with_images=False)
-        if item.campaign_state is not None:  # as it was then, not as it is by now
-            campaign.state = convert.CAMPAIGN_STATES[item.campaign_state]
-        return pb.WatchCampaignResponse(sequence=sequence, campaign=campaign)
+        if event.campaign_state is not None:  # as it was then, not as it is by now
+            campaign.state = convert.CAMPAIGN_STATES[event.campaign_state]
+        return pb.WatchCampaignResponse(sequence=event.sequence, campaign=campaign)
 
     async def _describe(self, name: str) -> pb.Target:
         try:
@@ -201,6 +194,18 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
             sparse_queries=info.sparse_queries,
             weights_sha256=info.weights_sha256,
         )
+
+
+def _gone_on(sequence: int, attack: AttackId, progress: Progress) -> pb.WatchCampaignResponse:
+    return pb.WatchCampaignResponse(
+        sequence=sequence,
+        progress=pb.AttackProgress(
+            attack=convert.attack_name(attack),
+            generation=progress.generation,
+            best_fitness=progress.best_fitness,
+            queries_sent=progress.queries_sent,
+        ),
+    )
 
 
 def _page_size(asked: int, *, default: int) -> int:
