@@ -18,7 +18,7 @@ from services.common.version import own_version
 from services.orchestrator import convert
 from services.orchestrator.campaign import CampaignManager
 from services.orchestrator.convert_spec import checked_digest, spec_from_pb
-from services.orchestrator.core.domain import image_digest
+from services.orchestrator.core.domain import CampaignState, image_digest
 from services.orchestrator.runner import Progress
 from services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
 from services.orchestrator.targets.registry import Registry
@@ -175,6 +175,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         campaign = await self._campaign(record, with_images=False)
         if event.campaign_state is not None:  # as it was then, not as it is by now
             campaign.state = convert.CAMPAIGN_STATES[event.campaign_state]
+            campaign.waits = campaign.waits and event.campaign_state is CampaignState.PAUSED
         return pb.WatchCampaignResponse(sequence=event.sequence, campaign=campaign)
 
     async def _describe(self, name: str) -> pb.Target:
