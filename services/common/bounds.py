@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -106,19 +106,25 @@ class Bounds(grpc.aio.ServerInterceptor):
         responses = "stream" if handler.response_streaming else "unary"
         inner = getattr(handler, f"{requests}_{responses}")
 
-        async def argument(received: AsyncIterator[Any], peer: str) -> Any:
-            if handler.request_streaming:
-                return self._stream(received)
-            async with contextlib.nullcontext() if places else self._reading.one(peer):
-                return await self._only(received)
+        @contextlib.asynccontextmanager
+        async def asked(received: AsyncIterator[Any], peer: str) -> AsyncIterator[Any]:
+            """What the handler is given, and a place to work on it."""
+            async with places.one(peer) if places else contextlib.nullcontext():
+                if handler.request_streaming:
+                    async with contextlib.aclosing(self._stream(received)) as stream:
+                        yield stream
+                    return
+                async with contextlib.nullcontext() if places else self._reading.one(peer):
+                    request = await self._only(received)
+                yield request
 
         async def answered(received: AsyncIterator[Any], context: Context) -> Any:
-            async with places.one(context.peer()) if places else contextlib.nullcontext():
-                return await inner(await argument(received, context.peer()), context)
+            async with asked(received, context.peer()) as argument:
+                return await inner(argument, context)
 
         async def streamed(received: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            async with places.one(context.peer()) if places else contextlib.nullcontext():
-                answer = inner(await argument(received, context.peer()), context)
+            async with asked(received, context.peer()) as argument:
+                answer = inner(argument, context)
                 if not hasattr(answer, "__aiter__"):  # it writes its answers itself
                     await answer
                     return
@@ -133,23 +139,28 @@ class Bounds(grpc.aio.ServerInterceptor):
 
     async def _only(self, received: AsyncIterator[Any]) -> Any:
         """The single request of a method that takes one."""
-        async for request in self._stream(received):
-            return request
+        async with contextlib.aclosing(self._stream(received)) as stream:
+            async for request in stream:
+                return request
         raise InvalidArgumentError("", "the stream ended without a request")
 
-    async def _stream(self, received: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def _stream(self, received: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """What comes, as it comes, while it comes in time."""
         end = asyncio.get_running_loop().time() + self._stream_seconds
-        while True:
-            try:
-                async with asyncio.timeout_at(end), asyncio.timeout(self._message_seconds):
-                    message = await anext(received)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise ResourceExhaustedError(
-                    f"no request came within {self._message_seconds:g} s, or not the last within"
-                    f" {self._stream_seconds:g} s",
-                    reason="REQUEST_TOO_SLOW",
-                ) from None
-            yield message
+        # Closed at the end, whatever ends it: gRPC's iterator holds the last message and is part of a cycle,
+        # so that every large picture would stay until Python's next full collection, hundreds of calls later.
+        messages: Any = aiter(received)
+        async with contextlib.aclosing(messages):
+            while True:
+                try:
+                    async with asyncio.timeout_at(end), asyncio.timeout(self._message_seconds):
+                        message = await anext(messages)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    raise ResourceExhaustedError(
+                        f"no request came within {self._message_seconds:g} s, or not the last within"
+                        f" {self._stream_seconds:g} s",
+                        reason="REQUEST_TOO_SLOW",
+                    ) from None
+                yield message
