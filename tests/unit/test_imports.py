@@ -21,7 +21,7 @@ ROOMS = ("services", "client", "deploy")
 ORCHESTRATOR = "services.orchestrator"
 CORE = f"{ORCHESTRATOR}.core"
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("core",),
+    ("core", "reads"),
     ("targets", "store", "masks", "metrics", "convert", "convert_spec"),
     ("query",),
     ("quotas",),
