@@ -4,8 +4,10 @@ A campaign finds what its search finds, so a difference between regions may be t
 whole picture get different numbers of candidates. Here every region has the same chance, because all of it is
 tried: 8 x 1024 queries a picture of 32x32. Needs a local stack (``pixelprobe up``):
 
-    python -m tests.studies.every_pixel table2-quick --data DIR --count 60 --out maps.npz
+    python -m tests.studies.every_pixel table2-quick --data DIR --count 118 --ceiling 0.99 --out maps.npz \\
+        --targets ~/.pixelprobe/targets.toml --orchestrator HOST:PORT --segmentation HOST:PORT
 
+with the addresses that ``pixelprobe up`` printed.
 Pictures, seed and masks are those that a campaign of the spec would have; the file grows picture by picture
 and is taken up again. ``tests.studies.weak_pixels`` says what is in it.
 """

@@ -7,11 +7,11 @@ picture, which is where objects are, whatever a mask says.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -107,21 +107,20 @@ def _found(pairs: Sequence[Pair], region: str, candidates: int) -> float:
     return float(np.mean(1 - (1 - hits) ** candidates))
 
 
-def main(path: str) -> None:
+@click.command(help=__doc__)
+@click.argument("maps", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def main(maps: Path) -> None:
     """Print what there is: all, by target, and by how sure the target was."""
-    pairs = pairs_of(Maps(Path(path)))
-    groups: list[tuple[str, Callable[[Pair], bool]]] = [("all", lambda pair: True)]
+    pairs = pairs_of(Maps(maps))
+    groups = {"all": pairs}
     for name in sorted({pair.target for pair in pairs}):
-        groups.append((name, lambda pair, name=name: pair.target == name))  # type: ignore[misc]
-    groups += [
-        ("clean probability under 0.9", lambda pair: pair.clean < 0.9),
-        ("0.9 and over", lambda pair: pair.clean >= 0.9),
-    ]
-    for title, belongs in groups:
-        chosen = [pair for pair in pairs if belongs(pair)]
+        groups[name] = [pair for pair in pairs if pair.target == name]
+    groups["clean probability under 0.9"] = [pair for pair in pairs if pair.clean < 0.9]
+    groups["0.9 and over"] = [pair for pair in pairs if pair.clean >= 0.9]
+    for title, chosen in groups.items():
         if chosen:
-            print(describe(title, chosen))
+            click.echo(describe(title, chosen))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

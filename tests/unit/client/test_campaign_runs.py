@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -182,25 +183,26 @@ def test_on_a_terminal_there_are_bars(client: PixelprobeClient, servicer: Campai
     assert "12 of 12 attacks · 1,200 queries" in ANSI.sub("", out)
 
 
+def change_looks(client: PixelprobeClient, change: Callable[[int, Campaign], Campaign]) -> None:
+    """``change`` gets the number of each look at a campaign, from 1, and what it would have shown."""
+    original, looks = client.get_campaign, count(1)
+    client.get_campaign = lambda name: change(next(looks), original(name))  # type: ignore[method-assign]
+
+
 def test_an_orchestrator_that_is_started_again_is_waited_for(
     client: PixelprobeClient, servicer: CampaignServicer
 ) -> None:
     running(servicer, client, 4)
     servicer.steps = 1
-    original, looks = client.get_campaign, 0
 
-    def away(name: str) -> Campaign:
-        nonlocal looks
-        looks += 1
-        if 2 <= looks < 9:
+    def away(look: int, seen: Campaign) -> Campaign:
+        if 2 <= look < 9:
             raise UnavailableError("away")
-        return original(name)
+        return seen
 
-    client.get_campaign = away  # type: ignore[method-assign]
+    change_looks(client, away)
     ended, _ = follow_all(client, Time())
     assert all(item.ended for item in ended)
-
-    looks = -10_000
 
     def gone(name: str) -> Campaign:
         raise UnavailableError("gone for good")
@@ -219,17 +221,13 @@ def test_a_pause_that_passes_by_itself_is_waited_for_and_told(
 ) -> None:
     running(servicer, client, 4)
     servicer.steps = 1
-    original, looks = client.get_campaign, 0
 
-    def stalled(name: str) -> Campaign:
-        nonlocal looks
-        looks += 1
-        seen = original(name)
-        if looks < 150:  # two looks a second, so past the line that is printed after a minute
+    def stalled(look: int, seen: Campaign) -> Campaign:
+        if look < 150:  # two looks a second, so past the line that is printed after a minute
             return replace(seen, state=CampaignState.PAUSED, state_reason="nobody answers", waits=True)
         return seen
 
-    client.get_campaign = stalled  # type: ignore[method-assign]
+    change_looks(client, stalled)
     ended, out = follow_all(client, Time())
     assert [item.state for item in ended] == [CampaignState.SUCCEEDED] * 2
     assert "paused until this has passed: nobody answers" in " ".join(out.split())
