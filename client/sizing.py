@@ -130,6 +130,7 @@ def _rounded(numerator: int, denominator: int) -> int:
 def _centre_crop(old_width: int, old_height: int, width: int, height: int) -> Box:
     """The largest box around the centre with the proportions width : height."""
     scale = min(old_width / width, old_height / height)
-    left = (old_width - width * scale) / 2
-    top = (old_height - height * scale) / 2
+    # Rounding may take the side that is not cut below 0, which Pillow refuses.
+    left = max(0.0, (old_width - width * scale) / 2)
+    top = max(0.0, (old_height - height * scale) / 2)
     return left, top, old_width - left, old_height - top

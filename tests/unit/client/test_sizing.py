@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -94,6 +94,7 @@ def test_any_shape_becomes_any_other(
     st.sampled_from(Sizing),
     st.integers(0, 3),
 )
+@example(100, 100, 20, 22, Sizing.CROP, 0)  # 100 - 22 * (100 / 22) is below 0
 def test_a_mask_stays_on_its_object(
     old_width: int, old_height: int, width: int, height: int, how: Sizing, quarter: int
 ) -> None:
