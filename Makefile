@@ -26,11 +26,12 @@ e2e: $(VENV)/.dev ## Test the compose stack; needs a Docker engine with Compose 
 test-models: $(MODELS_VENV)/.ready ## Test architectures, training and export (installs torch)
 	$(MODELS_VENV)/bin/pytest tests/models
 
-lint: $(VENV)/.dev ## ruff, mypy, hadolint, and stubs against the .proto files
+lint: $(VENV)/.dev ## ruff, mypy, import rules, hadolint, and stubs against the .proto files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/hadolint deploy/docker/*.Dockerfile
+	$(BIN)/lint-imports
+	$(BIN)/hadolint deploy/containers/*.Dockerfile
 	$(BIN)/python proto/generate.py --check
 
 format: $(VENV)/.dev ## Format the code

@@ -1,5 +1,9 @@
 """Regenerate the committed stubs from the .proto files; ``--check`` fails when they differ.
 
+The protobuf packages are called ``pixelprobe.*``, the Python package of their stubs ``pixelprobe_api``: the
+name ``pixelprobe`` belongs to the library. protoc derives Python's import names from file paths and has no
+option for this, so the imports in its output are rewritten.
+
 Run as ``python proto/generate.py [--check]`` with the ``dev`` extra installed.
 """
 
@@ -7,6 +11,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -16,6 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 GENERATED = ROOT / "gen"
+PACKAGE = "pixelprobe_api"
+PROTO_PACKAGES = re.compile(r"\bpixelprobe\.(attack|image|segmentation)\.v1\b(?=\.\w+_pb2| import)")
 
 
 def generate(out: Path) -> None:
@@ -37,8 +44,11 @@ def generate(out: Path) -> None:
     os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
     if protoc.main(arguments) != 0:
         raise SystemExit("protoc failed")
+    (out / "pixelprobe").rename(out / PACKAGE)
     for folder in [path for path in out.rglob("*") if path.is_dir()]:
         (folder / "__init__.py").touch()
+    for stub in sorted(out.rglob("*.py*")):
+        stub.write_text(PROTO_PACKAGES.sub(rf"{PACKAGE}.\1.v1", stub.read_text()))
     for stub in sorted(out.rglob("*_pb2_grpc.py")):
         # A file without services yields an empty gRPC module: nothing would ever import it.
         if "Servicer" not in stub.read_text():

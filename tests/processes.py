@@ -65,7 +65,7 @@ def service(module: str, *arguments: str) -> Iterator[RunningService]:
 @contextmanager
 def segmentation(*arguments: str) -> Iterator[RunningService]:
     """A segmentation service."""
-    with service("services.segmentation", *arguments) as running:
+    with service("pixelprobe_services.segmentation", *arguments) as running:
         yield running
 
 
@@ -73,7 +73,7 @@ def segmentation(*arguments: str) -> Iterator[RunningService]:
 def orchestrator(targets: Path, segmentation_address: str, *arguments: str) -> Iterator[RunningService]:
     """An orchestrator over the targets of a file; in memory, unless ``--store`` says otherwise."""
     with service(
-        "services.orchestrator",
+        "pixelprobe_services.orchestrator",
         "--targets",
         str(targets),
         "--segmentation",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.local.processes import ProcessId
-from deploy.local.state import StackRecord, StateFolder
-from deploy.triton.venv import VENV_VARIABLE
+from pixelprobe_deploy.local.processes import ProcessId
+from pixelprobe_deploy.local.state import StackRecord, StateFolder
+from pixelprobe_deploy.triton.venv import VENV_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 INTERRUPTED, UNHEALTHY = 130, 3
@@ -22,9 +22,9 @@ SECONDS = 120.0
 
 
 def run_local(home: Path, venv: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """``python -m deploy.local ARGUMENTS`` with its state in ``home``."""
+    """``python -m pixelprobe_deploy.local ARGUMENTS`` with its state in ``home``."""
     return subprocess.run(
-        [sys.executable, "-m", "deploy.local", *arguments],
+        [sys.executable, "-m", "pixelprobe_deploy.local", *arguments],
         cwd=ROOT,
         env={**os.environ, "PIXELPROBE_HOME": str(home), VENV_VARIABLE: str(venv)},
         capture_output=True,
@@ -45,7 +45,7 @@ class Stack:
         return run_local(self.home, self.venv, *arguments)
 
     def begin(
-        self, *arguments: str, command: tuple[str, ...] = ("-m", "deploy.local")
+        self, *arguments: str, command: tuple[str, ...] = ("-m", "pixelprobe_deploy.local")
     ) -> subprocess.Popen[str]:
         """As a call, without waiting for the end."""
         environment = {

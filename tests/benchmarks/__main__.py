@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+
 from tests.benchmarks import large_campaign, lite0, overhead, saturation, store, wire
 
 
@@ -26,7 +27,7 @@ def local_stack() -> Iterator[dict[str, dict[str, Any]]]:
 
     def run(*arguments: str) -> None:
         subprocess.run(
-            [sys.executable, "-m", "deploy.local", *arguments],
+            [sys.executable, "-m", "pixelprobe_deploy.local", *arguments],
             env={**os.environ, "PIXELPROBE_HOME": home, "PIXELPROBE_TRITON_VENV": str(venv)},
             stdout=subprocess.DEVNULL,
             check=True,

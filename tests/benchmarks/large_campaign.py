@@ -23,12 +23,10 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pixelprobe.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
-
-from client.report.rows import AttackRow
-from services.common.server import serve
-from services.orchestrator.campaign import CampaignManager
-from services.orchestrator.core.domain import (
+from pixelprobe.report.rows import AttackRow
+from pixelprobe_api.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
+from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
+from pixelprobe_services.common.values import (
     AttackResult,
     CampaignState,
     ClassScore,
@@ -39,16 +37,18 @@ from services.orchestrator.core.domain import (
     Region,
     image_digest,
 )
-from services.orchestrator.core.spec import CampaignImage, CampaignSpec
-from services.orchestrator.events import EventHub
-from services.orchestrator.executors.local import LocalExecutor
-from services.orchestrator.masks import MaskSource
-from services.orchestrator.query.pool import BatcherPool
-from services.orchestrator.servicer import AttackServicer
-from services.orchestrator.store.base import AttackRecord, Store
-from services.orchestrator.store.location import locate
-from services.orchestrator.store.opening import open_store
-from services.orchestrator.targets.registry import Registry
+from pixelprobe_services.orchestrator.attacks.masks import MaskSource
+from pixelprobe_services.orchestrator.campaigns.events import EventHub
+from pixelprobe_services.orchestrator.campaigns.executor import LocalExecutor
+from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
+from pixelprobe_services.orchestrator.query.pool import BatcherPool
+from pixelprobe_services.orchestrator.servicer import AttackServicer
+from pixelprobe_services.orchestrator.store.base import AttackRecord, Store
+from pixelprobe_services.orchestrator.store.location import locate
+from pixelprobe_services.orchestrator.store.opening import open_store
+from pixelprobe_services.orchestrator.targets.registry import Registry
+from pixelprobe_services.server.server import serve
+
 from tests.unit.orchestrator.fakes import INFO, FakeTarget
 from tests.unit.report.campaigns import MODELS, campaign
 
@@ -174,7 +174,7 @@ def _take(words: Sequence[str], address: str, most_seconds: float) -> Taken:
     environment = {**os.environ, "PIXELPROBE_ORCHESTRATOR": address}
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "client.cli", *words], env=environment, stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "pixelprobe.cli", *words], env=environment, stdout=subprocess.DEVNULL
     )
     _, status, used = os.wait4(process.pid, 0)
     wall = time.monotonic() - started

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from client.api import PixelprobeClient
-from client.model import (
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import (
     AttackFinished,
     AttackProgress,
     CampaignImage,
@@ -24,8 +23,9 @@ from client.model import (
     Region,
     SearchOptions,
 )
-from services.orchestrator.targets.config import TargetConfig
-from services.orchestrator.targets.registry import open_target
+from pixelprobe_services.orchestrator.targets.config import TargetConfig
+from pixelprobe_services.orchestrator.targets.registry import open_target
+
 from tests.benchmarks import lite0, wire
 from tests.benchmarks.processes import cpu_seconds, forget_peak, peak_bytes
 

@@ -20,7 +20,8 @@ MOST_BYTES = 1e9
 def main() -> int:
     """Write the report and print what it took."""
     started, cpu = time.monotonic(), time.process_time()
-    from client.report.write import write_report
+    from pixelprobe.report.write import write_report
+
     from tests.unit.report.campaigns import campaign
     from tests.unit.report.reports import material
 

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
-
-from client.api import PixelprobeClient
-from client.model import CampaignImage, CampaignSpec, Region, SearchOptions
-from client.pictures import load_picture
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.inputs.images import load_picture
+from pixelprobe.model import CampaignImage, CampaignSpec, Region, SearchOptions
 
 MODELS = ("allconv_cifar10", "vgg16_cifar10")
 IN_FLIGHT = 3

@@ -15,12 +15,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.orchestrator.core.domain import CampaignState, SearchSettings
-from services.orchestrator.store.base import Store
-from services.orchestrator.store.location import locate
-from services.orchestrator.store.memory import MemoryStore
-from services.orchestrator.store.opening import open_store
-from services.orchestrator.targets.base import QueryBatch, Scores
+from pixelprobe_services.common.values import CampaignState, SearchSettings
+from pixelprobe_services.orchestrator.store.base import Store
+from pixelprobe_services.orchestrator.store.location import locate
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
+from pixelprobe_services.orchestrator.store.opening import open_store
+from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores
+
 from tests.integration.offline import offline, spec
 from tests.unit.orchestrator.fakes import FakeTarget
 

@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-
-from services.orchestrator.targets.base import QueryBatch, Target, TargetInfo
-from services.orchestrator.targets.config import TargetConfig
-from services.orchestrator.targets.registry import open_target
+from pixelprobe_services.orchestrator.targets.base import QueryBatch, Target, TargetInfo
+from pixelprobe_services.orchestrator.targets.config import TargetConfig
+from pixelprobe_services.orchestrator.targets.registry import open_target
 
 SMALL, LARGE = "nin_cifar10", "random_224"
 SIDE, CLASSES, PATCH, FILTERS = 224, 1000, 32, 16

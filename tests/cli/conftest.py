@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT / "client" / "samples"
+SAMPLES = ROOT / "client" / "pixelprobe" / "samples"
 CAT = SAMPLES / "03_cat_000024.png"
 DOG = ROOT / "tests" / "fixtures" / "cifar10" / "05_dog_000070.png"
-COMMAND = (sys.executable, "-m", "client.cli")
+COMMAND = (sys.executable, "-m", "pixelprobe.cli")
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Cli:
 
     @property
     def environment(self) -> dict[str, str]:
-        path = os.pathsep.join([str(ROOT), str(ROOT / "proto" / "gen")])
-        return {**os.environ, "PYTHONPATH": path, **self.env}
+        return {**os.environ, **self.env}
 
     def __call__(self, *arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.inputs.images import load_mask, load_picture, save_png
+from pixelprobe.model import CampaignState
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.model import CampaignState
-from client.pictures import load_mask, load_picture, save_png
 from tests.cli.conftest import CAT, DOG, Cli, cli_for
 
 KEYS = {

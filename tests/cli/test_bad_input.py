@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pixelprobe.inputs.images import save_png
 
-from client.pictures import save_png
 from tests.cli.conftest import CAT, Cli, assert_one_line_error
 
 TARGET = ("--target", "allconv_cifar10")

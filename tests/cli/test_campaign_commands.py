@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pixelprobe.inputs.images import load_picture, save_png
 
-from client.pictures import load_picture, save_png
 from tests.cli.conftest import CAT, DOG, SAMPLES, Cli, assert_one_line_error
 from tests.unit.client import cifar10_files
 

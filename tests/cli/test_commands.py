@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.inputs.images import load_mask
+from pixelprobe_services.common.errors import UnavailableError
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.pictures import load_mask
-from services.common.errors import UnavailableError
 from tests.cli.conftest import CAT, DOG, ROOT, Cli
 
 TARGETS = ["allconv_cifar10", "nin_cifar10", "vgg16_cifar10"]
@@ -28,7 +28,9 @@ def test_targets_are_listed(cli: Cli) -> None:
         assert (targets[name]["width"], targets[name]["height"], targets[name]["classes"]) == (32, 32, 10)
         assert targets[name]["labels"][3] == "cat"
         assert targets[name]["sparse_queries"]
-        card = json.loads((ROOT / "deploy" / "modelzoo" / "weights" / f"{name}.json").read_text())
+        card = json.loads(
+            (ROOT / "deploy" / "pixelprobe_deploy" / "modelzoo" / "weights" / f"{name}.json").read_text()
+        )
         assert targets[name]["weights_sha256"] == card["sha256"]
     table = cli("targets", "list").stdout
     assert all(name in table for name in TARGETS)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from PIL import Image
+from pixelprobe_services.segmentation.salient import MODEL_SIDE
 
-from services.segmentation.salient import MODEL_SIDE
 from tests.benchmarks import wire
-from tests.cli.conftest import ROOT, Cli, assert_one_line_error
+from tests.cli.conftest import Cli, assert_one_line_error
 from tests.cli.test_commands import at_home
 from tests.unit.deploy.tiny import tiny_saliency_model, write_model
 
@@ -44,7 +43,7 @@ def test_without_the_models_extra_it_says_so_in_one_line(tmp_path: Path) -> None
     (tmp_path / "without" / "onnxruntime").mkdir(parents=True)
     missing = "raise ModuleNotFoundError('no onnxruntime', name='onnxruntime')"
     (tmp_path / "without" / "onnxruntime" / "__init__.py").write_text(missing)
-    path = os.pathsep.join(map(str, (tmp_path / "without", ROOT, ROOT / "proto" / "gen")))
+    path = str(tmp_path / "without")
 
     done = at_home(tmp_path, tmp_path / "home", PYTHONPATH=path)("demo", "--imagenet")
 
@@ -53,5 +52,7 @@ def test_without_the_models_extra_it_says_so_in_one_line(tmp_path: Path) -> None
 
 
 def test_elsewhere_without_the_models_it_says_what_to_run(cli: Cli) -> None:
-    remedy = f"run `python -m deploy.modelzoo imagenet {CLASSIFIER} --missing`, then `pixelprobe up`"
+    remedy = (
+        f"run `python -m pixelprobe_deploy.modelzoo imagenet {CLASSIFIER} --missing`, then `pixelprobe up`"
+    )
     assert_one_line_error(cli("demo", "--imagenet"), 1, remedy)

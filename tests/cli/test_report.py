@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.inputs.images import load_picture
+from pixelprobe.model import CampaignImage, CampaignSpec, Region, SearchOptions
+from pixelprobe_services.common.errors import NotFoundError
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.model import CampaignImage, CampaignSpec, Region, SearchOptions
-from client.pictures import load_picture
-from services.common.errors import NotFoundError
 from tests.cli.conftest import CAT, DOG, Cli, assert_one_line_error
 from tests.unit.report.reports import read
 
@@ -93,7 +93,7 @@ def test_without_a_server_it_says_how_to_start_one(offline: Cli) -> None:
 
 def test_other_commands_never_load_what_only_reports_need(offline: Cli) -> None:
     heavy = {"matplotlib", "statsmodels", "jinja2"}
-    code = f"import sys, client.cli.root; print({heavy} & set(sys.modules))"
+    code = f"import sys, pixelprobe.cli.root; print({heavy} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=offline.environment, capture_output=True, text=True, check=True
     )

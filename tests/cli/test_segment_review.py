@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pixelprobe.inputs.images import load_mask, save_png
 
-from client.pictures import load_mask, save_png
 from tests.cli.conftest import CAT, DOG, Cli, assert_one_line_error
 
 SHIP = CAT.with_name("08_ship_000225.png")
@@ -128,7 +128,7 @@ def test_a_picture_called_review_can_be_segmented(cli: Cli) -> None:
 def test_both_commands_have_their_help(offline: Cli) -> None:
     above, below = offline("segment", "--help"), offline("segment", "review", "--help")
     assert "pixelprobe segment [OPTIONS] IMAGE..." in above.stdout.replace(
-        "python -m client.cli", "pixelprobe"
+        "python -m pixelprobe.cli", "pixelprobe"
     )
     assert "review DIR" in above.stdout
     assert "--apply" in below.stdout

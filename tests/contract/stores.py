@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
-from services.orchestrator.core.domain import (
+from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
+from pixelprobe_services.common.values import (
     AttackResult,
     CampaignState,
     ClassScore,
@@ -15,8 +15,7 @@ from services.orchestrator.core.domain import (
     Region,
     image_digest,
 )
-from services.orchestrator.core.spec import CampaignImage, CampaignSpec
-from services.orchestrator.store.base import AttackRecord, CampaignRecord, Store
+from pixelprobe_services.orchestrator.store.base import AttackRecord, CampaignRecord, Store
 
 PICTURE = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(4, 3, 3)
 SPEC = CampaignSpec(

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-from services.orchestrator.core.domain import InvalidSpecError, SearchSettings, Strategy
-from services.orchestrator.core.search import (
+from pixelprobe_services.common.values import InvalidSpecError, SearchSettings, Strategy
+from pixelprobe_services.orchestrator.core.search import (
     SEARCHES,
     Search,
     SearchProtocolError,

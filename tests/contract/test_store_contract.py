@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from services.common.errors import ConflictError, NotFoundError
-from services.orchestrator.core.domain import (
+from pixelprobe_services.common.errors import ConflictError, NotFoundError
+from pixelprobe_services.common.values import (
     AttackResult,
     AttackState,
     CampaignState,
@@ -14,7 +13,8 @@ from services.orchestrator.core.domain import (
     Outcome,
     image_digest,
 )
-from services.orchestrator.store.base import AttackId, Checkpoint, Event, Store, StoredMask
+from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint, Event, Store, StoredMask
+
 from tests.contract.stores import PICTURE, RESULT, SPEC, claim, create, run
 
 

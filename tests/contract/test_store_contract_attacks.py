@@ -6,17 +6,17 @@ import asyncio
 
 import numpy as np
 import pytest
-
-from services.common.errors import ConflictError
-from services.orchestrator.core.domain import (
+from pixelprobe_services.common.errors import ConflictError
+from pixelprobe_services.common.values import (
     AttackResult,
     AttackState,
     CampaignState,
     Ledger,
     Outcome,
 )
-from services.orchestrator.store.base import AttackId, Checkpoint, QueryCount, Store
-from services.orchestrator.store.errors import LeaseLostError
+from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint, QueryCount, Store
+from pixelprobe_services.orchestrator.store.errors import LeaseLostError
+
 from tests.contract.stores import PICTURE, RESULT, SPEC, claim, create, run
 
 

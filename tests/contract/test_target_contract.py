@@ -17,12 +17,17 @@ import pytest
 import tritonclient.grpc
 from numpy.typing import NDArray
 from PIL import Image
-
-from services.orchestrator.targets.base import QueryBatch, Scores, Target, TargetError, TargetUnavailableError
-from services.orchestrator.targets.config import TargetConfig
-from services.orchestrator.targets.kserve import KServeTarget
-from services.orchestrator.targets.kserve_http import HttpTransport
-from services.orchestrator.targets.registry import open_target
+from pixelprobe_services.orchestrator.targets.base import (
+    QueryBatch,
+    Scores,
+    Target,
+    TargetError,
+    TargetUnavailableError,
+)
+from pixelprobe_services.orchestrator.targets.config import TargetConfig
+from pixelprobe_services.orchestrator.targets.kserve import KServeTarget
+from pixelprobe_services.orchestrator.targets.kserve_http import HttpTransport
+from pixelprobe_services.orchestrator.targets.registry import open_target
 
 pytestmark = pytest.mark.stack
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.model import Campaign, CampaignState, Outcome
-from services.common.errors import UnavailableError
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import Campaign, CampaignState, Outcome
+from pixelprobe_services.common.errors import UnavailableError
+
 from tests.e2e.inside import SCORED
 from tests.e2e.stack import ROOT, ComposeStack
 

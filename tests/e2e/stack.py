@@ -136,7 +136,7 @@ class ComposeStack:
         """The same, whatever comes of it; ``changed`` settings of the client, empty ones unset."""
         client_settings = {**self.client_settings, **(changed or {})}
         return subprocess.run(
-            [sys.executable, "-m", "client.cli", *arguments],
+            [sys.executable, "-m", "pixelprobe.cli", *arguments],
             cwd=ROOT,
             env={
                 **os.environ,

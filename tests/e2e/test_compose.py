@@ -13,8 +13,8 @@ from tests.e2e.inside import CLOSED_APIS, CLOSED_RPCS, CONTENTS, PROCESS, SCORED
 from tests.e2e.stack import IMAGES, ROOT, SERVICES, ComposeStack
 
 CLASSIFIERS = {"allconv_cifar10", "nin_cifar10", "vgg16_cifar10"}
-PICTURE = ROOT / "client" / "samples" / "03_cat_000024.png"
-PHOTOGRAPH = ROOT / "client" / "samples" / "photographs" / "coffee.jpg"
+PICTURE = ROOT / "client" / "pixelprobe" / "samples" / "03_cat_000024.png"
+PHOTOGRAPH = ROOT / "client" / "pixelprobe" / "samples" / "photographs" / "coffee.jpg"
 HEALTHY_WITHIN_SECONDS = 90
 LARGEST_SERVICE_IMAGE = 350_000_000
 

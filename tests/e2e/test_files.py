@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from pixelprobe_deploy.modelzoo.catalogue import shipped_models, zoo_models
+from pixelprobe_deploy.secrets.folder import MOUNTED, make
+from pixelprobe_deploy.triton.__main__ import main as build_models
+from pixelprobe_deploy.triton.gpu import ENGINES
+from pixelprobe_services.orchestrator.targets.config import load_targets
 
-from deploy.modelzoo.catalogue import shipped_models, zoo_models
-from deploy.secrets.folder import MOUNTED, make
-from deploy.triton.__main__ import main as build_models
-from deploy.triton.gpu import ENGINES
-from services.orchestrator.targets.config import load_targets
 from tests.e2e.stack import ROOT, compose
 from tests.unit.deploy.zoo import LABELS, add_classifier, add_u2net
 
 DEPLOY = ROOT / "deploy"
 GPU = ("-f", str(DEPLOY / "compose.gpu.yaml"))
-PUBLISHED = ("-f", str(DEPLOY / "docker" / "publish-triton.yaml"))
-SECURE = ("-f", str(DEPLOY / "docker" / "secure.yaml"))
-CERTIFICATES = (*SECURE, "-f", str(DEPLOY / "docker" / "client-certificates.yaml"))
-POSTGRES = ("--env-file", str(DEPLOY / "docker" / "postgres.env"))
+PUBLISHED = ("-f", str(DEPLOY / "containers" / "publish-triton.yaml"))
+SECURE = ("-f", str(DEPLOY / "containers" / "secure.yaml"))
+CERTIFICATES = (*SECURE, "-f", str(DEPLOY / "containers" / "client-certificates.yaml"))
+POSTGRES = ("--env-file", str(DEPLOY / "containers" / "postgres.env"))
 MONITORING = ("--profile", "monitoring")
 ONE_SHOTS = {"models", "postgres-secret", "grafana-secret"}
 
@@ -107,7 +107,7 @@ def test_postgres_takes_the_place_of_sqlite_and_its_password_is_in_a_file() -> N
 
 def builder_command() -> list[str]:
     """What the models image runs."""
-    text = (DEPLOY / "docker" / "python.Dockerfile").read_text()
+    text = (DEPLOY / "containers" / "python.Dockerfile").read_text()
     found: list[str] = json.loads(text.rpartition("\nCMD ")[2].replace("\\\n", ""))
     return found
 
@@ -212,12 +212,12 @@ def test_targets_are_the_builders_unless_others_are_named(tmp_path: Path) -> Non
 def test_zoo_is_mounted_read_only_and_empty_unless_one_is_named(tmp_path: Path) -> None:
     unnamed: dict[str, str] = {}
     for settings, folder in (
-        (unnamed, DEPLOY / "docker" / "zoo"),
+        (unnamed, DEPLOY / "containers" / "zoo"),
         ({"PIXELPROBE_ZOO": str(tmp_path)}, tmp_path),
     ):
         (mount,) = (m for m in services(**settings)["models"]["volumes"] if m["target"] == "/srv/zoo")
         assert (mount["type"], mount["source"], mount["read_only"]) == ("bind", str(folder), True)
-    assert zoo_models(DEPLOY / "docker" / "zoo") == []
+    assert zoo_models(DEPLOY / "containers" / "zoo") == []
 
 
 def test_masks_are_asked_of_the_same_triton() -> None:
@@ -227,8 +227,8 @@ def test_masks_are_asked_of_the_same_triton() -> None:
 
 def test_image_without_u2net_where_the_package_index_is_out_of_reach(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(DEPLOY / "docker" / "fetch_u2net.py"), str(tmp_path / "zoo")],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PIP_NO_INDEX": "1"},
+        [sys.executable, str(DEPLOY / "containers" / "fetch_u2net.py"), str(tmp_path / "zoo")],
+        env={**os.environ, "PYTHONPATH": str(DEPLOY), "PIP_NO_INDEX": "1"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -240,7 +240,7 @@ def test_image_without_u2net_where_the_package_index_is_out_of_reach(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "file", sorted((DEPLOY / "docker" / "requirements").glob("*.txt")), ids=lambda file: file.stem
+    "file", sorted((DEPLOY / "containers" / "requirements").glob("*.txt")), ids=lambda file: file.stem
 )
 def test_images_install_what_the_project_declares_and_locks(file: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -263,7 +263,9 @@ def named(requirement: str) -> str:
     return re.split(r"[\[<>=~! ]", requirement, maxsplit=1)[0].lower()
 
 
-@pytest.mark.parametrize("file", sorted((DEPLOY / "docker").glob("*.Dockerfile")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", sorted((DEPLOY / "containers").glob("*.Dockerfile")), ids=lambda file: file.stem
+)
 def test_dockerfiles_keep_the_rules(file: Path) -> None:
     text = file.read_text()
     bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)

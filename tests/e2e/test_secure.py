@@ -10,15 +10,17 @@ from typing import Any
 
 import docker
 import pytest
+from pixelprobe_deploy.secrets.folder import make
 
-from deploy.secrets.folder import make
 from tests.e2e.inside import ASK_PROMETHEUS, ENVIRONMENTS
 from tests.e2e.leaks import inspected, secrets_of, seen_in, suspicious_files
 from tests.e2e.prometheus import image
 from tests.e2e.stack import IMAGES, ROOT, SERVICES, UP_SECONDS, ComposeStack, compose
 
-PICTURE = ROOT / "client" / "samples" / "03_cat_000024.png"
-OVERLAYS = tuple(ROOT / "deploy" / "docker" / f"{name}.yaml" for name in ("secure", "client-certificates"))
+PICTURE = ROOT / "client" / "pixelprobe" / "samples" / "03_cat_000024.png"
+OVERLAYS = tuple(
+    ROOT / "deploy" / "containers" / f"{name}.yaml" for name in ("secure", "client-certificates")
+)
 CLIENTS = {"admin": ("read", "attack", "admin"), "reader": ("read",)}
 SCRAPED_WITHIN_SECONDS = 90.0
 """Of every part: three times its interval, on a busy machine."""
@@ -26,7 +28,7 @@ SCRAPED_WITHIN_SECONDS = 90.0
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates and tokens as `python -m deploy.secrets make` makes them."""
+    """Certificates and tokens as `python -m pixelprobe_deploy.secrets make` makes them."""
     folder = tmp_path_factory.mktemp("secrets") / "stack"
     make(folder, (), CLIENTS, days=2)
     return folder

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
-
-from client.api import PixelprobeClient
-from client.model import Attack, CampaignImage, CampaignSpec, Region, SearchOptions
-from client.pictures import load_picture
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.inputs.images import load_picture
+from pixelprobe.model import Attack, CampaignImage, CampaignSpec, Region, SearchOptions
 
 PICTURES = sorted((Path(__file__).parents[1] / "fixtures" / "cifar10").glob("*.png"))
 CLASSIFIERS = ("allconv_cifar10", "nin_cifar10", "vgg16_cifar10")

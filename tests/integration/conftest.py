@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
 from tests import processes
 from tests.integration.asking import write_targets
 

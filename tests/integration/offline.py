@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
-
-from services.common.errors import NotFoundError
-from services.common.retry import RetryPolicy
-from services.orchestrator.campaign import CampaignManager
-from services.orchestrator.core.domain import (
+from pixelprobe_services.common.errors import NotFoundError
+from pixelprobe_services.common.retry import RetryPolicy
+from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
+from pixelprobe_services.common.values import (
     AttackResult,
     CampaignState,
     Goal,
@@ -22,17 +21,18 @@ from services.orchestrator.core.domain import (
     SearchSettings,
     image_digest,
 )
-from services.orchestrator.core.spec import CampaignImage, CampaignSpec
-from services.orchestrator.events import EventHub
-from services.orchestrator.executors.local import LocalExecutor
-from services.orchestrator.masks import MaskSource
-from services.orchestrator.metrics import OrchestratorMetrics
-from services.orchestrator.patience import PATIENCE_SECONDS, Patience
-from services.orchestrator.query.pool import BatcherPool
-from services.orchestrator.quotas import QuotaLedger, Quotas
-from services.orchestrator.store.base import CampaignRecord, Store
-from services.orchestrator.store.memory import MemoryStore
-from services.orchestrator.targets.registry import Registry
+from pixelprobe_services.orchestrator.attacks.masks import MaskSource
+from pixelprobe_services.orchestrator.campaigns.events import EventHub
+from pixelprobe_services.orchestrator.campaigns.executor import LocalExecutor
+from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
+from pixelprobe_services.orchestrator.campaigns.patience import PATIENCE_SECONDS, Patience
+from pixelprobe_services.orchestrator.campaigns.quotas import QuotaLedger, Quotas
+from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
+from pixelprobe_services.orchestrator.query.pool import BatcherPool
+from pixelprobe_services.orchestrator.store.base import CampaignRecord, Store
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
+from pixelprobe_services.orchestrator.targets.registry import Registry
+
 from tests.unit.orchestrator.fakes import INFO, FakeTarget
 
 T = TypeVar("T")

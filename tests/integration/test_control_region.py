@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from client.api import PixelprobeClient
-from client.model import Outcome, Region
-from services.orchestrator.core.domain import Region as CoreRegion
-from services.orchestrator.core.domain import control_seed, image_digest
-from services.orchestrator.core.region import RegionMap
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import Outcome, Region
+from pixelprobe_services.common.values import Region as CoreRegion
+from pixelprobe_services.common.values import control_seed, image_digest
+from pixelprobe_services.orchestrator.core.region import RegionMap
+
 from tests.integration.asking import PICTURES, campaign, edited, pixels_of
 
 SEED = 11

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import Attack, SearchOptions
 
-from client.api import PixelprobeClient
-from client.model import Attack, SearchOptions
 from tests.integration.asking import CLASSIFIERS, PICTURES, campaign
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden.json"

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from deploy.local.processes import is_alive, members
+from pixelprobe_deploy.local.processes import is_alive, members
+
 from tests.stacks import (
     SECONDS,
     TRITON_ALONE,
@@ -116,7 +117,7 @@ def test_a_killed_triton_is_noticed_replaced_and_stopped(fresh_stack: Stack) -> 
 
 def test_command_line_hands_output_and_exit_code_on(fresh_stack: Stack) -> None:
     for arguments in (("status",), ("up", "--no-such-option"), ("down", "--help")):
-        asked = fresh_stack.begin(*arguments, command=("-m", "client.cli"))
+        asked = fresh_stack.begin(*arguments, command=("-m", "pixelprobe.cli"))
         answer = (*asked.communicate(timeout=SECONDS), asked.returncode)
         direct = fresh_stack(*arguments)
         assert answer == (direct.stdout, direct.stderr, direct.returncode)

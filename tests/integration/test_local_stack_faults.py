@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pixelprobe_deploy.local.processes import identify, is_alive, members
+from pixelprobe_deploy.triton.supervisor import stubs_of
 
-from deploy.local.processes import identify, is_alive, members
-from deploy.triton.supervisor import stubs_of
 from tests.stacks import (
     INTERRUPTED,
     SECONDS,
@@ -75,7 +75,7 @@ def test_ctrl_c_before_the_start_does_nothing(fresh_stack: Stack) -> None:
 
 
 def test_ctrl_c_reaches_the_stack_through_the_command_line(fresh_stack: Stack) -> None:
-    starting = fresh_stack.begin(*TRITON_ALONE, command=("-m", "client.cli"))
+    starting = fresh_stack.begin(*TRITON_ALONE, command=("-m", "pixelprobe.cli"))
     wait_for_record(fresh_stack)
     starting.send_signal(signal.SIGINT)
     _, told = starting.communicate(timeout=SECONDS)

@@ -6,11 +6,11 @@ from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
+from pixelprobe_services.common.values import AttackResult, CampaignState, Outcome, Region
+from pixelprobe_services.orchestrator.attacks.run import FEW_CLASSES
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
+from pixelprobe_services.orchestrator.targets.base import QueryBatch
 
-from services.orchestrator.core.domain import AttackResult, CampaignState, Outcome, Region
-from services.orchestrator.runner import FEW_CLASSES
-from services.orchestrator.store.memory import MemoryStore
-from services.orchestrator.targets.base import QueryBatch
 from tests.integration.offline import PICTURES, offline, spec
 from tests.unit.orchestrator.fakes import INFO, FakeTarget, score
 

@@ -8,15 +8,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import Outcome, Region
+from pixelprobe_services.common.values import CampaignState, SearchSettings
+from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
+from pixelprobe_services.orchestrator.targets.base import TargetUnavailableError
 from prometheus_client import CollectorRegistry
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.model import Outcome, Region
-from services.orchestrator.core.domain import CampaignState, SearchSettings
-from services.orchestrator.metrics import OrchestratorMetrics
-from services.orchestrator.store.memory import MemoryStore
-from services.orchestrator.targets.base import TargetUnavailableError
 from tests import processes
 from tests.integration.asking import PICTURES, campaign
 from tests.integration.offline import offline, spec, until

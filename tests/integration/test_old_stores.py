@@ -13,16 +13,16 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from pixelprobe_services.common.values import AttackState, CampaignState, Outcome, image_digest
+from pixelprobe_services.orchestrator.store.base import Checkpoint, QueryCount
+from pixelprobe_services.orchestrator.store.errors import StoreSetupError
+from pixelprobe_services.orchestrator.store.limits import Limits
+from pixelprobe_services.orchestrator.store.location import StoreLocation, locate
+from pixelprobe_services.orchestrator.store.opening import open_store
+from pixelprobe_services.orchestrator.store.sql import schema_version
+from pixelprobe_services.orchestrator.store.sql.engine import create_engine
+from pixelprobe_services.orchestrator.store.sql.schema import metadata
 
-from services.orchestrator.core.domain import AttackState, CampaignState, Outcome, image_digest
-from services.orchestrator.store import schema_version
-from services.orchestrator.store.base import Checkpoint, QueryCount
-from services.orchestrator.store.errors import StoreSetupError
-from services.orchestrator.store.location import StoreLocation, locate
-from services.orchestrator.store.opening import open_store
-from services.orchestrator.store.quotas import Limits
-from services.orchestrator.store.schema import metadata
-from services.orchestrator.store.sql.engine import create_engine
 from tests.contract.stores import PICTURE, RESULT, SPEC
 from tests.postgres import shared_server
 
@@ -42,7 +42,13 @@ def old(tmp_path: Path) -> StoreLocation:
 def migrate(location: StoreLocation) -> str:
     assert location.url is not None
     done = subprocess.run(
-        [sys.executable, "-m", "services.orchestrator.store.migrate", "--store", str(location.url)],
+        [
+            sys.executable,
+            "-m",
+            "pixelprobe_services.orchestrator.store.migrate",
+            "--store",
+            str(location.url),
+        ],
         capture_output=True,
         text=True,
         timeout=60,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import Attack, Outcome, Region, RegionMode, SearchOptions, Strategy
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.model import Attack, Outcome, Region, RegionMode, SearchOptions, Strategy
 from tests import processes
 from tests.integration.asking import (
     CLASSIFIERS,

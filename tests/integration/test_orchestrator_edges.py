@@ -15,13 +15,9 @@ import numpy as np
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from pixelprobe.attack.v1 import attack_service_pb2 as pb
-from pixelprobe.attack.v1 import attack_service_pb2_grpc as pb_grpc
-from pixelprobe.attack.v1 import campaign_pb2
-
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.model import (
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import (
     AttackFinished,
     CampaignChanged,
     CampaignImage,
@@ -31,6 +27,10 @@ from client.model import (
     Region,
     SearchOptions,
 )
+from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
+from pixelprobe_api.attack.v1 import campaign_pb2
+
 from tests import processes
 from tests.integration.asking import PICTURES, campaign, comparable, label_of, pixels_of, start
 
@@ -384,7 +384,7 @@ def test_the_orchestrator_needs_a_good_targets_file(tmp_path: Path) -> None:
     bad = tmp_path / "targets.toml"
     bad.write_text('[targets.x]\nprotocol = "carrier-pigeon"\naddress = "127.0.0.1:1"\n')
     command = [
-        sys.executable, "-m", "services.orchestrator", "--listen", "127.0.0.1:0",
+        sys.executable, "-m", "pixelprobe_services.orchestrator", "--listen", "127.0.0.1:0",
         "--targets", str(bad), "--segmentation", "127.0.0.1:1",
     ]  # fmt: skip
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

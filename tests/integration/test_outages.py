@@ -7,12 +7,17 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
+from pixelprobe_services.common.spec import CampaignImage, CampaignSpec, MaskSettings
+from pixelprobe_services.common.values import CampaignState, MaskArray, Outcome, Pixels
+from pixelprobe_services.orchestrator.attacks.masks import MadeMask, MaskSource, MaskUnavailableError
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
+from pixelprobe_services.orchestrator.targets.base import (
+    QueryBatch,
+    Scores,
+    TargetInfo,
+    TargetUnavailableError,
+)
 
-from services.orchestrator.core.domain import CampaignState, MaskArray, Outcome, Pixels
-from services.orchestrator.core.spec import CampaignImage, CampaignSpec, MaskSettings
-from services.orchestrator.masks import MadeMask, MaskSource, MaskUnavailableError
-from services.orchestrator.store.memory import MemoryStore
-from services.orchestrator.targets.base import QueryBatch, Scores, TargetInfo, TargetUnavailableError
 from tests.integration.offline import MASK, offline, spec, undisturbed, without_sent
 from tests.unit.orchestrator.fakes import FakeTarget
 

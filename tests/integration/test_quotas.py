@@ -7,17 +7,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pixelprobe_services.common.errors import QuotaExceededError
+from pixelprobe_services.common.values import CampaignState
+from pixelprobe_services.orchestrator.campaigns import manager as campaign
+from pixelprobe_services.orchestrator.campaigns import stalls
+from pixelprobe_services.orchestrator.campaigns.quotas import Quotas
+from pixelprobe_services.orchestrator.store import limits as quotas
+from pixelprobe_services.orchestrator.store.base import Store
+from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
+from pixelprobe_services.orchestrator.store.location import locate
+from pixelprobe_services.orchestrator.store.opening import open_store
+from pixelprobe_services.server.caller import Caller
 
-from services.common.caller import Caller
-from services.common.errors import QuotaExceededError
-from services.orchestrator import campaign, stalls
-from services.orchestrator.core.domain import CampaignState
-from services.orchestrator.quotas import Quotas
-from services.orchestrator.store import quotas
-from services.orchestrator.store.base import Store
-from services.orchestrator.store.location import locate
-from services.orchestrator.store.opening import open_store
-from services.orchestrator.store.quotas import DayUsedUpError
 from tests.integration.offline import offline, spec, undisturbed, without_sent
 from tests.unit.orchestrator.fakes import INFO
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pixelprobe.report.write import write_report
 
-from client.report.write import write_report
 from tests.browser import Page, browser_page
 from tests.unit.report.reports import NOW, photographs, usual_material
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import Attack, Campaign, CampaignState, Region, SearchOptions
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.model import Attack, Campaign, CampaignState, Region, SearchOptions
 from tests import processes
 from tests.integration.asking import PICTURES, queries_scored, start
 from tests.postgres import shared_server
@@ -74,7 +74,7 @@ class Services:
     def live_and_die(self, store: str, seconds: float) -> None:
         """An orchestrator that is killed so long after its start, wherever it is by then."""
         command = [
-            sys.executable, "-m", "services.orchestrator", "--listen", "127.0.0.1:0",
+            sys.executable, "-m", "pixelprobe_services.orchestrator", "--listen", "127.0.0.1:0",
             "--targets", str(self.targets), "--segmentation", self.segmentation, "--store", store,
             "--attacks-in-flight", str(IN_FLIGHT),
         ]  # fmt: skip
@@ -173,7 +173,10 @@ def test_killed_at_random_moments(services: Services, reference: Reference, tmp_
 def test_two_orchestrators_share_a_campaign(services: Services, reference: Reference) -> None:
     store = shared_server().new_database()
     owners: set[str] = set()
-    with services.orchestrator(store) as (_, one), services.orchestrator(store) as (_, other):
+    with (
+        services.orchestrator(store) as (_, one),
+        services.orchestrator(store) as (_, other),
+    ):
         name = start(one, PICTURES[:2], **SPEC)
         watching = threading.Event()
 
@@ -198,7 +201,10 @@ def test_two_orchestrators_share_a_campaign(services: Services, reference: Refer
 def test_one_of_two_is_killed_and_the_other_finishes(services: Services, reference: Reference) -> None:
     store = shared_server().new_database()
     before = services.counted()
-    with services.orchestrator(store) as (dying, one), services.orchestrator(store) as (_, other):
+    with (
+        services.orchestrator(store) as (dying, one),
+        services.orchestrator(store) as (_, other),
+    ):
         name = start(one, PICTURES[:2], **SPEC)
         while other.get_campaign(name).attacks_finished < 2:
             time.sleep(0.05)

@@ -25,14 +25,14 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.inputs.images import load_mask, save_png
+from pixelprobe_deploy.triton.config import Backend, DataType, ModelSpec, Tensor, to_text
+from pixelprobe_deploy.triton.runtime import ServerSettings, prepare_runtime, server_command
+from pixelprobe_services.common.errors import FailedPreconditionError
+from pixelprobe_services.segmentation.salient import from_model, to_model
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.pictures import load_mask, save_png
-from deploy.triton.config import Backend, DataType, ModelSpec, Tensor, to_text
-from deploy.triton.runtime import ServerSettings, prepare_runtime, server_command
-from services.common.errors import FailedPreconditionError
-from services.segmentation.salient import from_model, to_model
 from tests import processes
 from tests.unit.segmentation.pictures import disk, overlap
 
@@ -161,7 +161,7 @@ def triton(triton_venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="module")
 def client(triton: Server) -> Iterator[PixelprobeClient]:
     with (
-        processes.service("services.segmentation", "--triton", triton.address) as running,
+        processes.service("pixelprobe_services.segmentation", "--triton", triton.address) as running,
         PixelprobeClient(Addresses(segmentation=running.address)) as opened,
     ):
         yield opened
@@ -193,11 +193,10 @@ def test_the_threshold_is_kept(client: PixelprobeClient) -> None:
 def test_the_commands_write_masks_overlays_and_saliency(client: PixelprobeClient, tmp_path: Path) -> None:
     def pixelprobe(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "client.cli", "segment", *arguments],
+            [sys.executable, "-m", "pixelprobe.cli", "segment", *arguments],
             cwd=tmp_path,
             env={
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "proto" / "gen"))),
                 "PIXELPROBE_SEGMENTATION": client.addresses.segmentation,
             },
             capture_output=True,
@@ -283,7 +282,7 @@ def test_without_its_server_u2net_is_unavailable_until_it_is_back(
 def test_a_triton_without_the_model_is_told_apart(triton_venv: Path, tmp_path: Path) -> None:
     with (
         serving("other", triton_venv, tmp_path) as triton,
-        processes.service("services.segmentation", "--triton", triton.address) as running,
+        processes.service("pixelprobe_services.segmentation", "--triton", triton.address) as running,
         PixelprobeClient(Addresses(segmentation=running.address)) as client,
     ):
         known = {each.id: each for each in client.list_segmenters()}

@@ -18,19 +18,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.cli.root import cli
-from client.connection import ConnectionOptions, find_peer
-from client.model import CampaignImage, CampaignSpec, CampaignState, SearchOptions
-from deploy.secrets.folder import make
-from services.common.errors import (
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.cli.root import cli
+from pixelprobe.connection import ConnectionOptions, find_peer
+from pixelprobe.model import CampaignImage, CampaignSpec, CampaignState, SearchOptions
+from pixelprobe_deploy.secrets.folder import make
+from pixelprobe_services.common.errors import (
     PermissionDeniedError,
     ResourceExhaustedError,
     ServiceError,
     UnauthenticatedError,
 )
+
 from tests import processes
 from tests.unit.targets import fake_grpc
 
@@ -74,11 +74,10 @@ class Secured:
 
     def cli(self, *arguments: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
         """``pixelprobe`` as the user, with everything from the environment."""
-        path = os.pathsep.join([str(ROOT), str(ROOT / "proto" / "gen")])
         return subprocess.run(
-            [sys.executable, "-m", "client.cli", *arguments],
+            [sys.executable, "-m", "pixelprobe.cli", *arguments],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": path, **self.variables, **changes},
+            env={**os.environ, **self.variables, **changes},
             capture_output=True,
             text=True,
             timeout=120,
@@ -135,7 +134,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             *("--segmentation-token-file", str(folder / "orchestrator.token")),
         ]
         with (
-            processes.service("services.segmentation", *lock_options(folder)) as segmentation,
+            processes.service("pixelprobe_services.segmentation", *lock_options(folder)) as segmentation,
             processes.orchestrator(
                 targets, segmentation.address, *lock_options(folder), *inner
             ) as orchestrator,
@@ -293,7 +292,7 @@ def test_the_containers_health_check_speaks_tls(secured: Secured, trusts: bool) 
     }
     address = f"localhost:{secured.segmentation.address.rpartition(':')[2]}"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "deploy" / "docker" / "service_ready.py"), address],
+        [sys.executable, str(ROOT / "deploy" / "containers" / "service_ready.py"), address],
         env={**os.environ, **{name: str(secured.folder / file) for name, file in variables.items()}},
         capture_output=True,
         text=True,
@@ -312,7 +311,7 @@ def test_another_tokens_file_is_another_start(secured: Secured, tmp_path: Path) 
         tokens.write_text(f'[clients.me]\ntoken_sha256 = "{digest}"\nscopes = ["read"]\n')
         tokens.chmod(0o600)
         (tmp_path / "new.token").write_text("new")
-        with processes.service("services.segmentation", *options) as running:
+        with processes.service("pixelprobe_services.segmentation", *options) as running:
             peer = find_peer(replace(secured.options(""), token_file=tmp_path / "new.token"))
             with PixelprobeClient(Addresses(segmentation=running.address), peer) as client:
                 try:

@@ -20,13 +20,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
-from pixelprobe.image.v1 import image_pb2
-from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
-from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
-
-from services.common.errors import FailedPreconditionError, InvalidArgumentError
-from services.common.images import from_array, mask_to_array
-from services.common.status import from_rpc_error
+from pixelprobe_api.image.v1 import image_pb2
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
+from pixelprobe_services.common.errors import FailedPreconditionError, InvalidArgumentError
+from pixelprobe_services.common.images import from_array, mask_to_array
+from pixelprobe_services.common.status import from_rpc_error
 
 ROOT = Path(__file__).parents[2]
 PICTURES = sorted((ROOT / "tests" / "fixtures" / "cifar10").glob("*.png"))
@@ -38,11 +37,10 @@ T = TypeVar("T")
 
 
 def start(log: Path, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-    path = os.pathsep.join((str(ROOT), str(ROOT / "proto" / "gen")))
     with log.open("wb") as stderr:
         return subprocess.Popen(
-            [sys.executable, "-m", "services.segmentation", *arguments],
-            env={**os.environ, "PYTHONPATH": path, **environment},
+            [sys.executable, "-m", "pixelprobe_services.segmentation", *arguments],
+            env={**os.environ, **environment},
             stderr=stderr,
             stdout=subprocess.PIPE,
         )
@@ -347,12 +345,12 @@ def refused(tmp_path: Path, *arguments: str, **environment: str) -> str:
 
 def test_a_taken_port_is_one_line(address: str, tmp_path: Path) -> None:
     line = refused(tmp_path, "--listen", address)
-    assert line == f"services.segmentation: cannot listen on {address}: Address already in use"
+    assert line == f"pixelprobe_services.segmentation: cannot listen on {address}: Address already in use"
 
 
 def test_a_missing_setting_is_one_line(tmp_path: Path) -> None:
     line = refused(tmp_path)
-    assert line == "services.segmentation: missing setting: give --listen or set PIXELPROBE_LISTEN"
+    assert line == "pixelprobe_services.segmentation: missing setting: give --listen or set PIXELPROBE_LISTEN"
 
 
 def test_a_bad_address_is_one_line(tmp_path: Path) -> None:

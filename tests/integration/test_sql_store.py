@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from services.orchestrator.core.domain import (
+from pixelprobe_services.common.spec import CampaignImage, CampaignSpec, MaskSettings
+from pixelprobe_services.common.values import (
     AttackResult,
     AttackState,
     CampaignState,
@@ -25,12 +25,12 @@ from services.orchestrator.core.domain import (
     Strategy,
     image_digest,
 )
-from services.orchestrator.core.spec import CampaignImage, CampaignSpec, MaskSettings
-from services.orchestrator.store.base import Checkpoint, QueryCount, Store, StoredMask
-from services.orchestrator.store.errors import StoreSetupError
-from services.orchestrator.store.location import StoreLocation, locate
-from services.orchestrator.store.opening import open_store
-from services.orchestrator.store.sql import connection
+from pixelprobe_services.orchestrator.store.base import Checkpoint, QueryCount, Store, StoredMask
+from pixelprobe_services.orchestrator.store.errors import StoreSetupError
+from pixelprobe_services.orchestrator.store.location import StoreLocation, locate
+from pixelprobe_services.orchestrator.store.opening import open_store
+from pixelprobe_services.orchestrator.store.sql import connection
+
 from tests.contract.stores import PICTURE, RESULT, SPEC, claim, create, run
 from tests.postgres import shared_server
 
@@ -135,9 +135,9 @@ async def test_numbers_come_back_to_the_last_bit(location: StoreLocation) -> Non
 
 RESERVE_AND_DIE = """
 import asyncio, os, signal, sys
-from services.orchestrator.store.base import QueryCount
-from services.orchestrator.store.location import locate
-from services.orchestrator.store.opening import open_store
+from pixelprobe_services.orchestrator.store.base import QueryCount
+from pixelprobe_services.orchestrator.store.location import locate
+from pixelprobe_services.orchestrator.store.opening import open_store
 from tests.contract.stores import claim, create, run
 
 async def main():

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
-
-from services.orchestrator.core.domain import CampaignState, SearchSettings
-from services.orchestrator.core.spec import CampaignSpec
-from services.orchestrator.store.base import Checkpoint, QueryCount, Store
-from services.orchestrator.store.errors import (
+from pixelprobe_services.common.spec import CampaignSpec
+from pixelprobe_services.common.values import CampaignState, SearchSettings
+from pixelprobe_services.orchestrator.store.base import Checkpoint, QueryCount, Store
+from pixelprobe_services.orchestrator.store.errors import (
     LeaseLostError,
     StoreFullError,
     StoreSetupError,
     StoreUnavailableError,
 )
-from services.orchestrator.store.location import locate
-from services.orchestrator.store.memory import MemoryStore
-from services.orchestrator.store.opening import open_store
-from services.orchestrator.store.quotas import UNLIMITED
-from services.orchestrator.store.sql import database, engine
-from services.orchestrator.store.sql.store import SqlStore
-from services.orchestrator.targets.base import TargetInfo, TargetUnavailableError
+from pixelprobe_services.orchestrator.store.limits import UNLIMITED
+from pixelprobe_services.orchestrator.store.location import locate
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
+from pixelprobe_services.orchestrator.store.opening import open_store
+from pixelprobe_services.orchestrator.store.sql import database, engine
+from pixelprobe_services.orchestrator.store.sql.store import SqlStore
+from pixelprobe_services.orchestrator.targets.base import TargetInfo, TargetUnavailableError
+from sqlalchemy import event
+
 from tests.contract.stores import RESULT, claim, create, run
 from tests.integration.offline import Offline, offline, spec, undisturbed, without_sent
 from tests.postgres import PostgresServer, new_server, shared_server

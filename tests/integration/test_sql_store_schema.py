@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from pixelprobe_services.orchestrator.store.errors import StoreSetupError
+from pixelprobe_services.orchestrator.store.location import StoreLocation, locate
+from pixelprobe_services.orchestrator.store.opening import open_store
+from pixelprobe_services.orchestrator.store.sql import schema_version
+from pixelprobe_services.orchestrator.store.sql.engine import create_engine
+from pixelprobe_services.orchestrator.store.sql.schema import metadata
 
-from services.orchestrator.store import schema_version
-from services.orchestrator.store.errors import StoreSetupError
-from services.orchestrator.store.location import StoreLocation, locate
-from services.orchestrator.store.opening import open_store
-from services.orchestrator.store.schema import metadata
-from services.orchestrator.store.sql.engine import create_engine
 from tests.postgres import shared_server
 
 MIGRATIONS = Path(schema_version.__file__).parent / "migrations"
@@ -64,7 +64,7 @@ def migrate(location: StoreLocation) -> subprocess.CompletedProcess[str]:
     assert location.url is not None
     url = location.url.render_as_string(hide_password=False)
     return subprocess.run(
-        [sys.executable, "-m", "services.orchestrator.store.migrate", "--store", url],
+        [sys.executable, "-m", "pixelprobe_services.orchestrator.store.migrate", "--store", url],
         capture_output=True,
         text=True,
         timeout=60,
@@ -87,12 +87,14 @@ async def test_an_older_schema_is_refused_with_the_command(
     await (await open_store(location)).close()
     head = schema_version.head(schema_version.configuration())
     with monkeypatch.context() as patched:
-        patched.setattr("services.orchestrator.store.sql.store.configuration", lambda: later_program)
+        patched.setattr(
+            "pixelprobe_services.orchestrator.store.sql.store.configuration", lambda: later_program
+        )
         with pytest.raises(StoreSetupError) as refused:
             await open_store(location)
     told = str(refused.value)
     assert f"its schema is {head}, older than this program's 9999" in told
-    assert "python -m services.orchestrator.store.migrate" in told
+    assert "python -m pixelprobe_services.orchestrator.store.migrate" in told
     engine = engine_of(location)
     with engine.begin() as connection:
         assert schema_version.upgrade(connection, later_program) == (head, "9999")
@@ -150,7 +152,9 @@ async def test_a_schema_is_made_whole_or_not_at_all(
     broken = Path(str(later_program.get_main_option("script_location"))) / "versions" / "v9999_next.py"
     broken.write_text(broken.read_text().replace("op.add_column", "op.no_such_operation"))
     with monkeypatch.context() as patched:
-        patched.setattr("services.orchestrator.store.sql.store.configuration", lambda: later_program)
+        patched.setattr(
+            "pixelprobe_services.orchestrator.store.sql.store.configuration", lambda: later_program
+        )
         with pytest.raises(AttributeError):
             await open_store(location)
     engine = engine_of(location)

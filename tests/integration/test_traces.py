@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import SearchOptions
+from pixelprobe.tracing import traced_command
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.model import SearchOptions
-from client.tracing import traced_command
 from tests import processes
 from tests.collector import SentSpan, collecting
 from tests.integration.asking import PICTURES, campaign

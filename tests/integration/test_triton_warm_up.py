@@ -18,15 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import grpc
+import pixelprobe_deploy.triton
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pixelprobe_deploy.triton.config import Backend, ModelSpec, to_text
+from pixelprobe_deploy.triton.contract import read_classifier
+from pixelprobe_deploy.triton.edits_graph import edits_graph
+from pixelprobe_deploy.triton.repository import Options, classifier_spec, edits_spec
+from pixelprobe_deploy.triton.runtime import ServerSettings, prepare_runtime, server_command
 
-import deploy.triton
-from deploy.triton.config import Backend, ModelSpec, to_text
-from deploy.triton.contract import read_classifier
-from deploy.triton.edits_graph import edits_graph
-from deploy.triton.repository import Options, classifier_spec, edits_spec
-from deploy.triton.runtime import ServerSettings, prepare_runtime, server_command
 from tests.unit.deploy.tiny import tiny_model, write_model
 
 pytestmark = pytest.mark.stack
@@ -65,7 +65,7 @@ def test_triton_runs_every_warm_up_before_it_is_ready(triton_venv: Path, tmp_pat
 
 
 def write(repository: Path, spec: ModelSpec, onnx: bytes) -> None:
-    backend = Path(deploy.triton.__path__[0], "backend_model.py")
+    backend = Path(pixelprobe_deploy.triton.__path__[0], "backend_model.py")
     folder = repository / spec.name / "1"
     folder.mkdir(parents=True)
     (folder.parent / "config.pbtxt").write_text(to_text(spec))

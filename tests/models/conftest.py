@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from pixelprobe_deploy.modelzoo.recipe import RECIPES, Recipe
+from pixelprobe_deploy.modelzoo.train import load_checkpoint, normalise, train
 from torch import Tensor, nn
 
-from deploy.modelzoo.recipe import RECIPES, Recipe
-from deploy.modelzoo.train import load_checkpoint, normalise, train
 from tests.models.pictures import coloured_shapes
 
 SMALL_BATCH = 8

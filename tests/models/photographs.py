@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-FOLDER = Path(__file__).parents[2] / "client" / "samples" / "photographs"
+FOLDER = Path(__file__).parents[2] / "client" / "pixelprobe" / "samples" / "photographs"
 
 
 def photographs(side: int) -> NDArray[np.uint8]:

@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
-
-from deploy.modelzoo.datasets import LabelledImages
+from pixelprobe_deploy.modelzoo.datasets import LabelledImages
 
 COLOURS = ((220, 40, 40), (40, 200, 40), (50, 70, 230), (230, 210, 40), (210, 50, 210))
 

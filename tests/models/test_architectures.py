@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pixelprobe_deploy.modelzoo.architectures import ARCHITECTURES, fold_batch_norm
 from torch import nn
-
-from deploy.modelzoo.architectures import ARCHITECTURES, fold_batch_norm
 
 pytestmark = pytest.mark.models
 

@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from deploy.modelzoo.architectures import ARCHITECTURES
-from deploy.modelzoo.card import (
+from pixelprobe_deploy.modelzoo.architectures import ARCHITECTURES
+from pixelprobe_deploy.modelzoo.card import (
     Card,
     ServedAccuracy,
     Tensor,
@@ -21,8 +20,8 @@ from deploy.modelzoo.card import (
     save_card,
     with_accuracy,
 )
-from deploy.modelzoo.catalogue import WEIGHTS, WeightsError, shipped_model, shipped_models
-from deploy.modelzoo.datasets import CIFAR10_CLASSES
+from pixelprobe_deploy.modelzoo.catalogue import WEIGHTS, WeightsError, shipped_model, shipped_models
+from pixelprobe_deploy.modelzoo.datasets import CIFAR10_CLASSES
 
 pytestmark = pytest.mark.models
 
@@ -131,7 +130,7 @@ def test_what_ships_is_whole_trained_and_measured(architecture: str) -> None:
     card = read_card(name, WEIGHTS)
     assert not card.provisional
     assert card.data.images == 50_000
-    assert card.accuracy is not None, "measure it: python -m deploy.modelzoo evaluate --write-card"
+    assert card.accuracy is not None, "measure it: python -m pixelprobe_deploy.modelzoo evaluate --write-card"
     assert card.accuracy.images == 10_000
     assert card.accuracy.rate >= 0.855
     assert (WEIGHTS / f"{name}.md").read_text() == render(card)

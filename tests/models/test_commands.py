@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
+from pixelprobe_deploy.modelzoo.__main__ import main
+from pixelprobe_deploy.modelzoo.card import read_card
+from pixelprobe_deploy.modelzoo.recipe import RECIPES
 
-from deploy.modelzoo.__main__ import main
-from deploy.modelzoo.card import read_card
-from deploy.modelzoo.recipe import RECIPES
 from tests.models.conftest import SMALL_BATCH, small_recipe
 from tests.models.fake_triton import FakeTriton
 from tests.models.pictures import coloured_shapes, write_parquet
@@ -80,7 +80,7 @@ def test_train_export_evaluate(tmp_path: Path, data: Path, monkeypatch: pytest.M
 def test_unfinished_training_is_called_provisional(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deploy.modelzoo.train import train
+    from pixelprobe_deploy.modelzoo.train import train
 
     path = tmp_path / "allconv.pt"
     train(small_recipe("allconv"), coloured_shapes(2 * SMALL_BATCH, seed=1), path, max_steps=1)
@@ -124,7 +124,7 @@ def test_missing_package_names_the_extra(tmp_path: Path, package: str, command: 
     code = f"""
 import sys
 sys.modules[{package!r}] = None
-from deploy.modelzoo.__main__ import main
+from pixelprobe_deploy.modelzoo.__main__ import main
 main({arguments!r})
 """
     found = subprocess.run(
@@ -138,7 +138,9 @@ main({arguments!r})
 def test_evaluating_and_reading_the_catalogue_need_no_torch() -> None:
     code = """
 import sys
-import deploy.modelzoo.__main__, deploy.modelzoo.catalogue, deploy.modelzoo.evaluate
+import pixelprobe_deploy.modelzoo.__main__
+import pixelprobe_deploy.modelzoo.catalogue
+import pixelprobe_deploy.modelzoo.evaluate
 assert not {"torch", "torchvision", "onnxruntime"} & set(sys.modules), "imported"
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

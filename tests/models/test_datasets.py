@@ -8,8 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pixelprobe_deploy.modelzoo.datasets import (
+    DatasetError,
+    DatasetNotFoundError,
+    LabelledImages,
+    load_cifar10,
+)
 
-from deploy.modelzoo.datasets import DatasetError, DatasetNotFoundError, LabelledImages, load_cifar10
 from tests.models.pictures import coloured_shapes, encoded, write_parquet, write_torchvision
 
 pytestmark = pytest.mark.models

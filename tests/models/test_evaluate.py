@@ -8,10 +8,16 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pixelprobe_deploy.modelzoo.catalogue import ShippedModel
+from pixelprobe_deploy.modelzoo.datasets import CIFAR10_CLASSES, LabelledImages
+from pixelprobe_deploy.modelzoo.evaluate import (
+    TRIES,
+    WEIGHTS_PARAMETER,
+    EvaluationError,
+    ServedModel,
+    evaluate,
+)
 
-from deploy.modelzoo.catalogue import ShippedModel
-from deploy.modelzoo.datasets import CIFAR10_CLASSES, LabelledImages
-from deploy.modelzoo.evaluate import TRIES, WEIGHTS_PARAMETER, EvaluationError, ServedModel, evaluate
 from tests.models.fake_triton import FakeTriton
 
 pytestmark = pytest.mark.models

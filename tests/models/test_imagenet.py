@@ -16,15 +16,14 @@ import torch
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
+from pixelprobe_deploy.modelzoo import imagenet
+from pixelprobe_deploy.modelzoo.__main__ import IMAGENET, main
+from pixelprobe_deploy.modelzoo.card import read_card
+from pixelprobe_deploy.modelzoo.catalogue import zoo_models
+from pixelprobe_deploy.modelzoo.imagenet import LABELS, NETWORKS, build, to_onnx
+from pixelprobe_deploy.modelzoo.pretrained import PretrainedError, read_weights, weights_file
 from torch import nn
 from torchvision import models
-
-from deploy.modelzoo import imagenet
-from deploy.modelzoo.__main__ import IMAGENET, main
-from deploy.modelzoo.card import read_card
-from deploy.modelzoo.catalogue import zoo_models
-from deploy.modelzoo.imagenet import LABELS, NETWORKS, build, to_onnx
-from deploy.modelzoo.pretrained import PretrainedError, read_weights, weights_file
 
 pytestmark = pytest.mark.models
 

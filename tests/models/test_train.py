@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from deploy.modelzoo.datasets import DatasetError, LabelledImages
-from deploy.modelzoo.recipe import CIFAR10_MEAN, CIFAR10_STD, RECIPES
-from deploy.modelzoo.train import (
+from pixelprobe_deploy.modelzoo.datasets import DatasetError, LabelledImages
+from pixelprobe_deploy.modelzoo.recipe import CIFAR10_MEAN, CIFAR10_STD, RECIPES
+from pixelprobe_deploy.modelzoo.train import (
     CheckpointError,
     CheckpointMismatchError,
     accuracy,
@@ -24,6 +23,7 @@ from deploy.modelzoo.train import (
     normalise,
     train,
 )
+
 from tests.models.conftest import SMALL_BATCH, small_recipe
 from tests.models.pictures import coloured_shapes
 
@@ -38,7 +38,7 @@ TRAINER = """
 import signal, sys
 from pathlib import Path
 import torch
-from deploy.modelzoo.train import train
+from pixelprobe_deploy.modelzoo.train import train
 from tests.models.pictures import coloured_shapes
 from tests.models.test_train import CHECKPOINT_EVERY, KILLED_AFTER, PICTURES, RESUMED
 

@@ -8,9 +8,8 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-
-from deploy.modelzoo.u2net import MEAN, SIDE, STD, write_u2net
-from deploy.modelzoo.u2net_package import fetch_u2netp
+from pixelprobe_deploy.modelzoo.u2net import MEAN, SIDE, STD, write_u2net
+from pixelprobe_deploy.modelzoo.u2net_package import fetch_u2netp
 
 pytestmark = pytest.mark.models
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
+from pixelprobe_deploy.modelzoo.__main__ import main
+from pixelprobe_deploy.modelzoo.onnx_graph import export_graph, finished
+from pixelprobe_deploy.modelzoo.u2net import SIDE, write_u2net
+from pixelprobe_deploy.modelzoo.u2net_checkpoint import read_network
+from pixelprobe_deploy.modelzoo.u2net_network import SHAPES, ConvBlock, SaliencyNetwork
+from pixelprobe_deploy.modelzoo.u2net_package import fetch_u2netp
 
-from deploy.modelzoo.__main__ import main
-from deploy.modelzoo.onnx_graph import export_graph, finished
-from deploy.modelzoo.u2net import SIDE, write_u2net
-from deploy.modelzoo.u2net_checkpoint import read_network
-from deploy.modelzoo.u2net_network import SHAPES, ConvBlock, SaliencyNetwork
-from deploy.modelzoo.u2net_package import fetch_u2netp
 from tests.models.photographs import photographs
 
 pytestmark = pytest.mark.models

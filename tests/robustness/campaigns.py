@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pixelprobe.attack.v1 import attack_service_pb2 as pb
-from pixelprobe.attack.v1 import campaign_pb2
-from pixelprobe.image.v1 import image_pb2
+from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_api.attack.v1 import campaign_pb2
+from pixelprobe_api.image.v1 import image_pb2
+from pixelprobe_services.common.images import from_array
 
-from services.common.images import from_array
 from tests.robustness.servers import SIDE, TARGET
 
 SECONDS = 60.0

@@ -10,11 +10,10 @@ from typing import Any
 
 import grpc
 import pytest
-
-from services.common.bounds import Bounds, Places
-from services.common.errors import InvalidArgumentError, ResourceExhaustedError, ServiceError
-from services.common.interceptors import interceptors
-from services.common.status import from_rpc_error
+from pixelprobe_services.common.errors import InvalidArgumentError, ResourceExhaustedError, ServiceError
+from pixelprobe_services.common.status import from_rpc_error
+from pixelprobe_services.server.bounds import Bounds, Places
+from pixelprobe_services.server.interceptors import interceptors
 
 SERVICE = "test.Service"
 QUICK = 0.3
@@ -156,7 +155,7 @@ async def test_never_more_at_once_than_places() -> None:
 
 
 async def test_too_many_that_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.common.bounds.WAITING", 5)
+    monkeypatch.setattr("pixelprobe_services.server.bounds.WAITING", 5)
     bounds = Bounds({f"/{SERVICE}/Hold": Places(1, share=1)})
     async with serving(bounds) as (address, handlers), connect(address) as channel:
         calls = [asyncio.create_task(call(channel, "Hold", iter([b"x"]))) for _ in range(20)]

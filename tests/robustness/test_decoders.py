@@ -16,14 +16,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pixelprobe.image.v1 import image_pb2
-from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe.inputs.images import MAX_PIXELS, PictureError, load_mask, load_picture
+from pixelprobe_api.image.v1 import image_pb2
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe_services.common.errors import InvalidArgumentError
+from pixelprobe_services.common.images import MAX_SIDE, mask_to_array, to_array
+from pixelprobe_services.segmentation.base import GrabCutOptions, SalientOptions
+from pixelprobe_services.segmentation.convert import MAX_ITERATIONS, to_options
 
-from client.pictures import MAX_PIXELS, PictureError, load_mask, load_picture
-from services.common.errors import InvalidArgumentError
-from services.common.images import MAX_SIDE, mask_to_array, to_array
-from services.segmentation.base import GrabCutOptions, SalientOptions
-from services.segmentation.convert import MAX_ITERATIONS, to_options
 from tests.robustness.messages import hostile, mutated
 
 BOUNDED = settings(

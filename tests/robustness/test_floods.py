@@ -13,13 +13,13 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from pixelprobe.attack.v1 import attack_service_pb2 as pb
-from pixelprobe.attack.v1 import attack_service_pb2_grpc as pb_grpc
-from pixelprobe.image.v1 import image_pb2
-from pixelprobe.segmentation.v1 import segmentation_service_pb2 as segmentation_pb
-from pixelprobe.segmentation.v1 import segmentation_service_pb2_grpc as segmentation_grpc
+from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
+from pixelprobe_api.image.v1 import image_pb2
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentation_pb
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as segmentation_grpc
+from pixelprobe_services.common.images import MAX_SIDE, from_array
 
-from services.common.images import MAX_SIDE, from_array
 from tests.processes import RunningService
 from tests.robustness import servers
 from tests.robustness.http2 import END_HEADERS, HEADERS, PREFACE, Peer, frame, header_block

@@ -13,13 +13,13 @@ import pytest
 from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pixelprobe_services.kserve.tensors import DTYPES, BadAnswerError
+from pixelprobe_services.kserve.transport import MAX_ANSWER_BYTES
+from pixelprobe_services.orchestrator.targets import kserve_grpc, kserve_http
+from pixelprobe_services.orchestrator.targets.base import Target, TargetError
+from pixelprobe_services.orchestrator.targets.registry import open_target
 from tritonclient.grpc import service_pb2
 
-from services.orchestrator.targets import kserve_grpc, kserve_http
-from services.orchestrator.targets.base import Target, TargetError
-from services.orchestrator.targets.registry import open_target
-from services.orchestrator.targets.tensors import DTYPES, BadAnswerError
-from services.orchestrator.targets.transport import MAX_ANSWER_BYTES
 from tests.unit.targets import fake_grpc
 from tests.unit.targets.batches import config, random_batch
 from tests.unit.targets.conftest import GrpcStage, HttpStage

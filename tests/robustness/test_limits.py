@@ -8,17 +8,17 @@ from typing import Any
 
 import grpc
 import pytest
-from pixelprobe.attack.v1 import attack_service_pb2 as pb
-from pixelprobe.attack.v1 import attack_service_pb2_grpc as pb_grpc
-from pixelprobe.attack.v1 import campaign_pb2
-from pixelprobe.segmentation.v1 import segmentation_service_pb2 as segmentation_pb
+from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
+from pixelprobe_api.attack.v1 import campaign_pb2
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentation_pb
+from pixelprobe_services.common.errors import InvalidArgumentError
+from pixelprobe_services.common.status import from_rpc_error
+from pixelprobe_services.orchestrator.campaigns.admission import MAX_HINTS, MAX_TEXT
+from pixelprobe_services.orchestrator.servicer import MAX_SEQUENCE
+from pixelprobe_services.server import server as server_module
+from pixelprobe_services.server.server import ServerEndedError, serve
 
-from services.common import server as server_module
-from services.common.errors import InvalidArgumentError
-from services.common.server import ServerEndedError, serve
-from services.common.status import from_rpc_error
-from services.orchestrator.admission import MAX_HINTS, MAX_TEXT
-from services.orchestrator.servicer import MAX_SEQUENCE
 from tests.robustness.campaigns import SECONDS
 from tests.robustness.servers import TARGET, Services
 

@@ -6,13 +6,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from pixelprobe.attack.v1 import attack_service_pb2 as pb
-
-from services.orchestrator import servicer as servicer_module
-from services.orchestrator.core.domain import AttackResult, Goal, Outcome, Region
-from services.orchestrator.core.spec import CampaignImage, CampaignSpec
-from services.orchestrator.servicer import AttackServicer
-from services.orchestrator.store.memory import MemoryStore
+from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
+from pixelprobe_services.common.values import AttackResult, Goal, Outcome, Region
+from pixelprobe_services.orchestrator import servicer as servicer_module
+from pixelprobe_services.orchestrator.servicer import AttackServicer
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
 
 ATTACKS, HISTORY = 10, 5000
 RESULT = AttackResult(Outcome.FAILURE, fitness_by_generation=(0.5,) * HISTORY)

@@ -22,12 +22,12 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pixelprobe.attack.v1 import attack_service_pb2, campaign_pb2
-from pixelprobe.image.v1 import image_pb2
-from pixelprobe.segmentation.v1 import segmentation_service_pb2
+from pixelprobe_api.attack.v1 import attack_service_pb2, campaign_pb2
+from pixelprobe_api.image.v1 import image_pb2
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2
+from pixelprobe_services.common.images import from_array
+from pixelprobe_services.common.status import DOMAIN
 
-from services.common.images import from_array
-from services.common.status import DOMAIN
 from tests.processes import RunningService
 from tests.robustness import servers
 from tests.robustness.http2 import Peer, grpc_message
@@ -73,7 +73,10 @@ class Asking:
     """Sends raw requests to whichever service has the method."""
 
     def __init__(self, services: Services) -> None:
-        self._services = {"attack": services.orchestrator, "segmentation": services.segmentation}
+        self._services = {
+            "attack": services.orchestrator,
+            "segmentation": services.segmentation,
+        }
         self._channels = {
             name: grpc.insecure_channel(service.address) for name, service in self._services.items()
         }

@@ -6,12 +6,12 @@ import asyncio
 from typing import Any
 from unittest.mock import Mock
 
-from pixelprobe.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
+from pixelprobe_services.orchestrator.campaigns.reads import SharedReads
+from pixelprobe_services.orchestrator.servicer import AttackServicer
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
 
-from services.orchestrator.campaign import CampaignManager
-from services.orchestrator.reads import SharedReads
-from services.orchestrator.servicer import AttackServicer
-from services.orchestrator.store.memory import MemoryStore
 from tests.integration.offline import offline
 
 WATCHERS = 200

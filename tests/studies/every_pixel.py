@@ -23,14 +23,14 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.campaigns.pick import Pick, PickedPicture, load_entries
+from pixelprobe.campaigns.resolve import targets_of
+from pixelprobe.campaigns.spec_file import find_spec, read_spec
+from pixelprobe_services.orchestrator.targets.base import QueryBatch, Target
+from pixelprobe_services.orchestrator.targets.registry import Registry
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.spec.pictures import Pick, PickedPicture, load_entries
-from client.spec.read import find_spec, read_spec
-from client.spec.resolve import targets_of
-from services.orchestrator.targets.base import QueryBatch, Target
-from services.orchestrator.targets.registry import Registry
 from tests.studies.maps import Maps
 
 COLOURS = np.array(list(product((0, 255), repeat=3)), np.int16)

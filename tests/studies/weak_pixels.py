@@ -14,10 +14,10 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
+from pixelprobe.report.statistics import paired_test, rate
+from pixelprobe_services.common.values import Region
+from pixelprobe_services.orchestrator.core.region import RegionMap
 
-from client.report.statistics import paired_test, rate
-from services.orchestrator.core.domain import Region
-from services.orchestrator.core.region import RegionMap
 from tests.studies.every_pixel import COLOURS
 from tests.studies.maps import Maps
 

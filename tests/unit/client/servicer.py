@@ -10,14 +10,14 @@ from typing import Any
 
 import grpc
 from grpc_status import rpc_status
-from pixelprobe.attack.v1 import attack_service_pb2 as pb
-from pixelprobe.attack.v1 import attack_service_pb2_grpc as pb_grpc
-from pixelprobe.attack.v1 import campaign_pb2, result_pb2
-from pixelprobe.image.v1 import image_pb2
+from pixelprobe.addresses import Addresses
+from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
+from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
+from pixelprobe_api.image.v1 import image_pb2
+from pixelprobe_services.common.errors import NotFoundError, ServiceError
+from pixelprobe_services.common.status import to_status
 
-from client.addresses import Addresses
-from services.common.errors import NotFoundError, ServiceError
-from services.common.status import to_status
 from tests.unit.client.values import NAME
 
 Context = grpc.ServicerContext

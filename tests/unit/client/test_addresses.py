@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from client.addresses import AddressError, Addresses, find_addresses
+from pixelprobe.addresses import AddressError, Addresses, find_addresses
 
 
 @pytest.fixture(autouse=True)

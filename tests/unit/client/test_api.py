@@ -7,15 +7,14 @@ import socket
 import grpc
 import numpy as np
 import pytest
-from pixelprobe.attack.v1 import attack_service_pb2 as pb
-from pixelprobe.attack.v1 import campaign_pb2, result_pb2
-
-from client import api
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.model import AttackFinished, AttackProgress, CampaignChanged, CampaignState, Outcome
-from client.rpc import UnreachableError
-from services.common.errors import (
+from pixelprobe import api
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.model import AttackFinished, AttackProgress, CampaignChanged, CampaignState, Outcome
+from pixelprobe.rpc import UnreachableError
+from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
+from pixelprobe_services.common.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
@@ -23,7 +22,8 @@ from services.common.errors import (
     ServiceError,
     UnavailableError,
 )
-from services.common.images import from_array
+from pixelprobe_services.common.images import from_array
+
 from tests.unit.client.servicer import FaultyServicer
 from tests.unit.client.values import NAME, SPEC
 

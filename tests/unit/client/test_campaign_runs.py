@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pixelprobe.attack.v1 import campaign_pb2
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.campaigns import probe
+from pixelprobe.campaigns.names import find_campaigns, run_label, start_run
+from pixelprobe.campaigns.resolve import make_run
+from pixelprobe.cli import campaign_watch
+from pixelprobe.cli.campaign_watch import Pace, duration, follow
+from pixelprobe.model import AttackFinished, AttackProgress, Campaign, CampaignImage, CampaignState, Event
+from pixelprobe_api.attack.v1 import campaign_pb2
+from pixelprobe_services.common.errors import NotFoundError, UnavailableError
 from rich.console import Console
 
-from client import probe
-from client.api import PixelprobeClient
-from client.cli import campaign_watch
-from client.cli.campaign_watch import Pace, duration, follow
-from client.model import AttackFinished, AttackProgress, Campaign, CampaignImage, CampaignState, Event
-from client.runs import find_campaigns, run_label, start_run
-from client.spec.resolve import make_run
-from services.common.errors import NotFoundError, UnavailableError
 from tests.unit.client.servicer import CampaignServicer, serving
 from tests.unit.client.test_spec_resolve import IMAGES, SPEC, TARGETS
 from tests.unit.client.values import TARGET, make_attack

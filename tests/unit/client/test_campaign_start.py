@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pixelprobe.campaigns.spec_values import DataKind, DataSource, Spec
+from pixelprobe.cli.campaign_start import Plan, make_plan
+from pixelprobe.inputs.images import save_png
+from pixelprobe.inputs.planned import PlanError
+from pixelprobe.inputs.sizing import Sizing
+from pixelprobe.model import Region, Target
+from pixelprobe.rpc import UnreachableError
 from rich.console import Console
 
-from client.cli.campaign_start import Plan, make_plan
-from client.model import Region, Target
-from client.pictures import save_png
-from client.plan import PlanError
-from client.rpc import UnreachableError
-from client.sizing import Sizing
-from client.spec.model import DataKind, DataSource, Spec
 from tests.unit.client import cifar10_files
 from tests.unit.client.imagenet_files import CRANE_BIRD, TENCH, jpeg, photograph, write_jpeg, write_parquet
 from tests.unit.client.test_spec_pictures import SPEC

@@ -6,12 +6,11 @@ import io
 from dataclasses import replace
 
 import pytest
+from pixelprobe.cli.campaign_tables import show_campaign, spec_json
+from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
+from pixelprobe.inputs.sizing import Sizing, describe_sizing
+from pixelprobe.model import Campaign, CampaignImage, CampaignSpec, CampaignState, Target
 from rich.console import Console
-
-from client.cli.campaign_tables import show_campaign, spec_json
-from client.datasets.imagenet_classes import imagenet_classes
-from client.model import Campaign, CampaignImage, CampaignSpec, CampaignState, Target
-from client.sizing import Sizing, describe_sizing
 
 TARGET = Target("net", True, "", 224, 224, 1000, tuple(known.name for known in imagenet_classes()), True)
 SPEC = CampaignSpec(

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 import trustme
-
-from client import connection
-from client.connection import ConnectionOptions, find_peer
-from services.common.peers import PLAIN, PeerError
+from pixelprobe import connection
+from pixelprobe.connection import ConnectionOptions, find_peer
+from pixelprobe_services.common.peers import PLAIN, PeerError
 
 VARIABLES = [getattr(connection, name) for name in dir(connection) if name.endswith("_VARIABLE")]
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from pixelprobe.attack.v1 import campaign_pb2, result_pb2
-from pixelprobe.segmentation.v1 import segmentation_service_pb2 as segmentation_pb2
-
-from client import convert
-from client.masks import GrabCutHints, Rectangle, Stroke, StrokeKind
-from client.model import (
+from pixelprobe import convert
+from pixelprobe.masks import GrabCutHints, Rectangle, Stroke, StrokeKind
+from pixelprobe.model import (
     CampaignImage,
     CampaignSpec,
     ClassScore,
@@ -19,7 +16,9 @@ from client.model import (
     SearchOptions,
     Strategy,
 )
-from services.common.images import mask_from_array, mask_to_array
+from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentation_pb2
+from pixelprobe_services.common.images import mask_from_array, mask_to_array
 
 MASK = np.arange(48).reshape(6, 8) % 5 == 0
 

@@ -13,17 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pixelprobe.inputs.datasets.base import DatasetError, Entry, in_seeds_order
+from pixelprobe.inputs.datasets.cifar10 import CLASSES, cifar10_entries
+from pixelprobe.inputs.datasets.folder import folder_entries
+from pixelprobe.inputs.datasets.pickled import read_batch
+from pixelprobe.inputs.images import Picture, PictureError, save_png
+from pixelprobe.samples import load_photographs
 
-from client.datasets.base import DatasetError, Entry, in_seeds_order
-from client.datasets.cifar10 import CLASSES, cifar10_entries
-from client.datasets.folder import folder_entries
-from client.datasets.pickled import read_batch
-from client.pictures import Picture, PictureError, save_png
-from client.samples import load_photographs
 from tests.unit.client.cifar10_files import pictures, png, write_parquet
 
 FIRST_OF_2022 = ["test-00546", "test-00502", "test-00070"]
-SAMPLES = sorted((Path(__file__).parents[3] / "client" / "samples").glob("*.png"))
+SAMPLES = sorted((Path(__file__).parents[3] / "client" / "pixelprobe" / "samples").glob("*.png"))
 
 
 _Pickler: Any = pickle._Pickler  # the one in Python, whose opcodes can be changed

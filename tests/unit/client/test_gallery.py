@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from pixelprobe.inputs.images import Picture, load_mask, load_picture
+from pixelprobe.inputs.planned import PlannedPicture
+from pixelprobe.model import Attack, Edit, Outcome, Region
+from pixelprobe.results.captions import describe_class, how_it_ended, percent
+from pixelprobe.results.drawing import RING_DARK, RING_LIGHT, enlarge, fit, overlay, ring, text_width
+from pixelprobe.results.files import picture_folders, write_pictures
+from pixelprobe.results.gallery import CELL_SIDE, Cell, apply_edits, attack_figure, clean_cell
+from pixelprobe.results.records import result_of
+from pixelprobe.results.sheet import campaign_sheet
 
-from client.model import Attack, Edit, Outcome, Region
-from client.pictures import Picture, load_mask, load_picture
-from client.plan import PlannedPicture
-from client.report.captions import describe_class, how_it_ended, percent
-from client.report.drawing import RING_DARK, RING_LIGHT, enlarge, fit, overlay, ring, text_width
-from client.report.files import picture_folders, write_pictures
-from client.report.gallery import CELL_SIDE, Cell, apply_edits, attack_figure, clean_cell
-from client.report.records import result_of
-from client.report.sheet import campaign_sheet
 from tests.unit.client.values import OTHER, TARGET, make_attack, make_result
 
 CLEAN = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -164,7 +164,7 @@ def test_a_picture_of_unknown_class_says_what_its_one_target_takes_it_for(
         below.append((headline, detail))
         return clean_cell(pixels, headline, detail)
 
-    monkeypatch.setattr("client.report.sheet.clean_cell", cell)
+    monkeypatch.setattr("pixelprobe.results.sheet.clean_cell", cell)
     attacks = [make_attack(make_result())]
     clean = result_of(attacks[0]).clean_top[0]
 
@@ -175,7 +175,7 @@ def test_a_picture_of_unknown_class_says_what_its_one_target_takes_it_for(
 
 
 def test_the_pen_draws_arrows_that_the_font_lacks() -> None:
-    from client.report.drawing import write
+    from pixelprobe.results.drawing import write
 
     blank = Image.new("RGB", (200, 30), "white")
     write(ImageDraw.Draw(blank), (2, 2), "→", 20)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pixelprobe.inputs.datasets import parquet
+from pixelprobe.inputs.datasets.base import DatasetError
+from pixelprobe.inputs.datasets.imagenet import imagenet_entries
+from pixelprobe.inputs.datasets.imagenet_classes import WORDNET_ID, by_wordnet_id, imagenet_classes
+from pixelprobe.inputs.images import PictureError
 
-from client.datasets import parquet
-from client.datasets.base import DatasetError
-from client.datasets.imagenet import imagenet_entries
-from client.datasets.imagenet_classes import WORDNET_ID, by_wordnet_id, imagenet_classes
-from client.pictures import PictureError
 from tests.unit.client.imagenet_files import (
     CRANE_BIRD,
     CRANE_MACHINE,

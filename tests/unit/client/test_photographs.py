@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
-
-from client.api import PixelprobeClient
-from client.cli.demos import IMAGENET
-from client.cli.imagenet_models import CLASSIFIER, SEGMENTER, check_served
-from client.masks import Segmenter
-from client.model import Target
-from client.plan import TargetNotAvailableError
-from client.rpc import UnreachableError
-from client.samples import load_photographs
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.cli.demos import IMAGENET
+from pixelprobe.cli.imagenet_models import CLASSIFIER, SEGMENTER, check_served
+from pixelprobe.inputs.planned import TargetNotAvailableError
+from pixelprobe.masks import Segmenter
+from pixelprobe.model import Target
+from pixelprobe.rpc import UnreachableError
+from pixelprobe.samples import load_photographs
 
 SERVED = Target(CLASSIFIER, True, "", 224, 224, 1000, (), True)
 U2NET = Segmenter(SEGMENTER, "", True, "", False)
@@ -54,7 +53,7 @@ def test_served_models_pass() -> None:
 
 
 def test_a_classifier_that_is_unknown_or_away_is_named_with_the_remedy() -> None:
-    remedy = r"run `python -m deploy\.modelzoo imagenet efficientnet_lite0_imagenet --missing`, then `pixel"
+    remedy = r"run `python -m pixelprobe_deploy\.modelzoo imagenet efficientnet_lite0_imagenet --missing`, then `pixel"
     with pytest.raises(TargetNotAvailableError, match=rf"\(no such target\): {remedy}"):
         check([], [U2NET])
     away = Target(CLASSIFIER, False, "not loaded", 0, 0, 0, (), False)
@@ -64,7 +63,7 @@ def test_a_classifier_that_is_unknown_or_away_is_named_with_the_remedy() -> None
 
 def test_u2net_that_is_away_is_named_with_the_remedy() -> None:
     away = Segmenter(SEGMENTER, "", False, "Triton does not answer", False)
-    remedy = r"run `python -m deploy\.modelzoo u2net --missing`, then `pixelprobe up`"
+    remedy = r"run `python -m pixelprobe_deploy\.modelzoo u2net --missing`, then `pixelprobe up`"
     with pytest.raises(
         TargetNotAvailableError, match=rf"u2net is not served \(Triton does not answer\): {remedy}"
     ):

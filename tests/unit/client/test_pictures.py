@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
-
-from client.pictures import PictureError, decode_picture, load_mask, load_picture, save_png
+from pixelprobe.inputs.images import PictureError, decode_picture, load_mask, load_picture, save_png
 
 COLOURS = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 

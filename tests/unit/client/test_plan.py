@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from client.datasets.imagenet_classes import imagenet_classes
-from client.model import Target
-from client.pictures import Picture, PictureError, save_png
-from client.plan import (
+from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
+from pixelprobe.inputs.images import Picture, PictureError, save_png
+from pixelprobe.inputs.planned import (
     PlanError,
     PlannedPicture,
     TargetNotAvailableError,
@@ -23,7 +21,9 @@ from client.plan import (
     per_picture,
     with_images,
 )
-from client.sizing import Sizing, resize_mask, resize_picture
+from pixelprobe.inputs.sizing import Sizing, resize_mask, resize_picture
+from pixelprobe.model import Target
+
 from tests.unit.client.values import OTHER, SPEC, TARGET
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from client.cli.review_file import Decision, Verdict, read_review, review_text
-from client.cli.review_sheet import SIDE, Entry, review_sheet
-from client.cli.segment_folder import Segmented, add_to_record, read_record
-from client.masks import GrabCutHints, Rectangle, Stroke, StrokeKind
-from client.plan import PlanError
-from client.spec.model import SpecError
+from pixelprobe.campaigns.spec_values import SpecError
+from pixelprobe.cli.review_file import Decision, Verdict, read_review, review_text
+from pixelprobe.cli.review_sheet import SIDE, Entry, review_sheet
+from pixelprobe.cli.segment_folder import Segmented, add_to_record, read_record
+from pixelprobe.inputs.planned import PlanError
+from pixelprobe.masks import GrabCutHints, Rectangle, Stroke, StrokeKind
 
 GOOD = Segmented("/p/cat.png", "00", 40, 30, "u2net", "", 0.25, False, "")
 ODD = replace(GOOD, needs_review=True, area_fraction=0.0, review_reason="no foreground\nwas found")

@@ -8,14 +8,13 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
-
-from client.addresses import AddressError
-from client.cli.root import cli
-from client.cli.shell import Shell
-from client.pictures import PictureError
-from client.plan import PlanError, TargetNotAvailableError
-from client.rpc import UnreachableError
-from services.common.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from pixelprobe.addresses import AddressError
+from pixelprobe.cli.root import cli
+from pixelprobe.cli.shell import Shell
+from pixelprobe.inputs.images import PictureError
+from pixelprobe.inputs.planned import PlanError, TargetNotAvailableError
+from pixelprobe.rpc import UnreachableError
+from pixelprobe_services.common.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 
 
 def run(error: BaseException) -> tuple[int, str, str]:
@@ -108,10 +107,10 @@ def test_ctrl_c_while_it_still_loads_is_quiet() -> None:
 import sys
 class Interrupted:
     def find_spec(self, name, *rest):
-        if name == "client.cli.root":
+        if name == "pixelprobe.cli.root":
             raise KeyboardInterrupt
 sys.meta_path.insert(0, Interrupted())
-from client.cli.__main__ import main
+from pixelprobe.cli.__main__ import main
 main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
-
-from client.sizing import Sizing, SizingError, covering_size, describe_sizing, resize_mask, resize_picture
+from pixelprobe.inputs.sizing import (
+    Sizing,
+    SizingError,
+    covering_size,
+    describe_sizing,
+    resize_mask,
+    resize_picture,
+)
 
 SIDES = st.integers(1, 40)
 OTHERS = [Sizing.STRETCH, Sizing.SHORT_SIDE]

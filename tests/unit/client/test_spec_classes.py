@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pixelprobe.campaigns.classes import class_labels
+from pixelprobe.inputs.datasets.base import Entry
+from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
+from pixelprobe.inputs.images import Picture
+from pixelprobe.inputs.planned import PlanError
+from pixelprobe.model import Target
 
-from client.datasets.base import Entry
-from client.datasets.imagenet_classes import imagenet_classes
-from client.model import Target
-from client.pictures import Picture
-from client.plan import PlanError
-from client.spec.classes import class_labels
 from tests.unit.client.values import OTHER, TARGET
 
 MINE = Path("mine.toml")

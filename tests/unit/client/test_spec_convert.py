@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pixelprobe.attack.v1 import campaign_pb2
+from pixelprobe import api, convert, model
+from pixelprobe.api import PixelprobeClient
+from pixelprobe_api.attack.v1 import campaign_pb2
+from pixelprobe_services.common import values as domain
+from pixelprobe_services.common.wire import spec_from_bytes, spec_from_pb, spec_to_pb
 
-from client import api, convert, model
-from client.api import PixelprobeClient
-from services.orchestrator.convert_spec import spec_from_bytes, spec_from_pb, spec_to_pb
-from services.orchestrator.core import domain
 from tests.unit.client.servicer import FaultyServicer
 from tests.unit.client.values import NAME
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from client.model import CampaignImage, CampaignSpec, Region, RegionMode, SearchOptions
-from client.spec.estimate import Cost, campaign_cost, expected_queries
+from pixelprobe.campaigns.estimate import Cost, campaign_cost, expected_queries
+from pixelprobe.model import CampaignImage, CampaignSpec, Region, RegionMode, SearchOptions
 
 PAPER = SearchOptions()
 SPEC = CampaignSpec(

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pixelprobe.campaigns.pick import Pick, load_entries
+from pixelprobe.campaigns.spec_values import AttackGroup, DataKind, DataSource, Spec, SpecError
+from pixelprobe.inputs.datasets.base import Entry
+from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
+from pixelprobe.inputs.images import Picture, PictureError, save_png
+from pixelprobe.inputs.planned import PlanError
+from pixelprobe.inputs.sizing import Sizing, resize_picture
+from pixelprobe.model import SearchOptions, Target
 
-from client.datasets.base import Entry
-from client.datasets.imagenet_classes import imagenet_classes
-from client.model import SearchOptions, Target
-from client.pictures import Picture, PictureError, save_png
-from client.plan import PlanError
-from client.sizing import Sizing, resize_picture
-from client.spec.model import AttackGroup, DataKind, DataSource, Spec, SpecError
-from client.spec.pictures import Pick, load_entries
 from tests.unit.client.imagenet_files import CRANE_BIRD, CRANE_MACHINE, write_jpeg
 from tests.unit.client.values import TARGET
 

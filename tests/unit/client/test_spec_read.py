@@ -6,11 +6,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
-from client.model import Region, RegionMode, SearchOptions, Strategy
-from client.sizing import Sizing
-from client.spec.model import DataKind, Spec, SpecError
-from client.spec.read import find_spec, read_spec, shipped_specs
+from pixelprobe.campaigns.spec_file import find_spec, read_spec, shipped_specs
+from pixelprobe.campaigns.spec_values import DataKind, Spec, SpecError
+from pixelprobe.inputs.sizing import Sizing
+from pixelprobe.model import Region, RegionMode, SearchOptions, Strategy
 
 SMALLEST = """
 name = "a"
@@ -318,7 +317,7 @@ def test_figure6_runs_all_generations(name: str) -> None:
 
 
 def test_the_modules_own_example_is_a_spec(tmp_path: Path) -> None:
-    from client.spec import read
+    from pixelprobe.campaigns import spec_file as read
 
     assert read.__doc__
     example = read.__doc__.partition("::\n")[2]

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from pixelprobe.campaigns.resolve import Run, group_spec, make_run, targets_of
+from pixelprobe.campaigns.spec_values import AttackGroup, Spec, SpecError
+from pixelprobe.inputs.planned import PlanError
+from pixelprobe.inputs.sizing import Sizing
+from pixelprobe.model import CampaignImage, Region, SearchOptions, Target
 
-from client.model import CampaignImage, Region, SearchOptions, Target
-from client.plan import PlanError
-from client.sizing import Sizing
-from client.spec.model import AttackGroup, Spec, SpecError
-from client.spec.resolve import Run, group_spec, make_run, targets_of
 from tests.unit.client.test_spec_pictures import SPEC as EMPTY
 from tests.unit.client.values import OTHER, TARGET
 

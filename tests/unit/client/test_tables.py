@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+from pixelprobe.cli.tables import attack_table, reason_lines, summary_table
+from pixelprobe.model import Outcome, Region
 from rich.console import Console
 from rich.table import Table
 
-from client.cli.tables import attack_table, reason_lines, summary_table
-from client.model import Outcome, Region
 from tests.unit.client.values import TARGET, make_attack, make_result
 
 TARGETS = {"net": TARGET}

@@ -10,11 +10,11 @@ from typing import Any
 
 import grpc
 import pytest
+from pixelprobe.cli.root import cli
+from pixelprobe.rpc import open_channel
+from pixelprobe.tracing import traced_command
+from pixelprobe_services.common import tracing
 
-from client.cli.root import cli
-from client.rpc import open_channel
-from client.tracing import traced_command
-from services.common import tracing
 from tests.collector import Collector, collecting
 
 
@@ -111,7 +111,7 @@ def test_an_endpoint_without_the_extra_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setitem(sys.modules, "services.common.otel", None)
+    monkeypatch.setitem(sys.modules, "pixelprobe_services.common.otel", None)
     with pytest.raises(SystemExit) as ended:
         cli(["targets", "list"])
     assert ended.value.code == 1

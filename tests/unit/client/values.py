@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.model import (
+from pixelprobe.model import (
     Attack,
     AttackState,
     CampaignImage,

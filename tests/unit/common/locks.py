@@ -12,14 +12,13 @@ import grpc
 import trustme
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from pixelprobe.attack.v1 import attack_service_pb2
-from pixelprobe.segmentation.v1 import segmentation_service_pb2
-
-from services.common.caller import SCOPES, Caller, caller
-from services.common.peers import Peer
-from services.common.security import Security
-from services.common.server import serve
-from services.common.tokens import Entry, Tokens
+from pixelprobe_api.attack.v1 import attack_service_pb2
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2
+from pixelprobe_services.common.peers import Peer
+from pixelprobe_services.server.caller import SCOPES, Caller, caller
+from pixelprobe_services.server.security import Security
+from pixelprobe_services.server.server import serve
+from pixelprobe_services.server.tokens import Entry, Tokens
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
     attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"],

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from pixelprobe.image.v1.image_pb2 import Image, Mask
-
-from services.common.errors import InvalidArgumentError
-from services.common.images import (
+from pixelprobe_api.image.v1.image_pb2 import Image, Mask
+from pixelprobe_services.common.errors import InvalidArgumentError
+from pixelprobe_services.common.images import (
     MAX_SIDE,
     from_array,
     mask_from_array,

@@ -10,17 +10,16 @@ from typing import Any
 
 import grpc
 import pytest
-from pixelprobe.image.v1.image_pb2 import Mask
-
-from services.common.errors import (
+from pixelprobe_api.image.v1.image_pb2 import Mask
+from pixelprobe_services.common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     ServiceError,
     UnavailableError,
 )
-from services.common.interceptors import REQUEST_ID_KEY, interceptors, request_id
-from services.common.status import ErrorMap, from_rpc_error
+from pixelprobe_services.common.status import ErrorMap, from_rpc_error
+from pixelprobe_services.server.interceptors import REQUEST_ID_KEY, interceptors, request_id
 
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 SERVICE = "test.Service"
@@ -324,7 +323,7 @@ async def test_concurrent_requests_keep_their_own_ids() -> None:
 
 
 async def test_the_access_log_has_method_code_time_and_peer(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "services.access")
+    caplog.set_level(logging.INFO, "pixelprobe_services.access")
     handlers = {
         "Good": ("unary_unary", behaviour("unary_unary", lambda: None)),
         "Bad": ("unary_stream", behaviour("unary_stream", fail(NotFoundError("no such\nthing")))),

@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-
-from services.common.interceptors import request_id
-from services.common.logs import about
-from services.common.settings import StartError, configure_logging
+from pixelprobe_services.server.interceptors import request_id
+from pixelprobe_services.server.logs import about
+from pixelprobe_services.server.settings import StartError, configure_logging
 
 log = logging.getLogger("test.logs")
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import grpc
 import pytest
+from pixelprobe_services.common.errors import InvalidArgumentError
+from pixelprobe_services.server.interceptors import interceptors
+from pixelprobe_services.server.metrics import RpcMetrics, exposed, new_registry
+from pixelprobe_services.server.settings import StartError
 from prometheus_client import CollectorRegistry
 
-from services.common.errors import InvalidArgumentError
-from services.common.interceptors import interceptors
-from services.common.metrics import RpcMetrics, exposed, new_registry
-from services.common.settings import StartError
 from tests.prometheus import of, scrape, total
 
 

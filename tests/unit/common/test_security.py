@@ -11,14 +11,14 @@ import click
 import grpc
 import pytest
 import trustme
+from pixelprobe.addresses import Addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.tls_errors import TlsError
+from pixelprobe_services.common.peers import PLAIN, Peer, PeerError, is_loopback, read_peer
+from pixelprobe_services.server.security import OPEN, Security, check_peer, peer_options, security_options
+from pixelprobe_services.server.server import serve
+from pixelprobe_services.server.settings import StartError
 
-from client.addresses import Addresses
-from client.api import PixelprobeClient
-from client.tls_errors import TlsError
-from services.common.peers import PLAIN, Peer, PeerError, is_loopback, read_peer
-from services.common.security import OPEN, Security, check_peer, peer_options, security_options
-from services.common.server import serve
-from services.common.settings import StartError
 from tests.unit.common.locks import Authority, locked, one_each, token_of
 
 

@@ -13,12 +13,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-
-from services.common import server as server_module
-from services.common.errors import NotFoundError
-from services.common.server import serve
-from services.common.settings import StartError
-from services.common.status import from_rpc_error
+from pixelprobe_services.common.errors import NotFoundError
+from pixelprobe_services.common.status import from_rpc_error
+from pixelprobe_services.server import server as server_module
+from pixelprobe_services.server.server import serve
+from pixelprobe_services.server.settings import StartError
 
 SERVICE = "test.Service"
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import click
 import pytest
-
-from services.common.interceptors import request_id
-from services.common.settings import StartError, address, configure_logging, run, setting
+from pixelprobe_services.server.interceptors import request_id
+from pixelprobe_services.server.settings import StartError, address, configure_logging, run, setting
 
 
 def command() -> click.Command:

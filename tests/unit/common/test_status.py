@@ -6,8 +6,7 @@ import grpc
 import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
-
-from services.common.errors import (
+from pixelprobe_services.common.errors import (
     AlreadyExistsError,
     ConflictError,
     FailedPreconditionError,
@@ -19,7 +18,7 @@ from services.common.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from services.common.status import DOMAIN, from_rpc_error, to_status
+from pixelprobe_services.common.status import DOMAIN, from_rpc_error, to_status
 
 
 class SpecialError(FailedPreconditionError):

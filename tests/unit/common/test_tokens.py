@@ -7,9 +7,8 @@ import hmac
 from pathlib import Path
 
 import pytest
-
-from services.common.caller import Caller
-from services.common.tokens import Tokens, TokensFileError, load_tokens
+from pixelprobe_services.server.caller import Caller
+from pixelprobe_services.server.tokens import Tokens, TokensFileError, load_tokens
 
 DIGESTS = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("one", "two")}
 ONE = f'[clients.one]\ntoken_sha256 = "{DIGESTS["one"]}"\nscopes = ["read"]\n'
@@ -43,7 +42,7 @@ def test_every_entry_is_compared_whatever_the_token(tmp_path: Path, monkeypatch:
         compared.append(one)
         return original(one, other)
 
-    monkeypatch.setattr("services.common.tokens.hmac.compare_digest", counted)
+    monkeypatch.setattr("pixelprobe_services.server.tokens.hmac.compare_digest", counted)
     for token in ("one", "two", "neither"):
         compared.clear()
         tokens.find(token)

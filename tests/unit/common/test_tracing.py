@@ -13,11 +13,11 @@ from typing import Any
 
 import grpc
 import pytest
+from pixelprobe_services.common import tracing
+from pixelprobe_services.common.errors import NotFoundError
+from pixelprobe_services.server.interceptors import interceptors
+from pixelprobe_services.server.rpc_spans import RpcSpans
 
-from services.common import tracing
-from services.common.errors import NotFoundError
-from services.common.interceptors import interceptors
-from services.common.rpc_spans import RpcSpans
 from tests.collector import Collector, SentSpan, collecting
 
 SERVER, CLIENT = 2, 3
@@ -45,8 +45,9 @@ def sent(collector: Collector) -> list[SentSpan]:
 def test_without_an_endpoint_nothing_of_opentelemetry_is_loaded_or_done() -> None:
     program = (
         "import sys\n"
-        "import services.orchestrator.__main__, services.segmentation.__main__, client.cli.root\n"
-        "from services.common import tracing\n"
+        "import pixelprobe_services.orchestrator.__main__, pixelprobe_services.segmentation.__main__\n"
+        "import pixelprobe.cli.root\n"
+        "from pixelprobe_services.common import tracing\n"
         "tracing.configure('x')\n"
         "with tracing.span('a') as span:\n"
         "    assert (span.traceparent, tracing.carried(), tracing.trace_id()) == ('', (), '')\n"
@@ -67,7 +68,7 @@ def test_without_an_endpoint_nothing_of_opentelemetry_is_loaded_or_done() -> Non
 
 def test_an_endpoint_without_the_extra_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setitem(sys.modules, "services.common.otel", None)
+    monkeypatch.setitem(sys.modules, "pixelprobe_services.common.otel", None)
     with pytest.raises(tracing.TracingError, match=r"pip install 'pixelprobe\[tracing\]'"):
         tracing.configure("test")
     assert not tracing.is_on()

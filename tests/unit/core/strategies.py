@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-
-from services.orchestrator.core.domain import MaskArray, Pixels
+from pixelprobe_services.common.values import MaskArray, Pixels
 
 SIDES = st.integers(1, 5)
 SHADES = st.sampled_from([0, 1, 255])

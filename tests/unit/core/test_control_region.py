@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pixelprobe_services.common.values import InvalidSpecError, MaskArray, Region, control_seed
+from pixelprobe_services.orchestrator.core.region import RegionMap
 
-from services.orchestrator.core.domain import InvalidSpecError, MaskArray, Region, control_seed
-from services.orchestrator.core.region import RegionMap
 from tests.unit.core.strategies import masks_of, pictures
 
 masks = pictures().flatmap(masks_of)

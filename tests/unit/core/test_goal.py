@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-
-from services.orchestrator.core.domain import Goal
-from services.orchestrator.core.goal import cost, is_success, not_applicable_reason, scored_class
+from pixelprobe_services.common.values import Goal
+from pixelprobe_services.orchestrator.core.goal import cost, is_success, not_applicable_reason, scored_class
 
 probabilities = hnp.arrays(np.float32, st.integers(0, 9), elements=st.floats(0, 1, width=32))
 

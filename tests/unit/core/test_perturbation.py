@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-
-from services.orchestrator.core.domain import Edit, Pixels, Region, RegionMode
-from services.orchestrator.core.perturbation import (
+from pixelprobe_services.common.values import Edit, Pixels, Region, RegionMode
+from pixelprobe_services.orchestrator.core.perturbation import (
     EffectiveEdits,
     apply_edits,
     decode,
     effective,
     to_edits,
 )
-from services.orchestrator.core.region import RegionMap
+from pixelprobe_services.orchestrator.core.region import RegionMap
+
 from tests.unit.core.strategies import edits_of, masks_of, pictures
 
 UNDER_ONE = np.nextafter(1.0, 0.0)

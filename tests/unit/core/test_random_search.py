@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+from pixelprobe_services.common.values import SearchSettings
+from pixelprobe_services.orchestrator.core.search.random_search import RandomSearch
 from scipy.stats import kstest
-
-from services.orchestrator.core.domain import SearchSettings
-from services.orchestrator.core.search.random_search import RandomSearch
 
 
 def test_candidates_are_uniform_whatever_it_is_told() -> None:

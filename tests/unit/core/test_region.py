@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pixelprobe_services.common.values import InvalidSpecError, MaskArray, Pixels, Region
+from pixelprobe_services.orchestrator.core.region import RegionMap
 
-from services.orchestrator.core.domain import InvalidSpecError, MaskArray, Pixels, Region
-from services.orchestrator.core.region import RegionMap
 from tests.unit.core.strategies import masks_of, pictures
 
 masks = pictures().flatmap(masks_of)

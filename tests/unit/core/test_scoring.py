@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-
-from services.orchestrator.core.domain import Region, RegionMode
-from services.orchestrator.core.memory import ScoredMemory
-from services.orchestrator.core.perturbation import EffectiveEdits, apply_edits, effective
-from services.orchestrator.core.region import RegionMap
-from services.orchestrator.core.scoring import GenerationScoring
+from pixelprobe_services.common.values import Region, RegionMode
+from pixelprobe_services.orchestrator.core.memory import ScoredMemory
+from pixelprobe_services.orchestrator.core.perturbation import EffectiveEdits, apply_edits, effective
+from pixelprobe_services.orchestrator.core.region import RegionMap
+from pixelprobe_services.orchestrator.core.scoring import GenerationScoring
 
 SIDE = 3
 IMAGE = np.full((SIDE, SIDE, 3), 100, dtype=np.uint8)

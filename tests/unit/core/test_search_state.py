@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
-from services.orchestrator.core.domain import InvalidSpecError, SearchSettings
-from services.orchestrator.core.search import (
+from pixelprobe_services.common.values import InvalidSpecError, SearchSettings
+from pixelprobe_services.orchestrator.core.search import (
     SearchState,
     StateDecodeError,
     StateError,
@@ -19,7 +18,7 @@ from services.orchestrator.core.search import (
     create_search,
     restore_search,
 )
-from services.orchestrator.core.search.state import STATE_VERSION
+from pixelprobe_services.orchestrator.core.search.state import STATE_VERSION
 
 SETTINGS = SearchSettings(population=4, generations=3)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from services.orchestrator.core.domain import ClassScore, Edit
-from services.orchestrator.core.trace import (
+from pixelprobe_services.common.values import ClassScore, Edit
+from pixelprobe_services.orchestrator.core.trace import (
     Best,
     CheckpointError,
     Trace,

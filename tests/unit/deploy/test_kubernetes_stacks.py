@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pixelprobe_deploy.triton.__main__ import main
+from pixelprobe_deploy.triton.gpu import ENGINES
+from pixelprobe_deploy.triton.served import find_served
+from pixelprobe_services.orchestrator.targets.config import load_targets
 
-from deploy.triton.__main__ import main
-from deploy.triton.gpu import ENGINES
-from deploy.triton.served import find_served
-from services.orchestrator.targets.config import load_targets
 from tests.unit.deploy.rendered import KUBERNETES, ROOT, Object, of_kind, overlay, pods, ports, render
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
@@ -170,7 +170,7 @@ def test_tensorrt_is_added_by_its_component_alone(gpu: list[Object]) -> None:
 
 
 def dockerfile(name: str) -> str:
-    return (ROOT / "deploy" / "docker" / f"{name}.Dockerfile").read_text()
+    return (ROOT / "deploy" / "containers" / f"{name}.Dockerfile").read_text()
 
 
 def test_the_adapters_rules_are_the_metrics_that_the_autoscaler_asks_for(base: list[Object]) -> None:

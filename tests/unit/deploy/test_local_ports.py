@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from deploy.local import parts
-from deploy.local.errors import LocalStackError, PortTakenError
-from deploy.local.ports import KINDS, check_ports, choose_ports
-from deploy.local.stack import Wish
+from pixelprobe_deploy.local import parts
+from pixelprobe_deploy.local.errors import LocalStackError, PortTakenError
+from pixelprobe_deploy.local.ports import KINDS, check_ports, choose_ports
+from pixelprobe_deploy.local.stack import Wish
 
 DEFAULTS = {
     "triton_http": 8000,
@@ -84,7 +83,7 @@ def test_services_are_started_as_agreed() -> None:
     orchestrator = parts.orchestrator(DEFAULTS, Path("/home/targets.toml"))
     assert orchestrator.command[1:] == [
         "-m",
-        "services.orchestrator",
+        "pixelprobe_services.orchestrator",
         "--listen",
         "127.0.0.1:50062",
         "--targets",
@@ -93,4 +92,9 @@ def test_services_are_started_as_agreed() -> None:
         "127.0.0.1:50061",
     ]
     segmentation = parts.segmentation(DEFAULTS)
-    assert segmentation.command[1:] == ["-m", "services.segmentation", "--listen", "127.0.0.1:50061"]
+    assert segmentation.command[1:] == [
+        "-m",
+        "pixelprobe_services.segmentation",
+        "--listen",
+        "127.0.0.1:50061",
+    ]

@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from deploy.local.processes import ProcessId, identify, is_alive, members, spawn, stop
+from pixelprobe_deploy.local.processes import ProcessId, identify, is_alive, members, spawn, stop
 
 STUBBORN = """
 import signal, time

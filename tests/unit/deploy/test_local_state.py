@@ -7,13 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
-from deploy.local.errors import Interrupted, StateError
-from deploy.local.interrupts import SIGNALS, Interrupts
-from deploy.local.processes import ProcessId
-from deploy.local.state import PartRecord, StackRecord, StateFolder, replace_file
-from deploy.modelzoo.catalogue import ShippedModel
-from deploy.triton.targets_file import targets_toml
+from pixelprobe_deploy.local.errors import Interrupted, StateError
+from pixelprobe_deploy.local.interrupts import SIGNALS, Interrupts
+from pixelprobe_deploy.local.processes import ProcessId
+from pixelprobe_deploy.local.state import PartRecord, StackRecord, StateFolder, replace_file
+from pixelprobe_deploy.modelzoo.catalogue import ShippedModel
+from pixelprobe_deploy.triton.targets_file import targets_toml
 
 RECORD = StackRecord(
     complete=True,

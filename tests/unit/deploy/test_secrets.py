@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
-
-from deploy.secrets.__main__ import main
-from deploy.secrets.folder import MOUNTED, OWN_HOSTS, FolderError, make
-from services.common.caller import SCOPES, Caller
-from services.common.peers import read_peer
-from services.common.security import read_security
-from services.common.tokens import load_tokens
+from pixelprobe_deploy.secrets.__main__ import main
+from pixelprobe_deploy.secrets.folder import MOUNTED, OWN_HOSTS, FolderError, make
+from pixelprobe_services.common.peers import read_peer
+from pixelprobe_services.server.caller import SCOPES, Caller
+from pixelprobe_services.server.security import read_security
+from pixelprobe_services.server.tokens import load_tokens
 
 CLIENTS = {"admin": SCOPES, "b.ot": ("read",)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.docker.serve_triton import tracing_flags
+from deploy.containers.serve_triton import tracing_flags
 
 
 def test_no_flags_without_a_collector() -> None:

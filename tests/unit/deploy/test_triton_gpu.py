@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from google.protobuf import text_format
+from pixelprobe_deploy.triton.__main__ import main
+from pixelprobe_deploy.triton.config import Accelerator, Backend, ConfigError, Sample, to_text
+from pixelprobe_deploy.triton.contract import read_classifier, read_model
+from pixelprobe_deploy.triton.repository import Options, Source, build_repository, classifier_spec, edits_spec
 from tritonclient.grpc import model_config_pb2
 
-from deploy.triton.__main__ import main
-from deploy.triton.config import Accelerator, Backend, ConfigError, Sample, to_text
-from deploy.triton.contract import read_classifier, read_model
-from deploy.triton.repository import Options, Source, build_repository, classifier_spec, edits_spec
 from tests.unit.deploy.tiny import HEIGHT, WIDTH, tiny_model, tiny_saliency_model, write_model
 
 GPUS = Options(Backend.ONNXRUNTIME, max_batch_size=64)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from google.protobuf import text_format
+from pixelprobe_deploy.triton.__main__ import main
+from pixelprobe_deploy.triton.config import Backend, ConfigError
+from pixelprobe_deploy.triton.contract import ContractError
+from pixelprobe_deploy.triton.repository import Options, RepositoryError, Source, build_repository, own_models
 from tritonclient.grpc import model_config_pb2
 
-from deploy.triton.__main__ import main
-from deploy.triton.config import Backend, ConfigError
-from deploy.triton.contract import ContractError
-from deploy.triton.repository import Options, RepositoryError, Source, build_repository, own_models
 from tests.unit.deploy.tiny import HEIGHT, WIDTH, tiny_model, tiny_saliency_model, write_model
 
 FILES = ["1/model.onnx", "1/model.py", "config.pbtxt"]

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from deploy.triton import venv
-from deploy.triton.interpreter import Interpreter, RuntimeSetupError, check_platform, probe
-from deploy.triton.logs import telling_line
-from deploy.triton.runtime import ServerSettings, TritonRuntime, prepare_runtime, server_command
+from pixelprobe_deploy.triton import venv
+from pixelprobe_deploy.triton.interpreter import Interpreter, RuntimeSetupError, check_platform, probe
+from pixelprobe_deploy.triton.logs import telling_line
+from pixelprobe_deploy.triton.runtime import ServerSettings, TritonRuntime, prepare_runtime, server_command
 
 PYTHON = Interpreter(
     version="3.11",
@@ -100,7 +99,7 @@ def test_what_can_work_passes() -> None:
 
 def test_a_venv_without_the_packages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "deploy.triton.runtime.probe", lambda _python: replace(PYTHON, packages={"numpy": "2.1"})
+        "pixelprobe_deploy.triton.runtime.probe", lambda _python: replace(PYTHON, packages={"numpy": "2.1"})
     )
 
     with pytest.raises(RuntimeSetupError, match="instead of nvidia-pytriton"):
@@ -121,7 +120,7 @@ def fake_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (wheel / name).write_text(name)
     packages = {"nvidia-pytriton": "0.7.0", "onnxruntime": "1.31.1", "numpy": "1.26.4"}
     interpreter = replace(PYTHON, site_packages=str(site), packages=packages)
-    monkeypatch.setattr("deploy.triton.runtime.probe", lambda _python: interpreter)
+    monkeypatch.setattr("pixelprobe_deploy.triton.runtime.probe", lambda _python: interpreter)
     return wheel
 
 

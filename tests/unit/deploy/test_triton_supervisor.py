@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pixelprobe_deploy.triton.supervisor import Watched, stubs_of
 
-from deploy.triton.supervisor import Watched, stubs_of
 from tests.stacks import ROOT
 
 SECONDS = 20.0
@@ -45,7 +45,7 @@ STUB = "#!/bin/sh\nread line\n"
 
 DRIVER = """
 import os, sys
-from deploy.triton import supervisor
+from pixelprobe_deploy.triton import supervisor
 supervisor.LOOK_SECONDS, supervisor.FIRST_PAUSE = 0.05, 0.1
 supervisor.LIVE_EVERY, supervisor.LIVE_FAILURES, supervisor.LIVE_SECONDS = 2, 3, 0.2
 supervisor.STOPPED_LOOKS = 10

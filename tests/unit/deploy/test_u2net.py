@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from pixelprobe_deploy.modelzoo.__main__ import main
+from pixelprobe_deploy.modelzoo.u2net import MEAN, SIDE, STD, U2NetError, served_graph, write_u2net
+from pixelprobe_deploy.modelzoo.u2net_package import MEMBER, extract
+from pixelprobe_deploy.triton.contract import SaliencyModel, read_model
 
-from deploy.modelzoo.__main__ import main
-from deploy.modelzoo.u2net import MEAN, SIDE, STD, U2NetError, served_graph, write_u2net
-from deploy.modelzoo.u2net_package import MEMBER, extract
-from deploy.triton.contract import SaliencyModel, read_model
 from tests.unit.deploy.tiny import tiny_model, write_model
 from tests.unit.deploy.zoo import add_classifier, add_u2net
 

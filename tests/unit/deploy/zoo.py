@@ -1,4 +1,4 @@
-"""A zoo folder as `python -m deploy.modelzoo` leaves it, with tiny models."""
+"""A zoo folder as `python -m pixelprobe_deploy.modelzoo` leaves it, with tiny models."""
 
 from __future__ import annotations
 

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import numpy as np
-
-from services.orchestrator.core.perturbation import apply_edits
-from services.orchestrator.store.base import QueryCount
-from services.orchestrator.targets.base import QueryBatch, Scores, Target, TargetInfo
+from pixelprobe_services.orchestrator.core.perturbation import apply_edits
+from pixelprobe_services.orchestrator.store.base import QueryCount
+from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores, Target, TargetInfo
 
 INFO = TargetInfo(
     name="fake",

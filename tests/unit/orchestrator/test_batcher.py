@@ -6,14 +6,19 @@ import asyncio
 
 import numpy as np
 import pytest
+from pixelprobe_services.common.retry import RetryPolicy
+from pixelprobe_services.common.values import image_digest
+from pixelprobe_services.orchestrator.query.batcher import Batcher
+from pixelprobe_services.orchestrator.query.budget import Budget, BudgetExhaustedError
+from pixelprobe_services.orchestrator.query.fusion import Ask, fuse, split
+from pixelprobe_services.orchestrator.store.base import AttackId
+from pixelprobe_services.orchestrator.targets.base import (
+    Scores,
+    TargetError,
+    TargetInfo,
+    TargetUnavailableError,
+)
 
-from services.common.retry import RetryPolicy
-from services.orchestrator.core.domain import image_digest
-from services.orchestrator.query.batcher import Batcher
-from services.orchestrator.query.budget import Budget, BudgetExhaustedError
-from services.orchestrator.query.fusion import Ask, fuse, split
-from services.orchestrator.store.base import AttackId
-from services.orchestrator.targets.base import Scores, TargetError, TargetInfo, TargetUnavailableError
 from tests.unit.orchestrator.fakes import INFO, FakeTarget, ListLedger, score
 
 QUICK = RetryPolicy(attempts=3, first_pause=0.001, longest_pause=0.002)

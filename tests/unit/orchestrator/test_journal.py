@@ -6,13 +6,12 @@ import logging
 
 import numpy as np
 import pytest
-
-from services.orchestrator import journal
-from services.orchestrator.core.domain import Goal, Region, SearchSettings, image_digest
-from services.orchestrator.core.spec import CampaignImage, CampaignSpec
-from services.orchestrator.journal import Answers, Journal
-from services.orchestrator.store.base import AttackId, Checkpoint
-from services.orchestrator.store.memory import MemoryStore
+from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
+from pixelprobe_services.common.values import Goal, Region, SearchSettings, image_digest
+from pixelprobe_services.orchestrator.attacks import journal
+from pixelprobe_services.orchestrator.attacks.journal import Answers, Journal
+from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
 
 SETTINGS = SearchSettings(population=4, generations=3)
 PIXELS = 2

@@ -6,20 +6,20 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from pixelprobe_services.common.errors import NotFoundError
+from pixelprobe_services.common.retry import RetryPolicy
+from pixelprobe_services.common.values import CampaignState, Outcome, Region
+from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
+from pixelprobe_services.orchestrator.query.batcher import Batcher
+from pixelprobe_services.orchestrator.query.budget import Budget
+from pixelprobe_services.orchestrator.store.errors import StoreUnavailableError
+from pixelprobe_services.orchestrator.store.location import locate
+from pixelprobe_services.orchestrator.store.measured import OPERATIONS, measured
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
+from pixelprobe_services.orchestrator.store.opening import open_store
+from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
 from prometheus_client import CollectorRegistry
 
-from services.common.errors import NotFoundError
-from services.common.retry import RetryPolicy
-from services.orchestrator.core.domain import CampaignState, Outcome, Region
-from services.orchestrator.metrics import OrchestratorMetrics
-from services.orchestrator.query.batcher import Batcher
-from services.orchestrator.query.budget import Budget
-from services.orchestrator.store.errors import StoreUnavailableError
-from services.orchestrator.store.location import locate
-from services.orchestrator.store.measured import OPERATIONS, measured
-from services.orchestrator.store.memory import MemoryStore
-from services.orchestrator.store.opening import open_store
-from services.orchestrator.targets.base import TargetError, TargetUnavailableError
 from tests.contract.stores import SPEC
 from tests.prometheus import of, total
 from tests.unit.orchestrator.fakes import INFO, FakeTarget, ListLedger

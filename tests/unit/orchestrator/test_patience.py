@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.orchestrator.patience import Patience
+from pixelprobe_services.orchestrator.campaigns.patience import Patience
 
 
 def test_patience_ends_and_comes_back() -> None:

@@ -6,13 +6,12 @@ import sqlite3
 
 import psycopg
 import pytest
+from pixelprobe_services.common.values import AttackResult, Outcome
+from pixelprobe_services.orchestrator.store.errors import StoreError, StoreFullError, StoreUnavailableError
+from pixelprobe_services.orchestrator.store.sql.failures import failure_of
+from pixelprobe_services.orchestrator.store.sql.payload import PayloadError, decode_result, encode_result
 from psycopg import errors as pg
 from sqlalchemy.exc import OperationalError, ProgrammingError
-
-from services.orchestrator.core.domain import AttackResult, Outcome
-from services.orchestrator.store.errors import StoreError, StoreFullError, StoreUnavailableError
-from services.orchestrator.store.sql.failures import failure_of
-from services.orchestrator.store.sql.payload import PayloadError, decode_result, encode_result
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:

@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-
-from services.orchestrator.store.errors import StoreSetupError
-from services.orchestrator.store.location import StoreLocation, locate
-from services.orchestrator.store.options import store_options
+from pixelprobe_services.orchestrator.store.errors import StoreSetupError
+from pixelprobe_services.orchestrator.store.location import StoreLocation, locate
+from pixelprobe_services.orchestrator.store.options import store_options
 
 SECRET = "s3cret-word"
 

@@ -8,9 +8,9 @@ from array import array
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from client.model import ClassScore, Outcome
-from client.report.reference import load_reference
-from client.report.rows import AttackRow
+from pixelprobe.model import ClassScore, Outcome
+from pixelprobe.report.reference import load_reference
+from pixelprobe.report.rows import AttackRow
 
 MODELS = ("allconv_cifar10", "nin_cifar10", "vgg16_cifar10")
 REGIONS = ("whole", "foreground", "background")

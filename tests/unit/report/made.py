@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from client.model import ClassScore, Outcome
-from client.report.rows import AttackRow
+from pixelprobe.model import ClassScore, Outcome
+from pixelprobe.report.rows import AttackRow
 
 
 def scores(*pairs: tuple[int, float]) -> tuple[ClassScore, ...]:

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
-
-from client.model import (
+from pixelprobe.model import (
     Campaign,
     CampaignImage,
     CampaignSpec,
@@ -20,14 +19,15 @@ from client.model import (
     Outcome,
     Region,
 )
-from client.report.charts import Charts, draw_charts
-from client.report.material import Gallery, GalleryPicture, Material, ModelFacts, ReportedCampaign, Shot
-from client.report.metrics.evaluation import Evaluation
-from client.report.numbers import Numbers, work_out
-from client.report.page.build import build_page
-from client.report.reference import load_reference
-from client.report.rows import AttackRow
-from client.report.tables import Accuracy
+from pixelprobe.report.charts import Charts, draw_charts
+from pixelprobe.report.material import Gallery, GalleryPicture, Material, ModelFacts, ReportedCampaign, Shot
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.numbers import Numbers, work_out
+from pixelprobe.report.page.build import build_page
+from pixelprobe.report.reference import load_reference
+from pixelprobe.report.rows import AttackRow
+from pixelprobe.report.tables import Accuracy
+
 from tests.unit.report.campaigns import campaign
 
 NOW = datetime(2026, 11, 22, 10, 47, 18, tzinfo=UTC)

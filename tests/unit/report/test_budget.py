@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from client.model import Outcome
-from client.report.metrics.budget import success_by_budget
-from client.report.statistics import Estimate, rate
+from pixelprobe.model import Outcome
+from pixelprobe.report.metrics.budget import success_by_budget
+from pixelprobe.report.statistics import Estimate, rate
+
 from tests.unit.report.made import failed, made
 
 

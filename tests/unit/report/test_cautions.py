@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pixelprobe.model import CampaignImage, CampaignState, RegionMode, SearchOptions, Strategy
+from pixelprobe.report.material import Material, ModelFacts
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.page.cautions import cautions
+from pixelprobe.report.rows import AttackRow
 
-from client.model import CampaignImage, CampaignState, RegionMode, SearchOptions, Strategy
-from client.report.material import Material, ModelFacts
-from client.report.metrics.evaluation import Evaluation
-from client.report.page.cautions import cautions
-from client.report.rows import AttackRow
 from tests.unit.report.made import made
 from tests.unit.report.reports import MODEL, material, numbers_of, reported
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import pytest
-
-from client.report.page.cells import Cell, Column, Table, fixed, ours, p_value, paper
+from pixelprobe.report.page.cells import Cell, Column, Table, fixed, ours, p_value, paper
 
 
 @pytest.mark.parametrize(

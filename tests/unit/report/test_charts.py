@@ -7,18 +7,18 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+from pixelprobe.report.charts import Charts, draw_charts
+from pixelprobe.report.figures.budget import budget_charts
+from pixelprobe.report.figures.fitness import fitness_charts
+from pixelprobe.report.figures.pairs import pair_charts
+from pixelprobe.report.figures.reached import reached_charts
+from pixelprobe.report.figures.style import Chart, file_name
+from pixelprobe.report.figures.success import success_charts
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.numbers import Numbers, work_out
+from pixelprobe.report.reference import load_reference
+from pixelprobe.report.rows import AttackRow
 
-from client.report.charts import Charts, draw_charts
-from client.report.figures.budget import budget_charts
-from client.report.figures.fitness import fitness_charts
-from client.report.figures.pairs import pair_charts
-from client.report.figures.reached import reached_charts
-from client.report.figures.style import Chart, file_name
-from client.report.figures.success import success_charts
-from client.report.metrics.evaluation import Evaluation
-from client.report.numbers import Numbers, work_out
-from client.report.reference import load_reference
-from client.report.rows import AttackRow
 from tests.unit.report.campaigns import campaign
 from tests.unit.report.made import failed, made
 from tests.unit.report.reports import LABELS, MODEL

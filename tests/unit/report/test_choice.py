@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from client.report.choice import choose_pictures
-from client.report.metrics.evaluation import Evaluation
+from pixelprobe.report.choice import choose_pictures
+from pixelprobe.report.metrics.evaluation import Evaluation
+
 from tests.unit.report.made import failed, made, scores
 
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from pixelprobe.model import Outcome
+from pixelprobe.report.metrics.classes import class_pairs, classes_reached
+from pixelprobe.report.metrics.success import targeted_pictures
+from pixelprobe.report.statistics import Estimate, rate
+from pixelprobe_services.common.errors import InvalidArgumentError
 
-from client.model import Outcome
-from client.report.metrics.classes import class_pairs, classes_reached
-from client.report.metrics.success import targeted_pictures
-from client.report.statistics import Estimate, rate
-from services.common.errors import InvalidArgumentError
 from tests.unit.report.made import failed, made, scores, targeted
 
 WIN, LOSS = Outcome.SUCCESS, Outcome.FAILURE

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pixelprobe.attack.v1 import attack_service_pb2 as pb
-from pixelprobe.attack.v1 import result_pb2
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.inputs.planned import PlanError
+from pixelprobe.model import Target
+from pixelprobe.report.collect import collect, count_classes
+from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_api.attack.v1 import result_pb2
 
-from client.api import PixelprobeClient
-from client.model import Target
-from client.plan import PlanError
-from client.report.collect import collect, count_classes
 from tests.unit.client.servicer import serving
 from tests.unit.report.made import made, scores
 from tests.unit.report.servicer import MASK, PIXELS, Campaigns

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from pixelprobe.model import Outcome
+from pixelprobe.report.metrics.drops import targeted_drop, untargeted_drop
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.rows import AttackRow
+from pixelprobe.report.statistics import Estimate
 
-from client.model import Outcome
-from client.report.metrics.drops import targeted_drop, untargeted_drop
-from client.report.metrics.evaluation import Evaluation
-from client.report.rows import AttackRow
-from client.report.statistics import Estimate
 from tests.unit.report.made import failed, made
 
 

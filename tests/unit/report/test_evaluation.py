@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from client.model import Outcome
-from client.report.metrics.evaluation import Condition, Evaluation
+from pixelprobe.model import Outcome
+from pixelprobe.report.metrics.evaluation import Condition, Evaluation
+
 from tests.unit.report.made import failed, made
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from client.report.page.facts import as_json, campaign_facts
+from pixelprobe.report.page.facts import as_json, campaign_facts
+
 from tests.unit.report.reports import NOW, material, reported
 
 

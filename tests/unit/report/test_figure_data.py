@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from client.model import Outcome
-from client.report.figure_data import (
+from pixelprobe.model import Outcome
+from pixelprobe.report.figure_data import (
     BudgetRow,
     ComparisonRow,
     FitnessRow,
@@ -13,8 +13,9 @@ from client.report.figure_data import (
     pair_rows,
     reached_rows,
 )
-from client.report.metrics.evaluation import Evaluation
-from client.report.statistics import rate
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.statistics import rate
+
 from tests.unit.report.made import failed, made, targeted
 
 

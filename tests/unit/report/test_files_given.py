@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from pixelprobe.inputs.planned import PlanError
+from pixelprobe.report.files_given import read_models, read_provenance
+from pixelprobe.report.material import ModelFacts
+from pixelprobe.report.tables import Accuracy
 
-from client.plan import PlanError
-from client.report.files_given import read_models, read_provenance
-from client.report.material import ModelFacts
-from client.report.tables import Accuracy
-
-CARDS = Path(__file__).parents[3] / "deploy" / "modelzoo" / "weights"
+CARDS = Path(__file__).parents[3] / "deploy" / "pixelprobe_deploy" / "modelzoo" / "weights"
 CARD = {
     "card_version": 1,
     "name": "net",

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from client.report.metrics.evaluation import Evaluation
-from client.report.metrics.fitness import PAPER_REGIONS, fitness_panels
-from client.report.rows import AttackRow
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.metrics.fitness import PAPER_REGIONS, fitness_panels
+from pixelprobe.report.rows import AttackRow
+
 from tests.unit.report.made import failed, made
 
 

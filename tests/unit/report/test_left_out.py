@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from client.model import Outcome
-from client.report.metrics.evaluation import Evaluation
-from client.report.metrics.left_out import LeftOut, left_out
+from pixelprobe.model import Outcome
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.metrics.left_out import LeftOut, left_out
+
 from tests.unit.report.made import made, targeted
 
 MISREAD = "the clean picture is misclassified: class 3 instead of 5"

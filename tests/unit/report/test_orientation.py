@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.numbers import Numbers, work_out
+from pixelprobe.report.reference import load_reference
 
-from client.report.metrics.evaluation import Evaluation
-from client.report.numbers import Numbers, work_out
-from client.report.reference import load_reference
 from tests.unit.report.made import made
 
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from pixelprobe.model import CampaignImage, Outcome
+from pixelprobe.report.material import Gallery, ModelFacts
+from pixelprobe.report.page.region_tables import MEANINGS
+from pixelprobe.report.rows import AttackRow
+from pixelprobe.report.tables import TableRow
 
-from client.model import CampaignImage, Outcome
-from client.report.material import Gallery, ModelFacts
-from client.report.page.region_tables import MEANINGS
-from client.report.rows import AttackRow
-from client.report.tables import TableRow
 from tests.unit.report.made import made
 from tests.unit.report.reports import (
     LITE,

@@ -7,18 +7,18 @@ import random
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pixelprobe.model import Outcome
+from pixelprobe.report.figure_data import budget_rows, comparison_rows, fitness_rows, pair_rows, reached_rows
+from pixelprobe.report.metrics.classes import class_pairs, classes_reached
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.metrics.left_out import left_out
+from pixelprobe.report.metrics.regions import compare_regions
+from pixelprobe.report.metrics.success import any_target_rate, success_rate, targeted_pictures, targeted_rate
+from pixelprobe.report.reference import load_reference
+from pixelprobe.report.rows import AttackRow
+from pixelprobe.report.statistics import Estimate, clustered_rate, mean, paired_test, rate
+from pixelprobe.report.tables import drop_table, soon_table, table_2, table_3, table_4
 
-from client.model import Outcome
-from client.report.figure_data import budget_rows, comparison_rows, fitness_rows, pair_rows, reached_rows
-from client.report.metrics.classes import class_pairs, classes_reached
-from client.report.metrics.evaluation import Evaluation
-from client.report.metrics.left_out import left_out
-from client.report.metrics.regions import compare_regions
-from client.report.metrics.success import any_target_rate, success_rate, targeted_pictures, targeted_rate
-from client.report.reference import load_reference
-from client.report.rows import AttackRow
-from client.report.statistics import Estimate, clustered_rate, mean, paired_test, rate
-from client.report.tables import drop_table, soon_table, table_2, table_3, table_4
 from tests.unit.report.made import made, scores
 
 CLASSES = 3

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from client.report.reference import load_reference, parse_reference
+from pixelprobe.report.reference import load_reference, parse_reference
 
 CIFAR = ("allconv_cifar10", "nin_cifar10", "vgg16_cifar10")
 IMAGENET = ("alexnet_imagenet", "resnet50_imagenet", "vgg16_imagenet")

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from pixelprobe.model import Outcome
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.metrics.regions import compare_regions, mean_area
+from pixelprobe.report.rows import AttackRow
+from pixelprobe.report.statistics import Estimate, PairedTest, rate
 
-from client.model import Outcome
-from client.report.metrics.evaluation import Evaluation
-from client.report.metrics.regions import compare_regions, mean_area
-from client.report.rows import AttackRow
-from client.report.statistics import Estimate, PairedTest, rate
 from tests.unit.report.made import failed, made
 
 

@@ -4,8 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-from client.model import (
+from pixelprobe.model import (
     Attack,
     AttackState,
     CampaignImage,
@@ -16,8 +15,9 @@ from client.model import (
     Result,
     SearchOptions,
 )
-from client.report.rows import attack_rows
-from services.common.errors import InvalidArgumentError, ServiceError
+from pixelprobe.report.rows import attack_rows
+from pixelprobe_services.common.errors import InvalidArgumentError, ServiceError
+
 from tests.unit.report.made import made
 from tests.unit.report.reports import reported
 

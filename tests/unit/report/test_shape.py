@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pixelprobe.model import Outcome
+from pixelprobe.report.dataset import CIFAR10, IMAGENET, Dataset
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.numbers import work_out
+from pixelprobe.report.reference import load_reference
+from pixelprobe.report.rows import AttackRow
+from pixelprobe.report.shape import Finding, Verdict, findings
 
-from client.model import Outcome
-from client.report.dataset import CIFAR10, IMAGENET, Dataset
-from client.report.metrics.evaluation import Evaluation
-from client.report.numbers import work_out
-from client.report.reference import load_reference
-from client.report.rows import AttackRow
-from client.report.shape import Finding, Verdict, findings
 from tests.unit.report.made import failed, made
 
 MODEL = "vgg16_cifar10"

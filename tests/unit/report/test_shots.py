@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 from PIL import Image
+from pixelprobe.model import ClassScore, Edit, Outcome
+from pixelprobe.report.gallery_sheet import gallery_sheet
+from pixelprobe.report.material import Gallery, Shot
+from pixelprobe.report.page.shots import gallery_strips, outline, png_uri, rings
 
-from client.model import ClassScore, Edit, Outcome
-from client.report.gallery_sheet import gallery_sheet
-from client.report.material import Gallery, Shot
-from client.report.page.shots import gallery_strips, outline, png_uri, rings
 from tests.unit.report.made import made
 from tests.unit.report.reports import MODEL, material, picture
 

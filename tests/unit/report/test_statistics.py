@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-
-from client.report.statistics import (
+from pixelprobe.report.statistics import (
     Estimate,
     PairedTest,
     clustered_rate,

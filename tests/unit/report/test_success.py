@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from client.model import Outcome
-from client.report.metrics.success import (
+from pixelprobe.model import Outcome
+from pixelprobe.report.metrics.success import (
     any_target_rate,
     confidence,
     success_rate,
@@ -13,7 +12,8 @@ from client.report.metrics.success import (
     targeted_pictures,
     targeted_rate,
 )
-from client.report.statistics import Estimate, rate
+from pixelprobe.report.statistics import Estimate, rate
+
 from tests.unit.report.made import failed, made, of_500, scores, targeted
 
 WIN, LOSS = Outcome.SUCCESS, Outcome.FAILURE

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import pytest
-
-from client.model import Outcome
-from client.report.metrics.evaluation import Evaluation
-from client.report.reference import Reference, load_reference
-from client.report.tables import (
+from pixelprobe.model import Outcome
+from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.reference import Reference, load_reference
+from pixelprobe.report.tables import (
     Accuracy,
     TableRow,
     area_table,
@@ -16,6 +15,7 @@ from client.report.tables import (
     table_3,
     table_4,
 )
+
 from tests.unit.report.made import failed, made, of_500, targeted
 
 ALLCONV = "allconv_cifar10"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pixelprobe.report.material import Gallery
+from pixelprobe.report.write import write_report
 
-from client.report.material import Gallery
-from client.report.write import write_report
 from tests.unit.report.made import failed, made
 from tests.unit.report.reports import MODEL, NOW, material, photographs, read, reported
 

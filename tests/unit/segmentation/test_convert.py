@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
-
-from services.common.errors import InvalidArgumentError
-from services.common.images import mask_to_array
-from services.segmentation import convert
-from services.segmentation.base import (
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe_services.common.errors import InvalidArgumentError
+from pixelprobe_services.common.images import mask_to_array
+from pixelprobe_services.segmentation import convert
+from pixelprobe_services.segmentation.base import (
     GrabCutOptions,
     Rectangle,
     SalientOptions,

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from services.common.errors import ServiceError
-from services.segmentation.base import GrabCutOptions, Rectangle, SegmentationStoppedError, Stroke
-from services.segmentation.grabcut import (
+from pixelprobe_services.common.errors import ServiceError
+from pixelprobe_services.segmentation.base import GrabCutOptions, Rectangle, SegmentationStoppedError, Stroke
+from pixelprobe_services.segmentation.grabcut import (
     WORKING_LONG_SIDE,
     WORKING_SHORT_SIDE,
     GrabCut,
     working_scale,
 )
-from services.segmentation.review import review_reason
-from services.segmentation.seeding import seeds
+from pixelprobe_services.segmentation.review import review_reason
+from pixelprobe_services.segmentation.seeding import seeds
+
 from tests.unit.segmentation.pictures import disk, overlap, real
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe_services.common.errors import InvalidArgumentError, UnavailableError
+from pixelprobe_services.common.images import from_array
+from pixelprobe_services.segmentation.base import Cut, GrabCutOptions, Options, Pixels, Segmenter
+from pixelprobe_services.segmentation.metrics import SegmentationMetrics
+from pixelprobe_services.segmentation.registry import Registry, UnconfiguredSalient
+from pixelprobe_services.segmentation.servicer import SegmentationServicer
 from prometheus_client import CollectorRegistry
 
-from services.common.errors import InvalidArgumentError, UnavailableError
-from services.common.images import from_array
-from services.segmentation.base import Cut, GrabCutOptions, Options, Pixels, Segmenter
-from services.segmentation.metrics import SegmentationMetrics
-from services.segmentation.registry import Registry, UnconfiguredSalient
-from services.segmentation.servicer import SegmentationServicer
 from tests.prometheus import of, total
 
 NO_CONTEXT: Any = None

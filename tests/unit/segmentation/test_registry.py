@@ -6,11 +6,17 @@ import threading
 
 import numpy as np
 import pytest
-
-from services.common.errors import FailedPreconditionError, InvalidArgumentError
-from services.segmentation.base import Cut, GrabCutOptions, Options, Pixels, SalientOptions, Segmenter
-from services.segmentation.grabcut import GrabCut
-from services.segmentation.registry import Registry, UnconfiguredSalient
+from pixelprobe_services.common.errors import FailedPreconditionError, InvalidArgumentError
+from pixelprobe_services.segmentation.base import (
+    Cut,
+    GrabCutOptions,
+    Options,
+    Pixels,
+    SalientOptions,
+    Segmenter,
+)
+from pixelprobe_services.segmentation.grabcut import GrabCut
+from pixelprobe_services.segmentation.registry import Registry, UnconfiguredSalient
 
 SMALL = np.zeros((64, 64, 3), np.uint8)
 LARGE = np.zeros((64, 65, 3), np.uint8)

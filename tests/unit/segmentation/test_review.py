@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from services.segmentation.review import review_reason
+from pixelprobe_services.segmentation.review import review_reason
 
 
 @pytest.mark.parametrize("area", [0.02, 0.5, 0.9])

@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pixelprobe_services.common.errors import ServiceError
+from pixelprobe_services.segmentation.base import Cut, SalientOptions
+from pixelprobe_services.segmentation.salient import Salient, from_model, to_model
 
-from services.common.errors import ServiceError
-from services.segmentation.base import Cut, SalientOptions
-from services.segmentation.salient import Salient, from_model, to_model
 from tests.unit.segmentation.pictures import disk, overlap
 
 

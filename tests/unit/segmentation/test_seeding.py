@@ -5,9 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-
-from services.segmentation.base import GrabCutOptions, Rectangle, Stroke
-from services.segmentation.seeding import UNDRAWN, draw, seeds
+from pixelprobe_services.segmentation.base import GrabCutOptions, Rectangle, Stroke
+from pixelprobe_services.segmentation.seeding import UNDRAWN, draw, seeds
 
 
 def test_automatic_seeds_are_those_of_the_findings() -> None:

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pixelprobe.segmentation.v1 import segmentation_service_pb2 as pb
-
-from services.common.errors import ResourceExhaustedError
-from services.common.images import from_array
-from services.segmentation.base import (
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe_services.common.errors import ResourceExhaustedError
+from pixelprobe_services.common.images import from_array
+from pixelprobe_services.segmentation.base import (
     Cut,
     GrabCutOptions,
     Options,
@@ -22,8 +21,8 @@ from services.segmentation.base import (
     SegmentationStoppedError,
     Segmenter,
 )
-from services.segmentation.registry import Registry, UnconfiguredSalient
-from services.segmentation.servicer import SegmentationServicer
+from pixelprobe_services.segmentation.registry import Registry, UnconfiguredSalient
+from pixelprobe_services.segmentation.servicer import SegmentationServicer
 
 REQUEST = pb.SegmentRequest(image=from_array(np.zeros((4, 5, 3), np.uint8)))
 NO_CONTEXT: Any = None

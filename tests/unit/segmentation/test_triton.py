@@ -11,12 +11,12 @@ from contextlib import closing
 import grpc
 import numpy as np
 import pytest
+from pixelprobe_services.common.errors import FailedPreconditionError, ServiceError, UnavailableError
+from pixelprobe_services.common.retry import RetryPolicy
+from pixelprobe_services.segmentation import saliency_server as triton
+from pixelprobe_services.segmentation.base import SegmentationStoppedError
+from pixelprobe_services.segmentation.saliency_server import TritonSaliency
 
-from services.common.errors import FailedPreconditionError, ServiceError, UnavailableError
-from services.common.retry import RetryPolicy
-from services.segmentation import triton
-from services.segmentation.base import SegmentationStoppedError
-from services.segmentation.triton import TritonSaliency
 from tests.unit.segmentation.fake_triton import FakeTriton, answer, metadata, serving
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (2, 320, 320, 3), dtype=np.uint8)

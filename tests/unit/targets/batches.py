@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-
-from services.orchestrator.targets.base import QueryBatch
-from services.orchestrator.targets.config import TargetConfig
+from pixelprobe_services.orchestrator.targets.base import QueryBatch
+from pixelprobe_services.orchestrator.targets.config import TargetConfig
 
 
 def random_batch(

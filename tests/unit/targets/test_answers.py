@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
-
-from services.orchestrator.targets.answers import best_classes, check_classes, check_probabilities, scores_of
-from services.orchestrator.targets.tensors import BadAnswerError
+from pixelprobe_services.kserve.tensors import BadAnswerError
+from pixelprobe_services.orchestrator.targets.answers import (
+    best_classes,
+    check_classes,
+    check_probabilities,
+    scores_of,
+)
 
 # Few distinct values, so that ties are the rule.
 rows = st_numpy.arrays(

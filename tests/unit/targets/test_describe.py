@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
 
-from services.orchestrator.targets.base import TargetError, TargetUnavailableError
 from tests.unit.targets import fake_grpc
 from tests.unit.targets.batches import random_batch
 from tests.unit.targets.conftest import GrpcStage

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pixelprobe_services.orchestrator.core.perturbation import apply_edits
+from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
+from pixelprobe_services.orchestrator.targets.registry import open_target
 
-from services.orchestrator.core.perturbation import apply_edits
-from services.orchestrator.targets.base import TargetError, TargetUnavailableError
-from services.orchestrator.targets.registry import open_target
 from tests.unit.targets.batches import config, random_batch
 from tests.unit.targets.conftest import HttpStage
 from tests.unit.targets.fake_http import FakeServer, answer, serve

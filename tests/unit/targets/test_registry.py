@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 import trustme
-
-from services.common.errors import NotFoundError, ServiceError
-from services.orchestrator.targets.registry import Registry, RegistryError, TargetConfig, load_targets
+from pixelprobe_services.common.errors import NotFoundError, ServiceError
+from pixelprobe_services.orchestrator.targets.registry import (
+    Registry,
+    RegistryError,
+    TargetConfig,
+    load_targets,
+)
 
 SMALLEST = '[targets.toy]\nprotocol = "kserve-grpc"\naddress = "127.0.0.1:8001"\n'
 

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2
-
-from services.orchestrator.targets.kserve_grpc import request_parts
-from services.orchestrator.targets.tensors import (
+from pixelprobe_services.kserve.tensors import (
     BadAnswerError,
     datatype_of,
     from_raw,
     from_values,
     wire_bytes,
 )
+from pixelprobe_services.orchestrator.targets.kserve_grpc import request_parts
+from tritonclient.grpc import service_pb2
 
 
 @pytest.mark.parametrize("size", [1, 127, 128, 16_383, 16_384, 3_000_000])

@@ -1,0 +1,161 @@
+"""``pixelprobe attack``: search for few-pixel changes that fool a served classifier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_pictures
+from pixelprobe.cli.attack_options import TARGETED, UNTARGETED, picture_options, search_options, what_options
+from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.options import PATH, make_folder, orchestrator_option, output_options
+from pixelprobe.cli.shell import SectionedCommand, interrupt_on_terminate
+from pixelprobe.cli.tables import attack_table, make_console, reason_lines, summary_table
+from pixelprobe.inputs.planned import (
+    PlanError,
+    PlannedPicture,
+    choose_class,
+    choose_targets,
+    fit_to_target,
+    load_pictures,
+    per_picture,
+)
+from pixelprobe.inputs.sizing import Sizing, describe_sizing
+from pixelprobe.model import CampaignSpec, Region, RegionMode, SearchOptions, Strategy, Target
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
+@what_options
+@picture_options
+@search_options
+@output_options("out/attack", "PNGs and results.json")
+@orchestrator_option()
+@click.pass_context
+def attack(
+    ctx: click.Context,
+    images: tuple[Path, ...],
+    target_names: tuple[str, ...],
+    regions: tuple[str, ...],
+    pixels: tuple[int, ...],
+    goal: str | None,
+    target_classes: tuple[str, ...],
+    labels: tuple[str, ...],
+    attack_misclassified: bool,
+    masks: tuple[Path, ...],
+    accept_masks: bool,
+    resize: bool,
+    resize_how: str | None,
+    budget: int | None,
+    generations: int,
+    population: int,
+    seed: int,
+    strategy: str,
+    region_mode: str,
+    no_early_stop: bool,
+    out: Path,
+    as_json: bool,
+    orchestrator: str | None,
+) -> None:
+    """Search for few-pixel changes that make a classifier err.
+
+    Every IMAGE is attacked on every --target, in every --region, with every number of --pixels and for
+    every goal. The table and --json describe the best candidate found, which met the goal only where the
+    outcome is success.
+
+    A folder for each picture takes clean.png, mask.png, mask_overlay.png and, for each success, the
+    adversarial picture and an enlarged one with the changed pixels ringed.
+
+    Exit code: 0 when all attacks came to an end, successful or not; 1 when one ended in an error; 2 when
+    the command line or a file is off; 130 after Ctrl-C, which cancels what is left.
+    """
+    _check_goal(goal, target_classes)
+    planned = load_pictures(images, masks)
+    per_picture(labels, len(images), "--label")
+    messages = make_console(stderr=True)
+    interrupt_on_terminate()
+    with open_client(orchestrator=orchestrator) as client:
+        targets = choose_targets(target_names, client.list_targets())
+        how = Sizing(resize_how) if resize_how else Sizing.CROP if resize else None
+        planned = _prepare(planned, labels, targets, how)
+        spec = CampaignSpec(
+            images=(),
+            targets=tuple(target.name for target in targets),
+            regions=tuple(dict.fromkeys(Region(region) for region in regions)),
+            pixel_counts=tuple(dict.fromkeys(pixels)),
+            goals=_goals(target_classes, targets),
+            search=SearchOptions(
+                strategy=Strategy(strategy),
+                population=population,
+                generations=generations,
+                region_mode=RegionMode(region_mode),
+                early_stop=not no_early_stop,
+            ),
+            budget=budget,
+            seed=seed,
+            display_name="pixelprobe attack",
+            accept_unreviewed=accept_masks,
+            attack_misclassified=attack_misclassified,
+            image_preparation=describe_sizing(how, targets[0].width, targets[0].height),
+        )
+        make_folder(out)
+        finished = attack_pictures(client, planned, targets, spec, out, messages)
+    if as_json:
+        click.echo(json.dumps(finished.records, indent=2))
+    else:
+        _show(finished, planned, targets, out, make_console())
+    if finished.problem:
+        messages.print(f"Error: {escape(finished.problem)}")
+    ctx.exit(finished.exit_code)
+
+
+def _check_goal(goal: str | None, target_classes: Sequence[str]) -> None:
+    if goal == UNTARGETED and target_classes:
+        raise PlanError("--goal untargeted and --target-class exclude each other")
+    if goal == TARGETED and not target_classes:
+        raise PlanError("--goal targeted needs --target-class")
+
+
+def _goals(target_classes: Sequence[str], targets: Sequence[Target]) -> tuple[int | None, ...]:
+    if not target_classes:
+        return (None,)
+    return tuple(dict.fromkeys(choose_class(text, targets, "--target-class") for text in target_classes))
+
+
+def _prepare(
+    planned: Sequence[PlannedPicture], labels: Sequence[str], targets: Sequence[Target], how: Sizing | None
+) -> list[PlannedPicture]:
+    """The pictures in the targets' size, with their true classes."""
+    classes = [choose_class(text, targets, "--label") for text in labels]
+    return [
+        fit_to_target(
+            PlannedPicture(item.picture, label, item.mask),
+            targets[0],
+            resize=how is not None,
+            how=how or Sizing.CROP,
+        )
+        for item, label in zip(planned, per_picture(classes, len(planned), "--label"), strict=True)
+    ]
+
+
+def _show(
+    finished: Finished,
+    planned: Sequence[PlannedPicture],
+    targets: Sequence[Target],
+    out: Path,
+    console: Console,
+) -> None:
+    names = [item.display_name for item in planned]
+    if finished.attacks:
+        console.print(attack_table(finished.attacks, names, {target.name: target for target in targets}))
+    for line in reason_lines(finished.attacks):
+        console.print(f"  {escape(line)}", style="dim")
+    if len(finished.attacks) > 1:
+        console.print()
+        console.print(summary_table(finished.attacks, by_target=len(targets) > 1))
+    console.print(f"\nPictures and {RESULTS_FILE} are in {escape(str(out))}")

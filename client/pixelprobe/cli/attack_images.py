@@ -1,0 +1,105 @@
+"""From pictures and a spec to results on disk: what ``attack`` and ``demo`` have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.campaigns.run import run_campaign
+from pixelprobe.cli.progress import CampaignProgress
+from pixelprobe.cli.shell import EXIT_FAILED, EXIT_INTERRUPTED
+from pixelprobe.inputs.planned import PlannedPicture, with_images
+from pixelprobe.model import Attack, Campaign, CampaignSpec, CampaignState, Outcome, Target
+from pixelprobe.results.files import write_pictures
+from pixelprobe.results.records import Record, attack_record, result_of
+
+RESULTS_FILE = "results.json"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A campaign's results, written to disk.
+
+    Attributes:
+        campaign: its last state.
+        attacks: the finished attacks, in the spec's order.
+        records: theirs, in the same order.
+        interrupted: Ctrl-C cancelled it.
+    """
+
+    campaign: Campaign
+    attacks: tuple[Attack, ...]
+    records: list[Record]
+    interrupted: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every attack came to its end, be it success or failure."""
+        if self.interrupted:
+            return EXIT_INTERRUPTED
+        errors = any(result_of(attack).outcome is Outcome.ERROR for attack in self.attacks)
+        return EXIT_FAILED if errors or self.campaign.state is not CampaignState.SUCCEEDED else 0
+
+    @property
+    def problem(self) -> str:
+        """Why the exit code is not 0, in words; empty when it is."""
+        if self.interrupted:
+            return f"interrupted: the campaign was cancelled, {len(self.attacks)} attacks had finished"
+        if self.campaign.state is not CampaignState.SUCCEEDED:
+            reason = self.campaign.state_reason
+            return f"the campaign is {self.campaign.state.value}" + (f": {reason}" if reason else "")
+        errors = sum(result_of(attack).outcome is Outcome.ERROR for attack in self.attacks)
+        return f"{errors} of {len(self.attacks)} attacks ended in an error" if errors else ""
+
+
+def attack_pictures(
+    client: PixelprobeClient,
+    pictures: Sequence[PlannedPicture],
+    targets: Sequence[Target],
+    spec: CampaignSpec,
+    out: Path,
+    messages: Console,
+) -> Finished:
+    """Upload the pictures, run the campaign with live progress, and write PNGs and results.json.
+
+    Args:
+        client: where to.
+        pictures: in the targets' size.
+        targets: those of the spec.
+        spec: all but its images.
+        out: an existing folder.
+        messages: the console for progress and notes.
+
+    Raises:
+        ServiceError: the campaign could not be started or followed.
+        OSError: a file cannot be written.
+    """
+    for planned in pictures:
+        for note in planned.picture.notes:
+            messages.print(f"{escape(str(planned.picture.path))}: {note}", style="dim")
+    digests = client.upload_images([planned.picture.pixels for planned in pictures])
+    spec = with_images(spec, pictures, digests)
+
+    by_name = {target.name: target for target in targets}
+    with CampaignProgress(spec, messages, by_name) as progress:
+        run = run_campaign(client, spec, progress, lambda: messages.print("Cancelling ...", style="yellow"))
+
+    files = write_pictures(out, pictures, run.attacks, by_name)
+    records = [
+        attack_record(
+            attack,
+            image=pictures[attack.image_index].picture.path,
+            target=by_name[attack.target],
+            spec=spec,
+            files=written,
+        )
+        for attack, written in zip(run.attacks, files, strict=True)
+    ]
+    (out / RESULTS_FILE).write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
+    return Finished(run.campaign, run.attacks, records, run.interrupted)

@@ -1,0 +1,169 @@
+"""The options of ``pixelprobe attack``, by section of its help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pixelprobe.cli.options import PATH
+from pixelprobe.cli.shell import Decorator, sectioned
+from pixelprobe.inputs.sizing import Sizing
+from pixelprobe.model import Region, RegionMode, Strategy
+
+UNTARGETED = "untargeted"
+TARGETED = "targeted"
+LARGEST_SEED = 2**64 - 1
+
+_what = sectioned("What to attack")
+_picture = sectioned("Pictures and masks")
+_search = sectioned("Search")
+
+
+def _in_order(*options: Decorator) -> Decorator:
+    """Options as one decorator, in the order of the help."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+what_options = _in_order(
+    _what(
+        "--target",
+        "target_names",
+        multiple=True,
+        required=True,
+        metavar="NAME",
+        help="A classifier by name, see `targets list`; may be repeated.",
+    ),
+    _what(
+        "--region",
+        "regions",
+        multiple=True,
+        type=click.Choice([region.value for region in Region]),
+        default=[Region.WHOLE.value],
+        help="Where pixels may change; may be repeated. Default: whole.",
+    ),
+    _what(
+        "--pixels",
+        multiple=True,
+        type=click.IntRange(1, 64),
+        default=[1],
+        metavar="1|3|5",
+        help="How many pixels may change (up to 64); may be repeated. Default: 1.",
+    ),
+    _what(
+        "--goal",
+        type=click.Choice([UNTARGETED, TARGETED]),
+        help="Any other class, or the classes of --target-class. Default: untargeted without one.",
+    ),
+    _what(
+        "--target-class",
+        "target_classes",
+        multiple=True,
+        metavar="CLASS",
+        help="Reach this class, an index or a label (an index where labels repeat); may be repeated.",
+    ),
+)
+"""Targets, regions, pixels and goals."""
+
+picture_options = _in_order(
+    _picture(
+        "--label",
+        "labels",
+        multiple=True,
+        metavar="CLASS",
+        help="True class, an index or a label: once for all pictures, or once each. A picture that the "
+        "target gets wrong before any change is then left out (not_applicable).",
+    ),
+    _picture(
+        "--attack-misclassified",
+        is_flag=True,
+        help="Attack pictures that the target gets wrong, too.",
+    ),
+    _picture(
+        "--mask",
+        "masks",
+        multiple=True,
+        type=PATH,
+        metavar="PNG",
+        help="Foreground mask (white above 127): once for all pictures, or once each. Default: the "
+        "segmentation service makes one where a region needs it.",
+    ),
+    _picture(
+        "--accept-masks",
+        is_flag=True,
+        help="Use made masks even where a person should look first. Default: leave such pictures out.",
+    ),
+    _picture(
+        "--resize",
+        is_flag=True,
+        help="Resize pictures (and masks) that have not the target's size, as --resize-how says.",
+    ),
+    _picture(
+        "--resize-how",
+        type=click.Choice([how.value for how in Sizing]),
+        help="crop (the default): around the centre, then resample. stretch: the whole picture. "
+        "short-side-256: the shorter side to 256, then the centre 224, or in that proportion. "
+        "Implies --resize.",
+    ),
+)
+"""What is known about the pictures, and how they are made to fit."""
+
+search_options = _in_order(
+    _search(
+        "--budget",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Most queries an attack may send, the clean picture included. Default: no limit.",
+    ),
+    _search(
+        "--generations",
+        type=click.IntRange(1, 100_000),
+        default=100,
+        metavar="G",
+        show_default=True,
+        help="Most generations after the start population.",
+    ),
+    _search(
+        "--population",
+        type=click.IntRange(4, 10_000),
+        default=400,
+        metavar="P",
+        show_default=True,
+        help="Candidates a generation.",
+    ),
+    _search(
+        "--seed",
+        type=click.IntRange(0, LARGEST_SEED),
+        default=0,
+        metavar="S",
+        show_default=True,
+        help="Same seed, same results.",
+    ),
+    _search(
+        "--strategy",
+        type=click.Choice([strategy.value for strategy in Strategy]),
+        default=Strategy.RAND1BIN.value,
+        show_default=True,
+        help="Differential evolution's mutation and crossover.",
+    ),
+    _search(
+        "--region-mode",
+        type=click.Choice([mode.value for mode in RegionMode]),
+        default=RegionMode.COMPOSITE.value,
+        show_default=True,
+        help="Changes outside the region are undone (composite) or moved to its nearest pixel (project).",
+    ),
+    _search(
+        "--no-early-stop",
+        is_flag=True,
+        help="Run all generations even after a success.",
+    ),
+)
+"""The search's parameters and limits."""

@@ -1,0 +1,154 @@
+"""From a spec to what runs: pictures read and uploaded, campaigns started; or, for a plan, only counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.campaigns.estimate import Cost, campaign_cost, typical
+from pixelprobe.campaigns.pick import Pick, load_entries
+from pixelprobe.campaigns.probe import PROBE_PICTURES, measure_rate
+from pixelprobe.campaigns.resolve import Run, group_spec, make_run, targets_of
+from pixelprobe.campaigns.spec_values import AttackGroup, DataKind, Spec
+from pixelprobe.inputs.datasets import cifar10, imagenet
+from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
+from pixelprobe.model import CampaignImage, CampaignSpec, Target
+from pixelprobe.results.captions import count
+from pixelprobe.rpc import UnreachableError
+
+LISTED = 5
+"""Most unreadable pictures that are named."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a spec would do.
+
+    Attributes:
+        pictures: that would be attacked.
+        groups: each group with its campaign, whose pictures have no digests yet, and its cost.
+        rate: queries a second.
+        rate_origin: where that number comes from, in words.
+    """
+
+    pictures: int
+    groups: tuple[tuple[AttackGroup, CampaignSpec, Cost], ...]
+    rate: float
+    rate_origin: str
+
+    @property
+    def cost(self) -> Cost:
+        """Of all groups."""
+        return sum((cost for _, _, cost in self.groups), Cost(0, 0, 0))
+
+
+def prepare_run(client: PixelprobeClient, spec: Spec, folder: Path | None, messages: Console) -> Run:
+    """Check a spec against data and targets, and upload its pictures; no campaign is created yet.
+
+    Raises:
+        PlanError, TargetNotAvailableError: the spec, the data or the targets are not as they should be.
+        ServiceError: the upload failed.
+    """
+    entries = load_entries(spec, folder)
+    targets = targets_of(spec, client.list_targets())
+    pick = Pick(spec, entries, targets)
+    known: list[tuple[str, int | None]] = []
+
+    def pixels() -> Iterator[NDArray[np.uint8]]:
+        for picked in pick:
+            known.append((picked.name, picked.label))
+            yield picked.pixels
+
+    digests = client.upload_images(pixels())
+    _tell_left_out(pick, messages)
+    images = [
+        CampaignImage(digest, name, label) for digest, (name, label) in zip(digests, known, strict=True)
+    ]
+    return make_run(spec, images, targets)
+
+
+def make_plan(
+    client: PixelprobeClient, spec: Spec, folder: Path | None, rate: float | None, messages: Console
+) -> Plan:
+    """Check a spec as :func:`prepare_run` does and count what it stands for; no campaign is created.
+
+    Args:
+        client: is asked for the targets, and for its rate; where nobody answers both are assumed.
+        spec: to plan.
+        folder: of the data, instead of the spec's.
+        rate: queries a second; None measures it.
+        messages: the console for notes.
+
+    Raises:
+        PlanError, TargetNotAvailableError: the spec, the data or the targets are not as they should be.
+        ServiceError: the server failed, or does not answer and the data set's classes are not known here.
+    """
+    entries = load_entries(spec, folder)
+    try:
+        targets, reachable = targets_of(spec, client.list_targets()), True
+    except UnreachableError:
+        if spec.data.kind is DataKind.FOLDER:
+            raise
+        targets, reachable = targets_of(spec, _assumed_targets(spec)), False
+        messages.print("The orchestrator does not answer: targets are not checked.", style="yellow")
+    pick = Pick(spec, entries, targets)
+    pictures = iter(pick)
+    first = list(islice(pictures, PROBE_PICTURES))
+    number = len(first) + sum(1 for _ in pictures)
+    _tell_left_out(pick, messages)
+    images = [CampaignImage("")] * number
+    groups = []
+    for group in spec.groups:
+        made = group_spec(spec, group, images, targets)
+        groups.append((group, made, campaign_cost(made, typical(targets[0]))))
+    if rate is not None:
+        origin = "given"
+    elif reachable:
+        rate, origin = _measured(client, [picked.pixels for picked in first], targets)
+    else:
+        rate, origin = typical(targets[0]).rate, "assumed; --rate gives another"
+    return Plan(number, tuple(groups), rate, origin)
+
+
+def _measured(
+    client: PixelprobeClient, pictures: Sequence[NDArray[np.uint8]], targets: Sequence[Target]
+) -> tuple[float, str]:
+    rate = measure_rate(client, pictures, targets)
+    if rate is None:
+        return typical(targets[0]).rate, "assumed, as hardly any answers came; --rate gives another"
+    return rate, "measured just now"
+
+
+def _assumed_targets(spec: Spec) -> list[Target]:
+    """Targets for the spec's data set, of the names in the spec."""
+    side, classes = cifar10.SIDE, [*cifar10.CLASSES]
+    if spec.data.kind is DataKind.IMAGENET:
+        side, classes = imagenet.SIDE, [known.name for known in imagenet_classes()]
+    names = dict.fromkeys(name for group in spec.groups for name in group.targets)
+    return [Target(name, True, "", side, side, len(classes), tuple(classes), True) for name in names]
+
+
+def _tell_left_out(pick: Pick, messages: Console) -> None:
+    if pick.unreadable:
+        verb = "is" if len(pick.unreadable) == 1 else "are"
+        messages.print(
+            f"{count(len(pick.unreadable), 'picture')} cannot be read and {verb} left out:", style="yellow"
+        )
+        for line in pick.unreadable[:LISTED]:
+            messages.print(f"  {escape(line)}", style="dim")
+        if len(pick.unreadable) > LISTED:
+            messages.print(f"  and {len(pick.unreadable) - LISTED} more", style="dim")
+    if pick.duplicates:
+        told = ", ".join(pick.duplicates[:LISTED]) + (", ..." if len(pick.duplicates) > LISTED else "")
+        messages.print(
+            f"{count(len(pick.duplicates), 'picture')} left out as copies of others: {escape(told)}",
+            style="yellow",
+        )

@@ -1,0 +1,89 @@
+"""The client of a command: its addresses, and the TLS and token options that every such command has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pixelprobe.addresses import find_addresses
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.cli.shell import Decorator, sectioned
+from pixelprobe.connection import (
+    CA_VARIABLE,
+    CERTIFICATE_VARIABLE,
+    KEY_VARIABLE,
+    PLAINTEXT_VARIABLE,
+    TLS_VARIABLE,
+    TOKEN_FILE_VARIABLE,
+    TOKEN_VARIABLE,
+    ConnectionOptions,
+    find_peer,
+)
+
+CONNECTION = "Connection"
+_KEPT = "pixelprobe.cli.connecting"
+_FILE = click.Path(path_type=Path)
+
+
+def open_client(orchestrator: str | None = None, segmentation: str | None = None) -> PixelprobeClient:
+    """A client for the running command, with what its options and the environment say.
+
+    Raises:
+        AddressError: something that was given is no address.
+        PeerError: a certificate, key or token cannot be used, or may not travel like this.
+    """
+    context = click.get_current_context(silent=True)
+    given = context.meta.get(_KEPT, {}) if context else {}
+    addresses = find_addresses(orchestrator=orchestrator, segmentation=segmentation)
+    return PixelprobeClient(addresses, find_peer(ConnectionOptions(**given)))
+
+
+def security_options() -> Decorator:
+    """The options that :func:`open_client` takes into account; the command itself does not get them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(_options()):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _options() -> list[Decorator]:
+    option = sectioned(CONNECTION)
+    shared: dict[str, Any] = {"expose_value": False, "callback": _keep}
+    file: dict[str, Any] = {**shared, "type": _FILE, "metavar": "FILE"}
+    return [
+        option(
+            "--tls-ca",
+            **file,
+            help=f"Authorities (PEM) to trust with the server's certificate; turns TLS on. ${CA_VARIABLE}.",
+        ),
+        option("--tls", **shared, is_flag=True, help=f"TLS by the public authorities. ${TLS_VARIABLE}."),
+        option(
+            "--tls-cert",
+            **file,
+            help=f"Own certificate (PEM), for a server that asks for one. ${CERTIFICATE_VARIABLE}.",
+        ),
+        option("--tls-key", **file, help=f"Its private key (PEM). ${KEY_VARIABLE}."),
+        option(
+            "--token-file",
+            **file,
+            help=f"File with the token. ${TOKEN_FILE_VARIABLE}, or the token itself in ${TOKEN_VARIABLE}.",
+        ),
+        option(
+            "--allow-plaintext",
+            **shared,
+            is_flag=True,
+            help=f"Send the token unencrypted to another machine. ${PLAINTEXT_VARIABLE}.",
+        ),
+    ]
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    if value and param.name:
+        ctx.meta.setdefault(_KEPT, {})[param.name] = value
+    return value

@@ -1,0 +1,79 @@
+"""The two demos as data: which shipped pictures on which classifiers, and how hard the search tries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pixelprobe.cli.imagenet_models import CLASSIFIER, SEGMENTER
+from pixelprobe.inputs.images import load_picture
+from pixelprobe.inputs.planned import PlannedPicture, fit_to_target
+from pixelprobe.model import CampaignSpec, Region, SearchOptions, Target
+from pixelprobe.samples import load_photographs, load_samples
+
+REGIONS = (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND)
+PIXELS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demo.
+
+    Attributes:
+        title: of its contact sheet.
+        targets: the classifiers' names.
+        pictures: makes its pictures in the size of the target given.
+        search: of every attack.
+        budget: most queries an attack sends, unless the person says otherwise.
+        segmenter: makes the masks; "" lets the segmentation service choose.
+    """
+
+    title: str
+    targets: tuple[str, ...]
+    pictures: Callable[[Target], Sequence[PlannedPicture]]
+    search: SearchOptions
+    budget: int
+    segmenter: str = ""
+
+    def spec(self, budget: int, seed: int) -> CampaignSpec:
+        """Its campaign, but for the images."""
+        return CampaignSpec(
+            images=(),
+            targets=self.targets,
+            regions=REGIONS,
+            pixel_counts=PIXELS,
+            search=self.search,
+            budget=budget,
+            seed=seed,
+            display_name="pixelprobe demo",
+            segmenter=self.segmenter,
+        )
+
+
+def _samples(target: Target) -> list[PlannedPicture]:
+    planned = [PlannedPicture(load_picture(sample.path), sample.label) for sample in load_samples()]
+    return [fit_to_target(picture, target, resize=False) for picture in planned]
+
+
+def _photographs(target: Target) -> list[PlannedPicture]:
+    planned = [PlannedPicture(load_picture(path)) for path in load_photographs()]
+    return [fit_to_target(picture, target, resize=True) for picture in planned]
+
+
+# 216 attacks: at most 86,400 queries, two to three minutes on two cores.
+CIFAR10 = Demo(
+    title="pixelprobe demo: a few changed pixels against three classifiers",
+    targets=("allconv_cifar10", "nin_cifar10", "vgg16_cifar10"),
+    pictures=_samples,
+    search=SearchOptions(population=100, generations=3),
+    budget=400,
+)
+# 18 attacks: at most 18,000 queries, each 12 ms of a core: about two minutes on two cores.
+IMAGENET = Demo(
+    title="pixelprobe demo: a few changed pixels in photographs",
+    targets=(CLASSIFIER,),
+    pictures=_photographs,
+    search=SearchOptions(population=200, generations=4),
+    budget=1000,
+    segmenter=SEGMENTER,
+)

@@ -1,0 +1,133 @@
+"""Live progress of a campaign on the terminal: a bar for all, a line for each of a few running attacks."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pixelprobe.model import AttackFinished, AttackProgress, CampaignSpec, Event, Outcome, Target
+from pixelprobe.results.captions import class_name, count
+
+LINES = 6
+"""Most running attacks that are shown at a time."""
+
+RATE_SECONDS = 5.0
+"""The rate of queries is a mean over this long."""
+
+
+class CampaignProgress:
+    """Takes a campaign's events and shows them; where the console is no terminal it only counts.
+
+    Use as a context manager.
+    """
+
+    def __init__(
+        self,
+        spec: CampaignSpec,
+        console: Console,
+        targets: Mapping[str, Target],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spec = spec
+        self._targets = targets
+        self._clock = clock
+        self._running: dict[str, AttackProgress] = {}
+        self._finished: set[str] = set()
+        self._queries_finished = 0
+        self._history: deque[tuple[float, int]] = deque([(clock(), 0)])
+        self._bar = Progress(
+            TextColumn("[bold]attacks"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[told]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self.outcomes: Counter[Outcome] = Counter()
+        self._task = self._bar.add_task("attacks", total=_attack_count(spec), told="")
+        self._live = Live(console=console, get_renderable=self.render, refresh_per_second=5, transient=True)
+        self._shown = console.is_terminal
+
+    def __enter__(self) -> Self:
+        if self._shown:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shown:
+            self._live.stop()
+
+    @property
+    def queries(self) -> int:
+        """Queries sent so far, as far as events have told."""
+        return self._queries_finished + sum(running.queries_sent for running in self._running.values())
+
+    @property
+    def rate(self) -> float:
+        """Queries a second over the last RATE_SECONDS."""
+        now = self._clock()
+        self._history.append((now, self.queries))
+        while len(self._history) > 2 and now - self._history[1][0] >= RATE_SECONDS:
+            self._history.popleft()
+        then, before = self._history[0]
+        return (self.queries - before) / (now - then) if now > then else 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, AttackProgress) and event.attack not in self._finished:
+            self._running[event.attack] = event
+        elif isinstance(event, AttackFinished) and event.attack.name not in self._finished:
+            self._finished.add(event.attack.name)
+            self._running.pop(event.attack.name, None)
+            if event.attack.result is not None:
+                self._queries_finished += event.attack.result.queries_sent
+                self.outcomes[event.attack.result.outcome] += 1
+
+    def render(self) -> RenderableType:
+        """What the terminal shows now."""
+        told = f"· {count(self.outcomes[Outcome.SUCCESS], 'success', 'successes')}"
+        told += f" · {count(self.queries, 'query', 'queries')} · {self.rate:,.0f}/s"
+        self._bar.update(self._task, completed=len(self._finished), told=told)
+        lines = Table.grid(padding=(0, 2))
+        # The oldest of the running attacks stay in their lines until they finish.
+        for name, progress in list(self._running.items())[:LINES]:
+            lines.add_row(
+                f"[dim]{escape(describe_attack(self._spec, name, self._targets))}",
+                f"generation {progress.generation}/{self._spec.search.generations}",
+                f"best {progress.best_fitness:.4f}",
+                f"{progress.queries_sent:,} queries",
+            )
+        more = len(self._running) - LINES
+        return Group(self._bar, lines, f"[dim]and {more} more" if more > 0 else "")
+
+
+def describe_attack(spec: CampaignSpec, name: str, targets: Mapping[str, Target]) -> str:
+    """Which attack a resource name means: its number counts through the spec's product, images outermost."""
+    rest = int(name.rpartition("/")[2])
+    rest, goal = divmod(rest, len(spec.goals))
+    rest, pixels = divmod(rest, len(spec.pixel_counts))
+    rest, region = divmod(rest, len(spec.regions))
+    image, target = divmod(rest, len(spec.targets))
+    aim, attacked = spec.goals[goal], spec.targets[target]
+    parts = [
+        spec.images[image].display_name,
+        attacked,
+        spec.regions[region].value,
+        f"{spec.pixel_counts[pixels]}px",
+    ]
+    return " · ".join(parts if aim is None else [*parts, f"to {class_name(targets[attacked], aim)}"])
+
+
+def _attack_count(spec: CampaignSpec) -> int:
+    return len(spec.images) * len(spec.targets) * len(spec.regions) * len(spec.pixel_counts) * len(spec.goals)

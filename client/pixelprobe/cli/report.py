@@ -1,0 +1,111 @@
+"""``pixelprobe report``: finished attacks as one page for people, with figures and tables beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from pixelprobe.api import PixelprobeClient
+from pixelprobe.campaigns.names import find_campaigns
+from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.options import OUTPUT, PATH, json_option, make_folder, orchestrator_option
+from pixelprobe.cli.shell import SectionedCommand, sectioned
+from pixelprobe.cli.tables import make_console
+from pixelprobe.inputs.planned import PlanError
+from pixelprobe.model import Campaign
+
+_CONTENT = "What it tells"
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@sectioned(_CONTENT)(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME",
+    help="Only this classifier's attacks; may be given several times. Default: all.",
+)
+@sectioned(_CONTENT)(
+    "--accuracy",
+    "accuracies",
+    multiple=True,
+    type=PATH,
+    metavar="FILE",
+    help='Accuracy on clean pictures, for table I: JSON {"MODEL": {"correct": 8556, "total": 10000}}, or '
+    "a model card, which also tells the weights' hash. May be given several times.",
+)
+@sectioned(_CONTENT)(
+    "--provenance",
+    type=PATH,
+    metavar="FILE",
+    help='A JSON object to show under provenance; {"models": {"MODEL": {"sha256": "..."}}} in it tells '
+    "weights' hashes.",
+)
+@sectioned(OUTPUT)(
+    "--out",
+    type=PATH,
+    default=Path("out/report"),
+    metavar="DIR",
+    show_default=True,
+    help="Folder for report.html, figures, tables and provenance.json; made if missing, overwritten if not.",
+)
+@json_option()
+@orchestrator_option()
+def report(
+    names: tuple[str, ...],
+    targets: tuple[str, ...],
+    accuracies: tuple[Path, ...],
+    provenance: Path | None,
+    out: Path,
+    as_json: bool,
+    orchestrator: str | None,
+) -> None:
+    """Write the paper's tables and figures with our numbers, as a page to read.
+
+    NAME is a run or a campaign, as `pixelprobe campaign list` shows them; several are taken together. Of the
+    same attack in several campaigns the first that ran to an end counts. Campaigns without early stop give
+    figure 6.
+
+    The page needs nothing but itself: pictures and figures are inside. Figures are beside it as PNG and SVG,
+    all numbers as CSV.
+    """
+    try:
+        from pixelprobe.report.collect import collect
+        from pixelprobe.report.files_given import read_models, read_provenance
+        from pixelprobe.report.write import write_report
+    except ModuleNotFoundError as error:
+        raise PlanError(f"a report needs {error.name}: pip install 'pixelprobe[report]'") from error
+    from dataclasses import replace
+
+    messages = make_console(stderr=True)
+    added = read_provenance(provenance)
+    models = read_models(accuracies, added)
+    make_folder(out)
+    with open_client(orchestrator=orchestrator) as client:
+        campaigns = _campaigns(client, names)
+        with messages.status("reading attacks ...") as status:
+            material = collect(
+                client,
+                campaigns,
+                targets=targets,
+                on_attack=lambda count: status.update(f"reading attacks ... {count:,}"),
+            )
+    with messages.status("drawing ..."):
+        page = write_report(replace(material, models=models, provenance=added), out)
+    if as_json:
+        told = {"page": str(page), "campaigns": [campaign.name for campaign in campaigns]}
+        click.echo(json.dumps({**told, "attacks": len(material.evaluation.rows)}, indent=2))
+    else:
+        make_console().print(f"Open {escape(str(page))}")
+
+
+def _campaigns(client: PixelprobeClient, names: tuple[str, ...]) -> list[Campaign]:
+    """All campaigns of these names, each once."""
+    found: dict[str, Campaign] = {}
+    for name in names:
+        found.update({campaign.name: campaign for campaign in find_campaigns(client, name)})
+    return list(found.values())

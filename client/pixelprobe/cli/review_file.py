@@ -1,0 +1,138 @@
+"""The TOML file in which a person says of each mask whether it is good, and draws where it is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from pixelprobe.campaigns.toml_keys import Keys
+from pixelprobe.cli.hints import POINTS_FORM, RECTANGLE_FORM, Points, make_hints, read_points, read_rectangle
+from pixelprobe.cli.segment_folder import Segmented
+from pixelprobe.masks import GrabCutHints, Rectangle
+from pixelprobe.results.captions import percent
+
+T = TypeVar("T")
+
+
+class Verdict(StrEnum):
+    """What becomes of a mask."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    REDO = "redo"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict on the mask of that id; ``hints`` come with "redo" and with nothing else."""
+
+    verdict: Verdict
+    mask_id: str
+    hints: GrabCutHints | None = None
+
+
+HEADER = """\
+# Verdicts on the masks of this folder. Look at {sheet} and set for each picture:
+#   verdict = "accept"      the mask is good
+#   verdict = "reject"      no mask can be had; the picture gets none
+#   verdict = "redo"        cut it again by GrabCut with what you draw, in pixels of the picture:
+#       rectangle = "L,T,R,B"                   # the object lies inside; right and bottom are exclusive
+#       foreground_strokes = ["X,Y X,Y ..."]    # lines on the object
+#       background_strokes = ["X,Y X,Y ..."]    # lines behind it
+#       stroke_width = 1                        # diameter of the lines, 1 to 64
+#       iterations = 4                          # rounds of GrabCut, 1 to 50
+# Leave the lines "mask" as they are: a verdict holds for that mask only.
+# What is left "undecided" gets no mask yet. Then run `pixelprobe segment review` with --apply on this folder.
+"""
+
+
+def review_text(pictures: Mapping[str, Segmented], mask_ids: Mapping[str, str], sheet: str) -> str:
+    """The file for these pictures; a mask that nobody need look at is accepted unless a person objects."""
+    parts = [HEADER.format(sheet=sheet)]
+    for name, each in pictures.items():
+        verdict = Verdict.UNDECIDED if each.needs_review else Verdict.ACCEPT
+        told = f"{each.width} x {each.height} pixels, {each.segmenter}, "
+        told += f"{percent(each.area_fraction)} foreground"
+        if each.needs_review:
+            told += f"; to look at: {each.review_reason}"
+        # A JSON string is a TOML string, but for one character that JSON leaves as it is.
+        key = json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines = (
+            f"[pictures.{key}]",
+            f"# {' '.join(told.split())}",
+            f'mask = "{mask_ids[name]}"',
+            f'verdict = "{verdict.value}"\n',
+        )
+        parts.append("\n".join(lines))
+    return "\n".join(parts)
+
+
+def read_review(path: Path, pictures: Mapping[str, Segmented]) -> dict[str, Decision]:
+    """What a person decided on each of ``pictures``.
+
+    Raises:
+        SpecError: no such file, no TOML, or something in it is off; file and key are named.
+    """
+    keys = Keys.of_file(path)
+    tables = keys.table("pictures")
+    decisions = {name: _decision(tables.table(name), each) for name, each in pictures.items()}
+    tables.finish()
+    keys.finish()
+    return decisions
+
+
+def _decision(keys: Keys, picture: Segmented) -> Decision:
+    verdict = Verdict(keys.text("verdict", choices=[each.value for each in Verdict]))
+    mask_id = keys.text("mask", expected="the id that was written there")
+    hints = _hints(keys, picture)
+    keys.finish()
+    if verdict is Verdict.REDO and hints is None:
+        raise keys.error("verdict", "a rectangle or strokes along with it", verdict.value)
+    if verdict is not Verdict.REDO and hints is not None:
+        raise keys.error("verdict", '"redo" where something is drawn', verdict.value)
+    return Decision(verdict, mask_id, hints)
+
+
+def _hints(keys: Keys, picture: Segmented) -> GrabCutHints | None:
+    text = keys.optional_text("rectangle", RECTANGLE_FORM)
+    rectangle = None if text is None else _read(keys, "rectangle", text, read_rectangle)
+    if rectangle is not None and not _holds(picture, rectangle):
+        raise keys.error("rectangle", f"one inside {picture.width} x {picture.height} pixels", text)
+    foreground, background = (
+        _strokes(keys, f"{kind}_strokes", picture) for kind in ("foreground", "background")
+    )
+    return make_hints(
+        rectangle,
+        foreground,
+        background,
+        keys.integer("stroke_width", 1, 1, 64),
+        keys.optional_integer("iterations", None, 1, 50),
+    )
+
+
+def _strokes(keys: Keys, key: str, picture: Segmented) -> list[Points]:
+    strokes = []
+    for number, text in enumerate(keys.texts(key, (), expected=POINTS_FORM, optional=True)):
+        place = f"{key}[{number}]"
+        points = _read(keys, place, text, read_points)
+        if any(x >= picture.width or y >= picture.height for x, y in points):
+            raise keys.error(place, f"points inside {picture.width} x {picture.height} pixels", text)
+        strokes.append(points)
+    return strokes
+
+
+def _read(keys: Keys, key: str, text: str, reader: Callable[[str], T]) -> T:
+    try:
+        return reader(text)
+    except ValueError as error:
+        form = RECTANGLE_FORM if key == "rectangle" else POINTS_FORM
+        raise keys.error(key, form, text) from error
+
+
+def _holds(picture: Segmented, rectangle: Rectangle) -> bool:
+    return rectangle.right <= picture.width and rectangle.bottom <= picture.height

@@ -1,0 +1,134 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pixelprobe.model import Attack, Outcome, Target
+from pixelprobe.results.captions import OUTCOME_WORDS, count, describe_class, describe_goal, percent
+from pixelprobe.results.records import result_of
+
+PLAIN_WIDTH = 150
+"""Columns of a table that goes to a file or a pipe."""
+
+REASON_LINES = 8
+"""Most reasons that are told."""
+
+_SHORT = ("region", "pixels")
+"""Columns whose texts need not be broken."""
+
+_COLOURS = {
+    Outcome.SUCCESS: "bold red",
+    Outcome.FAILURE: "green",
+    Outcome.NOT_APPLICABLE: "dim",
+    Outcome.BUDGET_EXHAUSTED: "yellow",
+    Outcome.CANCELLED: "yellow",
+    Outcome.ERROR: "bold magenta",
+}
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that does not squeeze tables to 80 columns where nobody sees them."""
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
+
+
+def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mapping[str, Target]) -> Table:
+    """One line an attack; what several attacks have in common stands above them.
+
+    Args:
+        attacks: finished ones, at least one.
+        names: the campaign's pictures by ``image_index``.
+        targets: by name.
+    """
+    identity = {
+        "picture": [names[attack.image_index] for attack in attacks],
+        "target": [attack.target for attack in attacks],
+        "region": [attack.region.value for attack in attacks],
+        "pixels": [count(attack.pixels, "pixel") for attack in attacks],
+        "goal": [describe_goal(targets[attack.target], attack.target_class) for attack in attacks],
+    }
+    common = [values[0] for values in identity.values() if len(set(values)) == 1]
+    columns = {name: values for name, values in identity.items() if len(set(values)) > 1}
+    title = escape(" · ".join(common)) or None
+    table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
+    for heading in columns:
+        table.add_column(heading, overflow="fold", no_wrap=heading in _SHORT)
+    table.add_column("outcome", no_wrap=True)
+    # A class may be called "American Staffordshire terrier": where there is no room, names go on two lines.
+    for heading in ("clean", "best"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("queries", "generations"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for number, attack in enumerate(attacks):
+        result, target = result_of(attack), targets[attack.target]
+        table.add_row(
+            *(escape(values[number]) for values in columns.values()),
+            f"[{_COLOURS[result.outcome]}]{OUTCOME_WORDS[result.outcome]}",
+            escape(describe_class(target, result.clean_top[0])) if result.clean_top else "",
+            escape(describe_class(target, result.best_top[0])) if result.best_top else "",
+            f"{result.queries_sent:,}",
+            str(result.generations),
+        )
+    return table
+
+
+def reason_lines(attacks: Iterable[Attack]) -> list[str]:
+    """The most frequent reasons for an attack not to have run to its end, with the number of such attacks.
+
+    Pictures that are left out for reasons that differ only in what stands after the colon, such as which of
+    1000 classes was taken for which, have a line in common.
+    """
+    details: dict[tuple[Outcome, str], Counter[str]] = {}
+    for result in map(result_of, attacks):
+        if result.reason and result.outcome is not Outcome.BUDGET_EXHAUSTED:
+            kind = result.reason
+            if result.outcome is Outcome.NOT_APPLICABLE:
+                kind = kind.partition(": ")[0]
+            details.setdefault((result.outcome, kind), Counter())[result.reason] += 1
+    counted = Counter({key: found.total() for key, found in details.items()})
+    lines = []
+    for key, number in counted.most_common(REASON_LINES):
+        reasons = details[key].most_common()
+        more = f", and {len(reasons) - 1} more like it" if len(reasons) > 1 else ""
+        lines.append(f"{number} {OUTCOME_WORDS[key[0]]}: {reasons[0][0]}{more}")
+    others = sum(counted.values()) - sum(number for _, number in counted.most_common(REASON_LINES))
+    return [*lines, f"{others} for other reasons, see results.json"] if others else lines
+
+
+def summary_table(attacks: Sequence[Attack], *, by_target: bool = False) -> Table:
+    """Success by region and number of pixels, over the attacks that were tried."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    if by_target:
+        table.add_column("target")
+    table.add_column("region")
+    for heading in ("pixels", "attacks", "successes", "rate", "mean queries to success", "left out"):
+        table.add_column(heading, justify="right")
+    groups: dict[tuple[str, ...], list[Attack]] = {}
+    for attack in attacks:
+        key: tuple[str, ...] = (attack.region.value, str(attack.pixels))
+        groups.setdefault((attack.target, *key) if by_target else key, []).append(attack)
+    for key, members in groups.items():
+        results = [result_of(attack) for attack in members]
+        tried = [result for result in results if result.outcome in _TRIED]
+        wins = [result for result in tried if result.outcome is Outcome.SUCCESS]
+        mean = sum(result.queries_to_success for result in wins) / len(wins) if wins else None
+        table.add_row(
+            *key,
+            str(len(tried)),
+            str(len(wins)),
+            percent(len(wins) / len(tried)) if tried else "-",
+            f"{mean:,.0f}" if mean is not None else "-",
+            str(len(results) - len(tried)),
+        )
+    return table
+
+
+_TRIED = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.BUDGET_EXHAUSTED)

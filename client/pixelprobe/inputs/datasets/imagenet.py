@@ -1,0 +1,105 @@
+"""ImageNet's pictures from the layouts that people have on disk, without any deep-learning framework.
+
+* folders by WordNet id, ``n01440764/*.JPEG``, in ``val`` (or ``validation``) and ``train`` or without those:
+  torchvision's layout too, whose ``meta.bin`` is not needed;
+* the parquet files of the Hugging Face hub, whose names contain the split, with the columns ``image`` (a
+  struct with ``bytes`` and perhaps ``path``) or ``image.bytes``, an encoded picture, and ``label``, 0 to 999.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from pixelprobe.inputs.datasets.base import DatasetError, Entry
+from pixelprobe.inputs.datasets.folder import folder_entries
+from pixelprobe.inputs.datasets.imagenet_classes import WORDNET_ID, by_wordnet_id, imagenet_classes
+from pixelprobe.inputs.datasets.parquet import ParquetPicture, parquet_pictures
+from pixelprobe.inputs.images import Picture, PictureError, decode_picture
+
+SIDE = 224
+"""Width and height that the usual networks take, in pixels; the data's own pictures have any size."""
+
+FOLDERS = {"val": ("val", "validation"), "train": ("train",)}
+"""What a split's folder may be called."""
+
+_LISTED = 5
+
+
+def imagenet_entries(folder: Path, split: str) -> list[Entry]:
+    """One split (``val`` or ``train``).
+
+    A picture's name is its path from the split's folder; in parquet the file name that stands there, or its
+    place, say ``val-00042``, where not every picture has one of its own.
+
+    Args:
+        folder: holds folders by WordNet id, or the split's folder with those, or parquet files, in subfolders
+            or not. Other folders and files beside those are not looked at.
+        split: which; of no effect where folders by WordNet id lie in ``folder`` itself.
+
+    Raises:
+        DatasetError: neither layout is there, or what is there is no ImageNet.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    for root in (*(folder / name for name in FOLDERS[split]), folder):
+        if _has_class_folders(root):
+            return _from_folders(root)
+    parquet = sorted(folder.rglob(f"*{split}*.parquet"))
+    if parquet:
+        return _from_parquet(split, parquet_pictures(parquet, "image", len(imagenet_classes())))
+    raise DatasetError(
+        f"{folder}: no ImageNet in it; expected folders by WordNet id such as n01440764, in {split} or not, "
+        f"or *{split}*.parquet with the columns image.bytes and label"
+    )
+
+
+def _has_class_folders(root: Path) -> bool:
+    try:
+        return root.is_dir() and any(
+            WORDNET_ID.fullmatch(path.name) and path.is_dir() for path in root.iterdir()
+        )
+    except OSError as error:
+        raise DatasetError(f"{error.filename or root}: {error.strerror}") from error
+
+
+def _from_folders(root: Path) -> list[Entry]:
+    known = by_wordnet_id()
+    entries, strangers = [], set()
+    for entry in folder_entries(root, class_folders=True):
+        wordnet_id = entry.class_name or ""
+        if wordnet_id in known:
+            found = known[wordnet_id]
+            entries.append(
+                replace(entry, class_name=found.name, class_index=found.index, also_called=found.also_called)
+            )
+        elif WORDNET_ID.fullmatch(wordnet_id):
+            strangers.add(wordnet_id)
+    if strangers:
+        some = ", ".join(sorted(strangers)[:_LISTED]) + (", ..." if len(strangers) > _LISTED else "")
+        raise DatasetError(f"{root}: not among ImageNet's 1000 classes: {some}")
+    if not entries:
+        raise DatasetError(f"{root}: no pictures in its folders by WordNet id")
+    return entries
+
+
+def _from_parquet(split: str, pictures: list[ParquetPicture]) -> list[Entry]:
+    names = [PurePosixPath(picture.path or "").name for picture in pictures]
+    if not all(names) or len(set(names)) < len(names):
+        names = [f"{split}-{place:05d}" for place in range(len(pictures))]
+    classes = imagenet_classes()
+    entries = []
+    for name, picture in zip(names, pictures, strict=True):
+        known = classes[picture.label]
+        load = partial(_load, name, picture)
+        entries.append(Entry(name, known.name, known.index, load, known.also_called))
+    return entries
+
+
+def _load(name: str, picture: ParquetPicture) -> Picture:
+    try:
+        content = picture.content()
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{name}: {error}") from error
+    return decode_picture(content, name)

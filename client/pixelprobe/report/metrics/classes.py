@@ -1,0 +1,44 @@
+"""Which classes are reached from which: figures 3, 4 and 5."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pixelprobe_services.common.errors import InvalidArgumentError
+
+from pixelprobe.report.metrics.success import TargetedPicture
+from pixelprobe.report.rows import AttackRow
+from pixelprobe.report.statistics import Estimate, rates
+
+PairCounts = tuple[tuple[int, ...], ...]
+"""Successes by [original class][class reached]."""
+
+
+def classes_reached(pictures: Sequence[TargetedPicture], classes: int) -> Sequence[Estimate]:
+    """Fig. 3: the share of pictures by number of target classes reached, 0 to ``classes`` - 1."""
+    counts = Counter(picture.classes_reached for picture in pictures)
+    return rates([counts[reached] for reached in range(classes)], len(pictures))
+
+
+def class_pairs(rows: Sequence[AttackRow], classes: int) -> PairCounts:
+    """Fig. 4 (untargeted) and 5 (targeted): how many successes led from each class to each other.
+
+    Args:
+        rows: attacks that ran to an end.
+        classes: how many the model knows.
+
+    Raises:
+        InvalidArgumentError: an attack names a class beyond these.
+    """
+    counts = [[0] * classes for _ in range(classes)]
+    for row in rows:
+        if row.succeeded:
+            original, reached = row.clean_top[0].class_index, row.best_top[0].class_index
+            if max(original, reached) >= classes:
+                raise InvalidArgumentError(
+                    "classes",
+                    f"{row.target} tells of class {max(original, reached)}, beyond {classes} classes",
+                )
+            counts[original][reached] += 1
+    return tuple(map(tuple, counts))

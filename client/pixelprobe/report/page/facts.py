@@ -1,0 +1,175 @@
+"""Where the numbers come from: campaigns, searches, models and versions, for readers and as JSON."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from pixelprobe.convert import spec_digest
+from pixelprobe.model import CampaignSpec
+from pixelprobe.report.material import Material, ModelFacts, ReportedCampaign
+from pixelprobe.results.captions import count
+
+PACKAGES = ("pixelprobe", "numpy", "scipy", "statsmodels", "matplotlib", "jinja2", "pillow")
+NOT_TOLD = "not told: neither the server nor a file given with --accuracy or --provenance says it"
+
+Facts = list[tuple[str, str]]
+"""Names and what they are, for a list on the page."""
+
+
+def versions(orchestrator: str) -> dict[str, str]:
+    """Of the orchestrator that handed out the results, of this program, and of what computes its numbers."""
+    found = {"orchestrator": orchestrator or "not told", "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def campaign_facts(reported: ReportedCampaign) -> Facts:
+    """One campaign, for reading."""
+    campaign, spec = reported.campaign, reported.spec
+    return [
+        ("name", campaign.name),
+        ("state", campaign.state.value + (f": {campaign.state_reason}" if campaign.state_reason else "")),
+        ("created", moment(campaign.create_time)),
+        ("ended", moment(campaign.end_time)),
+        ("attacks", f"{campaign.attacks_finished:,} of {campaign.attacks_total:,} finished"),
+        ("queries sent", f"{campaign.queries_sent:,}, retries included"),
+        (
+            "queries skipped",
+            f"{campaign.queries_skipped:,} with no edit in the region: the clean image's scores",
+        ),
+        ("queries repeated", f"{campaign.queries_repeated:,} equal to an earlier one: answered from memory"),
+        *spec_facts(spec),
+    ]
+
+
+def spec_facts(spec: CampaignSpec) -> Facts:
+    """What was asked for, for reading."""
+    search = spec.search
+    labelled = sum(image.label is not None for image in spec.images)
+    masked = sum(image.mask is not None for image in spec.images)
+    goals = sum(goal is not None for goal in spec.goals)
+    return [
+        ("seed", str(spec.seed)),
+        (
+            "pictures",
+            f"{len(spec.images):,}, {labelled:,} with their true class, {masked:,} with a mask of their own",
+        ),
+        ("pictures' size", spec.image_preparation or "not told"),
+        ("targets", ", ".join(spec.targets)),
+        ("regions", ", ".join(region.value for region in spec.regions)),
+        ("pixels", ", ".join(map(str, spec.pixel_counts))),
+        (
+            "goals",
+            " and ".join(
+                ["untargeted"] * (None in spec.goals)
+                + [count(goals, "target class", "target classes")] * (goals > 0)
+            ),
+        ),
+        (
+            "search",
+            f"{search.strategy.value}, {search.population:,} candidates, {search.generations:,} generations, "
+            f"F from [{search.mutation_low:g}, {search.mutation_high:g}), CR {search.crossover_rate:g}, "
+            f"{search.region_mode.value}, {'early stop' if search.early_stop else 'no early stop'}",
+        ),
+        ("budget", "none" if spec.budget is None else f"{spec.budget:,} queries an attack"),
+        (
+            "masks",
+            f"{spec.segmenter or 'the method that the service chooses'}; those that need review are "
+            f"{'used' if spec.accept_unreviewed else 'left out'}",
+        ),
+        (
+            "misread pictures",
+            "attacked" if spec.attack_misclassified else "left out, where the true class is known",
+        ),
+        ("spec's SHA-256", spec_digest(spec)),
+    ]
+
+
+def model_facts(material: Material) -> list[tuple[str, str, str]]:
+    """(model, SHA-256, clean accuracy) of every model."""
+    told = []
+    for model in material.evaluation.models:
+        facts = material.models.get(model, ModelFacts())
+        accuracy = facts.accuracy
+        told.append(
+            (
+                model,
+                facts.sha256 or material.weights.get(model) or NOT_TOLD,
+                f"{100 * accuracy.correct / accuracy.total:.2f}% of {accuracy.total:,}"
+                if accuracy
+                else NOT_TOLD,
+            )
+        )
+    return told
+
+
+def added_facts(provenance: Mapping[str, Any]) -> Facts:
+    """What the person who made the report adds, but for the models' hashes, which have their place."""
+    return [
+        (str(name), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in provenance.items()
+        if name != "models"
+    ]
+
+
+def moment(time: datetime | None) -> str:
+    """A time in UTC."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "not told"
+
+
+def as_json(material: Material, made: datetime) -> dict[str, Any]:
+    """All of it for programs, every picture's digest included."""
+    return {
+        "made": made.isoformat(),
+        "versions": versions(material.orchestrator_version),
+        "campaigns": [_campaign_json(each) for each in material.campaigns],
+        "attacks": dict(Counter(row.outcome.value for row in material.evaluation.rows)),
+        "attacks_repeated": material.evaluation.repeated,
+        "classes": material.classes,
+        "models": {model: asdict(facts) for model, facts in material.models.items()},
+        "weights_sha256": dict(material.weights),
+        "notes": list(material.notes),
+        "added": dict(material.provenance),
+    }
+
+
+def _campaign_json(reported: ReportedCampaign) -> dict[str, Any]:
+    campaign, spec = asdict(reported.campaign), reported.spec
+    for name in ("create_time", "end_time"):
+        campaign[name] = campaign[name].isoformat() if campaign[name] else None
+    images = [
+        {
+            "digest": image.digest,
+            "name": image.display_name,
+            "label": image.label,
+            "mask": image.mask is not None,
+        }
+        for image in spec.images
+    ]
+    described = {
+        "targets": spec.targets,
+        "regions": spec.regions,
+        "pixel_counts": spec.pixel_counts,
+        "goals": spec.goals,
+        "search": asdict(spec.search),
+        "budget": spec.budget,
+        "seed": spec.seed,
+        "display_name": spec.display_name,
+        "segmenter": spec.segmenter,
+        "accept_unreviewed": spec.accept_unreviewed,
+        "attack_misclassified": spec.attack_misclassified,
+        "image_preparation": spec.image_preparation,
+        "images": images,
+    }
+    return {**campaign, "spec_sha256": spec_digest(spec), "spec": described}

@@ -1,0 +1,169 @@
+"""The state folder: ``stack.json``, which says what runs, and the lock that keeps one ``up`` at a time.
+
+``stack.json`` is for other programs too: ``["orchestrator"]["grpc"]`` and the like are addresses. It exists
+from the start of the first process to the end of the last, and is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pixelprobe_deploy.home import ZOO, home_folder
+from pixelprobe_deploy.local.errors import StateError
+from pixelprobe_deploy.local.interrupts import Interrupts
+from pixelprobe_deploy.local.processes import ProcessId
+
+FORMAT = 1
+LOCK_SECONDS = 1500.0
+"""Somebody else's first ``up`` installs the runtime, which may take this long."""
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """A process of the stack. ``addresses``: HOST:PORT by protocol (``grpc``, ``http``, ``metrics``)."""
+
+    process: ProcessId
+    addresses: dict[str, str]
+    log: str
+
+
+@dataclass(frozen=True)
+class StackRecord:
+    """What was started, in order.
+
+    Attributes:
+        complete: all parts asked for were healthy once; else somebody was killed while starting them.
+        models: sha256 of the weights by name of the classifier.
+        saliency: sha256 of the ONNX file by name of the saliency model.
+        versions: of what runs.
+        shared_memory_prefix: of the names of Triton's files in /dev/shm.
+    """
+
+    complete: bool
+    models: dict[str, str]
+    versions: dict[str, str]
+    shared_memory_prefix: str
+    saliency: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, PartRecord] = field(default_factory=dict)
+
+
+class StateFolder:
+    """The paths in the state folder, and its lock."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        """``home`` else PIXELPROBE_HOME else ~/.pixelprobe."""
+        self.home = home_folder(home)
+        self.stack_file = self.home / "stack.json"
+        self.targets_file = self.home / "targets.toml"
+        self.models = self.home / "models"
+        self.zoo = self.home / ZOO
+        self.backends = self.home / "triton-backends"
+        self.logs = self.home / "logs"
+
+    def read(self) -> StackRecord | None:
+        """What is on record; None when nothing is.
+
+        Raises:
+            StateError: the file is there and cannot be understood.
+        """
+        try:
+            return _from_json(json.loads(self.stack_file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateError(f"cannot read {self.stack_file}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StateError(
+                f"{self.stack_file} is damaged: stop what is left of the stack by hand, delete the file"
+            ) from error
+
+    def write(self, record: StackRecord) -> None:
+        """Replace what is on record."""
+        replace_file(self.stack_file, json.dumps(_to_json(record), indent=2) + "\n")
+
+    def clear(self) -> None:
+        """Nothing runs any more."""
+        self.stack_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self, interrupts: Interrupts, tell: Callable[[str], None]) -> Iterator[None]:
+        """Alone in this folder.
+
+        Raises:
+            StateError: the folder cannot be written, or somebody else holds it for too long.
+            Interrupted: while waiting.
+        """
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            file = (self.home / "stack.lock").open("w")
+        except OSError as error:
+            raise StateError(f"cannot write to the state folder {self.home}: {error.strerror}") from error
+        with file:
+            give_up, told = time.monotonic() + LOCK_SECONDS, False
+            while not _try_lock(file.fileno()):
+                if not told:
+                    tell(f"Waiting for another `up` or `down` in {self.home} ...")
+                    told = True
+                if time.monotonic() > give_up:
+                    raise StateError(
+                        f"another `up` or `down` holds {self.home} for over {LOCK_SECONDS:.0f} s"
+                    )
+                interrupts.sleep(0.2)
+            yield  # closing the file gives the lock back, and so does our end
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file so that readers see the old one or the new one, whole.
+
+    Raises:
+        StateError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise StateError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _to_json(record: StackRecord) -> dict[str, Any]:
+    parts = {
+        name: {**part.addresses, "pid": part.process.pid, "started": part.process.started, "log": part.log}
+        for name, part in record.parts.items()
+    }
+    return {
+        "format": FORMAT,
+        "complete": record.complete,
+        **parts,
+        "models": dict(record.models),
+        "saliency": dict(record.saliency),
+        "versions": dict(record.versions),
+        "shared_memory_prefix": record.shared_memory_prefix,
+    }
+
+
+def _from_json(fields: dict[str, Any]) -> StackRecord:
+    if fields.pop("format") != FORMAT:
+        raise ValueError("written by another version")
+    common = {name: fields.pop(name) for name in ("complete", "models", "versions", "shared_memory_prefix")}
+    common["saliency"] = fields.pop("saliency", {})
+    parts = {}
+    for name, part in fields.items():
+        process = ProcessId(int(part.pop("pid")), str(part.pop("started")))
+        parts[name] = PartRecord(process, log=part.pop("log"), addresses=part)
+    return StackRecord(**common, parts=parts)

@@ -1,0 +1,85 @@
+"""What a spec must satisfy beyond its own form: its pictures are there, and fit the targets it names."""
+
+from __future__ import annotations
+
+from pixelprobe_services.common.errors import InvalidArgumentError, NotFoundError
+from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
+from pixelprobe_services.orchestrator.store.base import Store
+from pixelprobe_services.orchestrator.targets.base import TargetInfo
+
+MAX_TEXT = 1000
+"""Characters of a name for people."""
+MAX_HINTS = 16 * 1024
+"""Bytes of the options for masks, which hold for all pictures: a page of campaigns repeats them."""
+
+
+def check_texts(spec: CampaignSpec) -> None:
+    """Raises InvalidArgumentError for a text, or mask options, too long to be repeated in answers."""
+    texts = [("display_name", spec.display_name), ("masks.segmenter", spec.masks.segmenter)]
+    texts += [(f"images[{n}].display_name", image.display_name) for n, image in enumerate(spec.images)]
+    for field, text in texts:
+        if len(text) > MAX_TEXT:
+            raise InvalidArgumentError(field, f"{len(text)} characters are more than {MAX_TEXT}")
+    if len(spec.masks.hints) > MAX_HINTS:
+        raise InvalidArgumentError("masks", f"{len(spec.masks.hints)} bytes of options are over {MAX_HINTS}")
+
+
+async def check_images(store: Store, spec: CampaignSpec, infos: list[TargetInfo]) -> None:
+    """Raises NotFoundError for a picture never uploaded, InvalidArgumentError for one that does not fit."""
+    digests = {image.digest for image in spec.images}
+    sizes = await store.image_sizes(digests)
+    missing = digests - sizes.keys()
+    if missing:
+        raise NotFoundError(
+            f"{len(missing)} pictures were not uploaded, {sorted(missing)[0]} among them",
+            reason="IMAGE_NOT_FOUND",
+        )
+    for index, image in enumerate(spec.images):
+        for info in infos:
+            _check_image(f"images[{index}]", image, sizes[image.digest], info)
+
+
+def _check_image(field: str, image: CampaignImage, size: tuple[int, int], info: TargetInfo) -> None:
+    height, width = size
+    if (width, height) != (info.width, info.height):
+        raise InvalidArgumentError(
+            field,
+            f"{image.display_name or image.digest[:12]} is {width}x{height} pixels,"
+            f" target {info.name} takes {info.width}x{info.height}",
+        )
+    if image.mask is not None and image.mask.shape != (height, width):
+        raise InvalidArgumentError(
+            f"{field}.mask",
+            f"is {image.mask.shape[1]}x{image.mask.shape[0]} pixels, its picture {width}x{height}",
+        )
+    if image.label is not None and image.label >= info.classes:
+        raise InvalidArgumentError(
+            f"{field}.label", f"{image.label} is no class of {info.name} (0 to {info.classes - 1})"
+        )
+
+
+def check_goals(spec: CampaignSpec, infos: list[TargetInfo]) -> None:
+    """Raises InvalidArgumentError for a class that a target does not know."""
+    for index, goal in enumerate(spec.goals):
+        for info in infos:
+            if goal.target_class is not None and goal.target_class >= info.classes:
+                raise InvalidArgumentError(
+                    f"goals[{index}].target_class",
+                    f"{goal.target_class} is no class of {info.name} (0 to {info.classes - 1})",
+                )
+
+
+def same_request(one: CampaignSpec, other: CampaignSpec) -> bool:
+    """Equal specs; masks, which have no cheap equality, by their pixels."""
+
+    def plain(spec: CampaignSpec) -> tuple[object, ...]:
+        images = [
+            (image.digest, image.label, None if image.mask is None else image.mask.tobytes())
+            for image in spec.images
+        ]
+        return (
+            images, spec.targets, spec.regions, spec.pixel_counts, spec.goals, spec.search,
+            spec.budget_per_attack, spec.seed, spec.masks, spec.attack_misclassified,
+        )  # fmt: skip
+
+    return plain(one) == plain(other)

@@ -1,0 +1,55 @@
+"""Who may use how much: the limits of the tokens file, and the ledger that holds queries to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pixelprobe_services.orchestrator.store.base import QueryCount, Store
+from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, DayUsedUpError, Limits
+from pixelprobe_services.server.caller import Caller
+
+
+class Quotas:
+    """Limits by the owner's name. Whoever is not listed has none: nobody's campaigns, and those of clients
+    that were removed, go on until an admin cancels them.
+    """
+
+    def __init__(self, callers: Iterable[Caller] = ()) -> None:
+        self._limits = {
+            one.name: Limits(one.max_running_campaigns, one.max_queries_per_day) for one in callers
+        }
+        self.most_a_day = {
+            name: limits.queries_a_day
+            for name, limits in self._limits.items()
+            if limits.queries_a_day is not None
+        }
+
+    def of(self, owner: str) -> Limits:
+        """The limits of ``owner``."""
+        return self._limits.get(owner, NO_LIMITS)
+
+    async def check_day(self, store: Store, owner: str) -> None:
+        """See that ``owner`` may send queries today.
+
+        Raises:
+            DayUsedUpError: not any more.
+        """
+        limit = self.most_a_day.get(owner)
+        if limit is not None and await store.queries_today(owner) >= limit:
+            raise DayUsedUpError(owner, limit)
+
+
+class QuotaLedger:
+    """The store's ledger, which refuses the queries of owners who have used up their day."""
+
+    def __init__(self, store: Store, quotas: Quotas) -> None:
+        self._store = store
+        self._quotas = quotas
+
+    async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
+        """See Store.reserve_queries."""
+        await self._store.reserve_queries(counts, self._quotas.most_a_day)
+
+    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
+        """See Store.settle_queries."""
+        await self._store.settle_queries(counts)

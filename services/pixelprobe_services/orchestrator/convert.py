@@ -1,0 +1,161 @@
+"""Campaigns and attacks between the domain and the wire (``pixelprobe.attack.v1``), and their names."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
+
+from pixelprobe_services.common.errors import InvalidArgumentError
+from pixelprobe_services.common.images import mask_from_array
+from pixelprobe_services.common.values import (
+    AttackResult,
+    AttackState,
+    CampaignState,
+    ClassScore,
+    MaskArray,
+    Outcome,
+)
+from pixelprobe_services.common.wire import REGIONS, goal_to_pb, key_of, spec_to_pb
+from pixelprobe_services.orchestrator.store.base import (
+    AttackId,
+    AttackRecord,
+    CampaignProgress,
+    CampaignRecord,
+)
+
+CAMPAIGN_STATES = {
+    CampaignState.PENDING: campaign_pb2.CAMPAIGN_STATE_PENDING,
+    CampaignState.RUNNING: campaign_pb2.CAMPAIGN_STATE_RUNNING,
+    CampaignState.PAUSED: campaign_pb2.CAMPAIGN_STATE_PAUSED,
+    CampaignState.SUCCEEDED: campaign_pb2.CAMPAIGN_STATE_SUCCEEDED,
+    CampaignState.CANCELLED: campaign_pb2.CAMPAIGN_STATE_CANCELLED,
+}
+ATTACK_STATES = {
+    AttackState.PENDING: result_pb2.ATTACK_STATE_PENDING,
+    AttackState.RUNNING: result_pb2.ATTACK_STATE_RUNNING,
+    AttackState.FINISHED: result_pb2.ATTACK_STATE_FINISHED,
+}
+OUTCOMES = {
+    Outcome.SUCCESS: result_pb2.OUTCOME_SUCCESS,
+    Outcome.FAILURE: result_pb2.OUTCOME_FAILURE,
+    Outcome.NOT_APPLICABLE: result_pb2.OUTCOME_NOT_APPLICABLE,
+    Outcome.BUDGET_EXHAUSTED: result_pb2.OUTCOME_BUDGET_EXHAUSTED,
+    Outcome.CANCELLED: result_pb2.OUTCOME_CANCELLED,
+    Outcome.ERROR: result_pb2.OUTCOME_ERROR,
+}
+
+MAX_NAME = 100
+"""Characters of a resource's name."""
+
+
+def campaign_name(campaign_id: str) -> str:
+    """``campaigns/{id}``."""
+    return f"campaigns/{campaign_id}"
+
+
+def attack_name(attack: AttackId) -> str:
+    """``campaigns/{campaign}/attacks/{number}``."""
+    return f"{campaign_name(attack.campaign_id)}/attacks/{attack.number}"
+
+
+def parse_campaign_name(name: str, field: str = "name") -> str:
+    """The id in ``campaigns/{id}``."""
+    match _parts(name):
+        case ["campaigns", campaign_id] if campaign_id:
+            return campaign_id
+    raise InvalidArgumentError(field, f"{name[:MAX_NAME]!r} is not of the form campaigns/ID")
+
+
+def parse_attack_name(name: str) -> AttackId:
+    """The campaign and number in ``campaigns/{campaign}/attacks/{number}``."""
+    match _parts(name):
+        case ["campaigns", campaign_id, "attacks", number] if (
+            campaign_id and number.isascii() and number.isdigit() and len(number) < 10
+        ):
+            return AttackId(campaign_id, int(number))
+    raise InvalidArgumentError("name", f"{name[:MAX_NAME]!r} is not of the form campaigns/ID/attacks/NUMBER")
+
+
+def _parts(name: str) -> list[str]:
+    """Between the slashes; none of a name that is far longer than any that this service gave."""
+    return name.split("/") if len(name) <= MAX_NAME else []
+
+
+def campaign_to_pb(
+    record: CampaignRecord, progress: CampaignProgress, *, waits: bool = False, with_images: bool = True
+) -> campaign_pb2.Campaign:
+    """The campaign resource. ``waits``: it is paused, and goes on by itself."""
+    return campaign_pb2.Campaign(
+        name=campaign_name(record.id),
+        spec=spec_to_pb(record.spec, with_images=with_images),
+        state=CAMPAIGN_STATES[record.state],
+        state_reason=record.state_reason,
+        create_time=_timestamp(record.create_time),
+        end_time=_timestamp(record.end_time),
+        progress=campaign_pb2.CampaignProgress(
+            attacks_total=progress.attacks_total,
+            attacks_finished=progress.attacks_finished,
+            queries_sent=progress.ledger.sent,
+            queries_skipped=progress.ledger.skipped,
+            queries_repeated=progress.ledger.repeated,
+        ),
+        waits=waits,
+    )
+
+
+def attack_to_pb(record: AttackRecord) -> result_pb2.Attack:
+    """The attack resource, with its result once there is one."""
+    message = result_pb2.Attack(
+        name=attack_name(record.id),
+        image_index=record.image_index,
+        target=record.key.target,
+        region=key_of(REGIONS, record.key.region),
+        pixels=record.key.pixels,
+        goal=goal_to_pb(record.key.goal),
+        state=ATTACK_STATES[record.state],
+    )
+    if record.result is not None:
+        message.result.CopyFrom(_result_to_pb(record.result, record.mask, record.end_time))
+    return message
+
+
+def _result_to_pb(
+    result: AttackResult, mask: MaskArray | None, end_time: datetime | None
+) -> result_pb2.AttackResult:
+    return result_pb2.AttackResult(
+        outcome=OUTCOMES[result.outcome],
+        reason=result.reason,
+        clean_top=_scores_to_pb(result.clean_top),
+        best_top=_scores_to_pb(result.best_top),
+        best_probability_of_clean_top=result.best_probability_of_clean_top,
+        edits=[
+            result_pb2.Edit(x=edit.x, y=edit.y, red=edit.red, green=edit.green, blue=edit.blue)
+            for edit in result.edits
+        ],
+        queries_sent=result.ledger.sent,
+        queries_skipped=result.ledger.skipped,
+        queries_repeated=result.ledger.repeated,
+        generations=result.generations,
+        fitness_by_generation=result.fitness_by_generation,
+        queries_to_success=result.queries_to_success,
+        mask=None if mask is None else mask_from_array(mask),
+        region_area_fraction=result.region_area_fraction,
+        end_time=_timestamp(end_time),
+    )
+
+
+def _scores_to_pb(scores: tuple[ClassScore, ...]) -> list[result_pb2.ClassScore]:
+    return [
+        result_pb2.ClassScore(class_index=score.class_index, probability=score.probability)
+        for score in scores
+    ]
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

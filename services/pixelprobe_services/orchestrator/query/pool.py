@@ -1,0 +1,61 @@
+"""One batcher per target, opened when first needed and shared by all campaigns."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pixelprobe_services.common.retry import RetryPolicy
+from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
+from pixelprobe_services.orchestrator.query.batcher import Batcher, QueryLedger
+from pixelprobe_services.orchestrator.targets.registry import Registry
+
+TARGET_RETRY = RetryPolicy(attempts=9)
+"""Half a minute in all: a model server that is started again is back by then. Waiting costs no queries."""
+
+
+class BatcherPool:
+    """Hands out batchers by target name."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        ledger: QueryLedger,
+        retry: RetryPolicy | None = None,
+        metrics: OrchestratorMetrics | None = None,
+    ) -> None:
+        self._registry = registry
+        self._ledger = ledger
+        self._retry = retry or TARGET_RETRY
+        self._metrics = metrics or OrchestratorMetrics()
+        self._batchers: dict[str, Batcher] = {}
+        self._opening = asyncio.Lock()
+
+    async def get(self, name: str) -> Batcher:
+        """The batcher of target ``name``.
+
+        Raises:
+            NotFoundError: no such target.
+            TargetError: it cannot be described; TargetUnavailableError if trying later may help.
+        """
+        async with self._opening:
+            if name not in self._batchers:
+                target = self._registry.get(name)
+                info = await target.describe()
+                self._batchers[name] = Batcher(target, info, self._ledger, self._retry, self._metrics)
+            return self._batchers[name]
+
+    async def check(self, name: str) -> None:
+        """See that target ``name`` can be asked now; costs no query.
+
+        Raises:
+            NotFoundError, TargetError: as :meth:`get`.
+            TargetUnavailableError: it does not say that it is ready.
+        """
+        await self.get(name)
+        await self._registry.get(name).check()
+
+    async def close(self) -> None:
+        """Stop all batchers. Idempotent."""
+        for batcher in self._batchers.values():
+            await batcher.close()
+        self._batchers.clear()

@@ -1,0 +1,136 @@
+"""What the orchestrator knows of a target: pictures and edits in, scores out. Nothing else is ever asked.
+
+A :class:`Target` sends each query once, under a deadline. Retrying is the batcher's business, because a
+retry is a query too and must pass the ledger.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixelprobe_services.common.errors import FailedPreconditionError, UnavailableError
+
+TOP = 5
+"""How many best classes every answer carries (fewer where the model has fewer)."""
+
+
+class TargetError(FailedPreconditionError):
+    """The target refused the query or answered nonsense; sending it again will not help."""
+
+    reason = "TARGET_FAILED"
+
+
+class TargetUnavailableError(UnavailableError, TargetError):
+    """The target could not be reached or did not answer in time; sending the query again is safe."""
+
+    reason = "TARGET_UNAVAILABLE"
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """What a target says of itself. ``labels`` and ``weights_sha256`` are empty when nobody told."""
+
+    name: str
+    width: int
+    height: int
+    classes: int
+    labels: tuple[str, ...]
+    sparse_queries: bool
+    max_batch: int
+    max_in_flight: int
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class QueryBatch:
+    """``n`` queries on ``m`` pictures of one size.
+
+    Attributes:
+        images: (m, height, width, 3) uint8 RGB, the clean pictures.
+        image_index: (n,) int32, which picture each query edits.
+        edits: (n, k, 5) int16, each (x, y, r, g, b). Two edits of one query on the same pixel are equal.
+        classes: (n, c) int32, c >= 1: the classes whose probabilities are wanted.
+    """
+
+    images: NDArray[np.uint8]
+    image_index: NDArray[np.int32]
+    edits: NDArray[np.int16]
+    classes: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.image_index)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The answers to a batch of ``n`` queries, in its order.
+
+    Attributes:
+        class_probabilities: (n, c) float32, of the classes asked for.
+        top_classes: (n, t) int32, the t = min(TOP, classes) best classes, best first; among equals the
+            lower index first.
+        top_probabilities: (n, t) float32, theirs.
+    """
+
+    class_probabilities: NDArray[np.float32]
+    top_classes: NDArray[np.int32]
+    top_probabilities: NDArray[np.float32]
+
+    def __getitem__(self, rows: slice) -> Scores:
+        return Scores(self.class_probabilities[rows], self.top_classes[rows], self.top_probabilities[rows])
+
+
+@dataclass
+class TargetStats:
+    """What queries have cost since the target was opened (describe() does not count); grows in place.
+
+    ``requests`` and ``queries`` are attempts, answered or not; ``failures`` are the requests that raised.
+    Bytes are those of the messages (gRPC) or bodies (HTTP), without the protocols' headers.
+    """
+
+    requests: int = 0
+    queries: int = 0
+    failures: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+class Target(ABC):
+    """One model behind one address. Safe for concurrent use in one event loop."""
+
+    name: str
+    stats: TargetStats
+
+    @abstractmethod
+    async def describe(self) -> TargetInfo:
+        """Ask for the model's shape, and whether it takes sparse queries. Cached after a success.
+
+        Raises:
+            TargetUnavailableError: no answer, or the model is not ready.
+            TargetError: the model does not keep the input contract (uint8 NHWC in, probabilities out).
+        """
+
+    @abstractmethod
+    async def check(self) -> TargetInfo:
+        """Like :meth:`describe`, and ask on top of it whether the model is ready at this moment.
+
+        Raises:
+            TargetUnavailableError, TargetError: as there.
+        """
+
+    @abstractmethod
+    async def query(self, batch: QueryBatch) -> Scores:
+        """Send one batch, once.
+
+        Raises:
+            TargetUnavailableError: no answer in time; the batch may or may not have been scored.
+            TargetError: refused, or an answer of the wrong shape, not finite or outside [0, 1].
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give the connection back. Idempotent."""

@@ -1,0 +1,48 @@
+"""Who makes the RPC in hand, and what they may do."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from pixelprobe_services.common.errors import PermissionDeniedError
+
+READ, ATTACK, ADMIN = "read", "attack", "admin"
+SCOPES = (READ, ATTACK, ADMIN)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A client of the tokens file; the nameless one stands for everybody where there is no such file.
+
+    Attributes:
+        scopes: of SCOPES; none implies another.
+        max_running_campaigns: that are neither finished nor cancelled; None for any number.
+        max_queries_per_day: over all campaigns, a day of UTC; None for any number.
+    """
+
+    name: str = ""
+    scopes: frozenset[str] = field(default=frozenset(SCOPES))
+    max_running_campaigns: int | None = None
+    max_queries_per_day: int | None = None
+
+
+NOBODY = Caller()
+
+caller: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
+"""Of the RPC in hand."""
+
+
+def check_owner(owner: str, what: str) -> None:
+    """See that the caller may change what ``owner`` made: its owner may, and whoever has the scope admin.
+
+    Raises:
+        PermissionDeniedError: neither.
+    """
+    who = caller.get()
+    if who.name != owner and ADMIN not in who.scopes:
+        raise PermissionDeniedError(
+            f"{what} belongs to {f'client {owner!r}' if owner else 'nobody'}; client {who.name!r} may change"
+            f" its own alone, as it lacks the scope {ADMIN!r}",
+            reason="NOT_THE_OWNER",
+        )

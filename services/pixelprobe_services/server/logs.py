@@ -1,0 +1,66 @@
+"""Log lines: as text for people, or as JSON for machines, one object a line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+from pixelprobe_services.common import tracing
+from pixelprobe_services.server.interceptors import request_id
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+
+_campaign: ContextVar[str] = ContextVar("campaign", default="")
+_attack: ContextVar[int | None] = ContextVar("attack", default=None)
+
+
+@contextlib.contextmanager
+def about(campaign: str, attack: int | None = None) -> Iterator[None]:
+    """Lines logged inside, and by tasks begun inside, say which campaign and which of its attacks."""
+    campaign_before, attack_before = _campaign.set(campaign), _attack.set(attack)
+    try:
+        yield
+    finally:
+        _attack.reset(attack_before)
+        _campaign.reset(campaign_before)
+
+
+class JsonFormatter(logging.Formatter):
+    """Keys: time (RFC 3339, UTC), level, logger, message, request_id ("-" outside of a request).
+
+    Where there is one: campaign (its id), attack (its number), trace_id, exception (with its traceback).
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, of ASCII characters only."""
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request_id": request_id.get(),
+            "campaign": _campaign.get() or None,
+            "attack": _attack.get(),
+            "trace_id": tracing.trace_id() or None,
+            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+            "stack": self.formatStack(record.stack_info) if record.stack_info else None,
+        }
+        return json.dumps({key: value for key, value in told.items() if value is not None})
+
+
+def _text() -> logging.Formatter:
+    return logging.Formatter(_TEXT)
+
+
+FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {"text": _text, "json": JsonFormatter}
+"""By what PIXELPROBE_LOG_FORMAT says."""
+
+
+def stamp(record: logging.LogRecord) -> bool:
+    """A filter that passes everything and notes the request in hand, for the text format."""
+    record.request_id = request_id.get()
+    return True
