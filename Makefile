@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.user ## Attack three real classifiers on a dozen pictures: set-up, local stack, contact sheet
+demo: $(VENV)/.user ## Attack three real classifiers on a dozen images: set-up, local stack, contact sheet
 	$(BIN)/pixelprobe demo --out out/demo
 
 demo-imagenet: $(MODELS_VENV)/.ready ## The same on photographs: an ImageNet classifier, masks by U2-Net (installs torch)

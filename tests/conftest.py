@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pixelprobe_deploy.local.interrupts import Interrupts
 from pixelprobe_deploy.local.state import StateFolder
 from pixelprobe_deploy.triton.venv import ensure_venv
-
 from tests.stacks import Stack, run_local
 
 STACK_FIXTURES = {"fresh_stack", "local_stack", "local_stack_home", "local_triton"}

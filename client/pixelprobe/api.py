@@ -17,16 +17,16 @@ from typing import Protocol, Self, TypeVar
 import grpc
 import numpy as np
 from numpy.typing import NDArray
+
+from pixelprobe import convert, masks, model
+from pixelprobe.addresses import Addresses
+from pixelprobe.rpc import mapped_errors, open_channel, to_exception
 from pixelprobe_api.attack.v1 import attack_service_pb2 as attack_pb2
 from pixelprobe_api.attack.v1.attack_service_pb2_grpc import AttackServiceStub
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentation_pb2
 from pixelprobe_api.segmentation.v1.segmentation_service_pb2_grpc import SegmentationServiceStub
 from pixelprobe_services.common.images import from_array, to_array
 from pixelprobe_services.common.peers import PLAIN, Peer
-
-from pixelprobe import convert, masks, model
-from pixelprobe.addresses import Addresses
-from pixelprobe.rpc import mapped_errors, open_channel, to_exception
 
 CALL_SECONDS = 30.0
 CHANGE_SECONDS = 120.0
@@ -83,7 +83,7 @@ class PixelprobeClient:
         self._attack_channel.close()
         self._segmentation_channel.close()
 
-    # Targets and pictures
+    # Targets and images
 
     def list_targets(self) -> list[model.Target]:
         """The targets that may be attacked, available or not."""
@@ -98,13 +98,13 @@ class PixelprobeClient:
         return str(response.orchestrator_version)
 
     def upload_images(self, images: Iterable[NDArray[np.uint8]]) -> list[str]:
-        """Store pictures, each (height, width, 3) uint8 RGB; of an iterator only one call's are held at once.
+        """Store images, each (height, width, 3) uint8 RGB; of an iterator only one call's are held at once.
 
         Returns:
             Their SHA-256 digests, in order.
 
         Raises:
-            InvalidArgumentError: a picture is no such array, or a side is over 4096 pixels.
+            InvalidArgumentError: an image is no such array, or a side is over 4096 pixels.
         """
         digests: list[str] = []
         for chunk in _chunks(images, UPLOAD_BYTES):
@@ -115,7 +115,7 @@ class PixelprobeClient:
         return digests
 
     def get_image(self, digest: str) -> NDArray[np.uint8]:
-        """A stored picture, (height, width, 3) uint8 RGB and read-only; NotFoundError if there is none."""
+        """A stored image, (height, width, 3) uint8 RGB and read-only; NotFoundError if there is none."""
         request = attack_pb2.GetImageRequest(digest=digest)
         with self._orchestrator_errors():
             return to_array(self._attacks.GetImage(request, timeout=CALL_SECONDS).image)
@@ -132,7 +132,7 @@ class PixelprobeClient:
 
         Raises:
             InvalidArgumentError: the spec is off; ``field`` names where.
-            NotFoundError: an unknown target, or a picture that was not uploaded.
+            NotFoundError: an unknown target, or an image that was not uploaded.
             AlreadyExistsError: the request id belongs to another spec.
         """
         request = attack_pb2.CreateCampaignRequest(
@@ -149,7 +149,7 @@ class PixelprobeClient:
             return convert.campaign(self._attacks.GetCampaign(request, timeout=CALL_SECONDS).campaign)
 
     def get_campaign_spec(self, name: str) -> model.CampaignSpec:
-        """What a campaign was asked to do, pictures included; NotFoundError if there is none of that name."""
+        """What a campaign was asked to do, images included; NotFoundError if there is none of that name."""
         request = attack_pb2.GetCampaignRequest(name=name)
         with self._orchestrator_errors():
             return convert.spec_of(self._attacks.GetCampaign(request, timeout=CALL_SECONDS).campaign.spec)
@@ -254,17 +254,17 @@ class PixelprobeClient:
         threshold: float | None = None,
         saliency: bool = False,
     ) -> masks.Segmentation:
-        """Split a picture, (height, width, 3) uint8 RGB, into foreground and background.
+        """Split an image, (height, width, 3) uint8 RGB, into foreground and background.
 
         Args:
-            pixels: the picture.
+            pixels: the image.
             segmenter: id of a method; "" lets the service choose.
             hints: what a person drew, for GrabCut; not together with ``threshold``.
             threshold: a pixel is foreground where its saliency exceeds this, in (0, 1), for U2-Net.
             saliency: ask for the saliency map as well.
 
         Raises:
-            InvalidArgumentError: the picture, the hints or the method are off.
+            InvalidArgumentError: the image, the hints or the method are off.
             FailedPreconditionError: the method cannot run on that server.
         """
         request = convert.segment_request(pixels, segmenter, hints, threshold, saliency)

@@ -9,12 +9,12 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pixelprobe import masks, model
 from pixelprobe_api.attack.v1 import attack_service_pb2, campaign_pb2, result_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2
 from pixelprobe_services.common.errors import InvalidArgumentError, ServiceError
 from pixelprobe_services.common.images import from_array, mask_from_array, mask_to_array
-
-from pixelprobe import masks, model
 
 AnyEnum = TypeVar("AnyEnum", bound=StrEnum)
 
@@ -159,7 +159,7 @@ def segment_request(
     threshold: float | None = None,
     saliency: bool = False,
 ) -> segmentation_service_pb2.SegmentRequest:
-    """The request for one picture; ``hints`` are GrabCut's options, or ``threshold`` is U2-Net's."""
+    """The request for one image; ``hints`` are GrabCut's options, or ``threshold`` is U2-Net's."""
     request = segmentation_service_pb2.SegmentRequest(
         image=from_array(pixels), segmenter=segmenter, return_saliency=saliency
     )
@@ -183,7 +183,7 @@ def segment_request(
 
 
 def segmentation(message: segmentation_service_pb2.SegmentResponse) -> masks.Segmentation:
-    """The answer for one picture.
+    """The answer for one image.
 
     Raises:
         InvalidArgumentError: the saliency's size is not the mask's.

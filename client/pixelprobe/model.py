@@ -124,7 +124,7 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class CampaignImage:
-    """A campaign's picture: its uploaded digest, a name for people, and its true class and mask if known."""
+    """A campaign's image: its uploaded digest, a name for people, and its true class and mask if known."""
 
     digest: str
     display_name: str = ""
@@ -158,9 +158,9 @@ class CampaignSpec:
     Attributes:
         goals: None is untargeted, a number the class to reach.
         budget: most queries an attack may send, the clean one included; None is no limit.
-        segmenter: id of the segmentation service's method for pictures without a mask; "" lets it choose.
+        segmenter: id of the segmentation service's method for images without a mask; "" lets it choose.
         accept_unreviewed: use masks that a person should look at first.
-        image_preparation: how pictures were brought to the targets' size, for people; "" where nobody told.
+        image_preparation: how images were brought to the targets' size, for people; "" where nobody told.
     """
 
     images: tuple[CampaignImage, ...]
@@ -219,14 +219,14 @@ class Result:
     """How one attack ended.
 
     Attributes:
-        clean_top: the clean picture's best classes, best first; empty if it was never scored.
+        clean_top: the clean image's best classes, best first; empty if it was never scored.
         best_top: the best candidate's, best first; the first is the class of a success.
         best_probability_of_clean_top: the best candidate's, of each class of clean_top, where known.
         edits: the best candidate's changed pixels.
         generations: of a success, the one that met the goal (the start population is 1); else those run.
         queries_to_success: queries sent when the first success was seen; 0 without one.
         mask: (height, width) bool, the mask in use; None when no region needed one.
-        region_area_fraction: share of the picture that the attacked region covers.
+        region_area_fraction: share of the image that the attacked region covers.
     """
 
     outcome: Outcome
@@ -247,7 +247,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Attack:
-    """One picture x one target x one region x k pixels x one goal. ``result`` is set once it has finished."""
+    """One image x one target x one region x k pixels x one goal. ``result`` is set once it has finished."""
 
     name: str
     image_index: int

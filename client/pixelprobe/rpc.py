@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from pixelprobe_services.common.errors import ServiceError, UnavailableError
-from pixelprobe_services.common.peers import PLAIN, Peer, is_loopback
-from pixelprobe_services.common.status import from_rpc_error
 
 from pixelprobe.tls_errors import tls_error
 from pixelprobe.tracing import traced
+from pixelprobe_services.common.errors import ServiceError, UnavailableError
+from pixelprobe_services.common.peers import PLAIN, Peer, is_loopback
+from pixelprobe_services.common.status import from_rpc_error
 
 RETRIED_METHODS = {
     "pixelprobe.attack.v1.AttackService": (

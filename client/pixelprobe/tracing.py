@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import grpc
+
 from pixelprobe_services.common import tracing
 
 PROGRAM = "pixelprobe-client"

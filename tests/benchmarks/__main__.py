@@ -17,7 +17,6 @@ from typing import Any
 
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-
 from tests.benchmarks import large_campaign, lite0, overhead, saturation, store, wire
 
 

@@ -1,6 +1,6 @@
 """A finished campaign as large as the paper's: the time and memory that planning, listing and reporting take.
 
-13,500 made-up attacks (500 pictures, three models, three regions, 1, 3 and 5 pixels, untargeted) in a SQLite
+13,500 made-up attacks (500 images, three models, three regions, 1, 3 and 5 pixels, untargeted) in a SQLite
 file behind a real server; the commands are those that people type, each a process of its own. Seconds are of
 that process's CPU too: on a busy machine they say what the wall clock would on a free one.
 """
@@ -23,6 +23,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
 from pixelprobe.report.rows import AttackRow
 from pixelprobe_api.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
@@ -48,11 +49,10 @@ from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.targets.registry import Registry
 from pixelprobe_services.server.server import serve
-
 from tests.unit.orchestrator.fakes import INFO, FakeTarget
 from tests.unit.report.campaigns import MODELS, campaign
 
-PICTURES, PIXELS = 500, (1, 3, 5)
+IMAGES, PIXELS = 500, (1, 3, 5)
 REGIONS = (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND)
 WRITERS = 64
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -60,7 +60,7 @@ _ROWS, _COLUMNS = np.mgrid[:32, :32] - 15.5
 MASK = _ROWS**2 + _COLUMNS**2 < 9.6**2
 
 Place = tuple[int, str, str, int]
-"""Which attack: picture, model, region and pixels."""
+"""Which attack: image, model, region and pixels."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +111,19 @@ class Models:
         return self._known[name]
 
 
-def measure(pictures: int = PICTURES) -> LargeCampaign:
-    """Write a campaign on so many pictures, then plan, list and report it."""
-    return asyncio.run(_measure(pictures))
+def measure(made_images: int = IMAGES) -> LargeCampaign:
+    """Write a campaign on so many made_images, then plan, list and report it."""
+    return asyncio.run(_measure(made_images))
 
 
-async def _measure(pictures: int) -> LargeCampaign:
+async def _measure(made_images: int) -> LargeCampaign:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = await open_store(locate(f"sqlite:///{folder / 'store.db'}", None))
         try:
-            rows = {_place(row): row for row in campaign(pictures)}
-            campaign_id = await _fill(store, rows, _pictures(folder / "photos", pictures))
-            (folder / "spec.toml").write_text(_spec(folder / "photos", pictures), encoding="utf-8")
+            rows = {_place(row): row for row in campaign(made_images)}
+            campaign_id = await _fill(store, rows, _images(folder / "photos", made_images))
+            (folder / "spec.toml").write_text(_spec(folder / "photos", made_images), encoding="utf-8")
             return await _asked(store, campaign_id, folder, len(rows))
         finally:
             await store.close()
@@ -185,7 +185,7 @@ def _take(words: Sequence[str], address: str, most_seconds: float) -> Taken:
     return Taken(command, wall, cpu, peak, most_seconds)
 
 
-def _pictures(folder: Path, count: int) -> dict[str, NDArray[np.uint8]]:
+def _images(folder: Path, count: int) -> dict[str, NDArray[np.uint8]]:
     """Noise, by digest, put into ``folder`` too."""
     folder.mkdir()
     found = {}
@@ -197,12 +197,12 @@ def _pictures(folder: Path, count: int) -> dict[str, NDArray[np.uint8]]:
 
 
 async def _fill(
-    store: Store, rows: Mapping[Place, AttackRow], pictures: Mapping[str, NDArray[np.uint8]]
+    store: Store, rows: Mapping[Place, AttackRow], made_images: Mapping[str, NDArray[np.uint8]]
 ) -> str:
-    """Put pictures, campaign and results into the store. Returns the campaign's id."""
-    for digest, pixels in pictures.items():
+    """Put made_images, campaign and results into the store. Returns the campaign's id."""
+    for digest, pixels in made_images.items():
         await store.put_image(digest, pixels)
-    numbers = {digest: number for number, digest in enumerate(pictures)}
+    numbers = {digest: number for number, digest in enumerate(made_images)}
     images = tuple(CampaignImage(digest, f"{n:06d}", n % 10) for digest, n in numbers.items())
     spec = CampaignSpec(images, MODELS, REGIONS, PIXELS, (Goal(),), display_name="large@0")
     record, _ = await store.create_campaign(spec, "")
@@ -241,14 +241,14 @@ def _result(row: AttackRow, attack: AttackRecord) -> AttackResult:
     )
 
 
-def _spec(folder: Path, pictures: int) -> str:
+def _spec(folder: Path, made_images: int) -> str:
     return f"""
         name = "large"
         targets = {json.dumps(MODELS)}
         regions = {json.dumps([region.value for region in REGIONS])}
         pixels = {list(PIXELS)}
         goals = ["untargeted"]
-        data = {{ kind = "folder", folder = "{folder}", class_folders = false, count = {pictures} }}
+        data = {{ kind = "folder", folder = "{folder}", class_folders = false, count = {made_images} }}
     """
 
 

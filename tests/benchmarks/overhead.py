@@ -1,6 +1,6 @@
 """What the orchestrator itself takes at ImageNet's size: memory with many attacks in flight, CPU a query.
 
-32 one-pixel attacks of 400 candidates on as many pictures of 224x224, on the cheap classifier of 1000 classes
+32 one-pixel attacks of 400 candidates on as many images of 224x224, on the cheap classifier of 1000 classes
 that wire.py makes, so that queries come fast and nothing hides behind the model. Its CPU a query is then held
 against the model's, that one's and that of a classifier which costs what EfficientNet-Lite0 costs. CPU
 seconds and not the clock: they stay what they are when something else runs on the machine.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.model import (
     AttackFinished,
@@ -25,7 +26,6 @@ from pixelprobe.model import (
 )
 from pixelprobe_services.orchestrator.targets.config import TargetConfig
 from pixelprobe_services.orchestrator.targets.registry import open_target
-
 from tests.benchmarks import lite0, wire
 from tests.benchmarks.processes import cpu_seconds, forget_peak, peak_bytes
 
@@ -85,9 +85,9 @@ def measure(client: PixelprobeClient, stack: dict[str, dict[str, Any]]) -> Overh
 def through_orchestrator(client: PixelprobeClient, attacks: int, seed: int) -> tuple[int, int]:
     """One campaign: how many attacks were in flight at once, and how many queries it sent."""
     rng = np.random.default_rng(seed)
-    pictures = rng.integers(0, 256, (attacks, lite0.SIDE, lite0.SIDE, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (attacks, lite0.SIDE, lite0.SIDE, 3), dtype=np.uint8)
     spec = CampaignSpec(
-        images=tuple(CampaignImage(digest) for digest in client.upload_images(pictures)),
+        images=tuple(CampaignImage(digest) for digest in client.upload_images(images)),
         targets=(wire.LARGE,),
         regions=(Region.WHOLE,),
         search=SearchOptions(population=CANDIDATES, generations=GENERATIONS, early_stop=False),

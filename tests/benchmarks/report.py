@@ -1,6 +1,6 @@
 """``python -m tests.benchmarks.report``: time and memory of a report on a campaign as large as the paper's.
 
-13,500 made-up attacks (500 pictures, three models, three regions, 1, 3 and 5 pixels, untargeted), written in
+13,500 made-up attacks (500 images, three models, three regions, 1, 3 and 5 pixels, untargeted), written in
 full: tables, figures and page. Exits with 1 if it takes more than 60 s of the CPU (it runs on one core, so
 this is how long it takes on a free machine) or more than 1 GB.
 """
@@ -21,7 +21,6 @@ def main() -> int:
     """Write the report and print what it took."""
     started, cpu = time.monotonic(), time.process_time()
     from pixelprobe.report.write import write_report
-
     from tests.unit.report.campaigns import campaign
     from tests.unit.report.reports import material
 

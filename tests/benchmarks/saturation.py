@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
+
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.inputs.images import load_picture
+from pixelprobe.inputs.images import load_image
 from pixelprobe.model import CampaignImage, CampaignSpec, Region, SearchOptions
 
 MODELS = ("allconv_cifar10", "vgg16_cifar10")
@@ -25,7 +26,7 @@ IN_FLIGHT = 3
 CANDIDATES = 400
 GENERATIONS = 4  # 3 x (5 x 400 + 1) queries a round
 ROUNDS = 3
-PICTURES = sorted((Path(__file__).parents[1] / "fixtures" / "cifar10").glob("*.png"))[:IN_FLIGHT]
+IMAGES = sorted((Path(__file__).parents[1] / "fixtures" / "cifar10").glob("*.png"))[:IN_FLIGHT]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def measure(client: PixelprobeClient, triton_address: str, model: str) -> Satura
 
 def through_orchestrator(client: PixelprobeClient, model: str, seed: int) -> float:
     """Queries/s of a campaign, from its creation to its end."""
-    digests = client.upload_images([load_picture(path).pixels for path in PICTURES])
+    digests = client.upload_images([load_image(path).pixels for path in IMAGES])
     spec = CampaignSpec(
         images=tuple(CampaignImage(digest) for digest in digests),
         targets=(model,),
@@ -72,9 +73,9 @@ def through_orchestrator(client: PixelprobeClient, model: str, seed: int) -> flo
 def closed_loop(triton_address: str, model: str) -> float:
     """Queries/s with IN_FLIGHT requests of CANDIDATES one-pixel edits always under way."""
     rng = np.random.default_rng(0)
-    picture = load_picture(PICTURES[0]).pixels
+    image = load_image(IMAGES[0]).pixels
     arrays: dict[str, NDArray[Any]] = {
-        "images": picture[None],
+        "images": image[None],
         "image_index": np.zeros(CANDIDATES, np.int32),
         "edits": np.concatenate(
             [rng.integers(0, 32, (CANDIDATES, 1, 2)), rng.integers(0, 256, (CANDIDATES, 1, 3))], axis=2

@@ -21,7 +21,6 @@ from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores
-
 from tests.integration.offline import offline, spec
 from tests.unit.orchestrator.fakes import FakeTarget
 

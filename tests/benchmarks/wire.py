@@ -1,4 +1,4 @@
-"""Sparse queries against whole pictures: bytes a query on the wire, and queries a second, in turns.
+"""Sparse queries against whole images: bytes a query on the wire, and queries a second, in turns.
 
 At 32x32 on a shipped classifier, where the model is most of the cost; at 224x224 on a convolution of random
 weights with 1000 classes, cheap enough that what travels is what takes the time.
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
 from pixelprobe_services.orchestrator.targets.base import QueryBatch, Target, TargetInfo
 from pixelprobe_services.orchestrator.targets.config import TargetConfig
 from pixelprobe_services.orchestrator.targets.registry import open_target
@@ -31,7 +32,7 @@ WANTED_BYTES = 64  # a sparse query at 224x224, one pixel, 400 in a request
 
 @dataclass(frozen=True)
 class Way:
-    """Medians over the rounds; ``each`` is bytes a query, both ways together, without the clean picture."""
+    """Medians over the rounds; ``each`` is bytes a query, both ways together, without the clean image."""
 
     each: float
     rate: float
@@ -49,7 +50,7 @@ class Wire:
         wanted = f" (wanted: at most {WANTED_BYTES})" if self.info.name == LARGE else ""
         return (
             f"wire, {self.info.name} ({self.info.width}x{self.info.height}, {self.info.classes} classes):"
-            f" {self.sparse.each:.1f} bytes a sparse query{wanted}, {self.whole.each:,.0f} a whole picture:"
+            f" {self.sparse.each:.1f} bytes a sparse query{wanted}, {self.whole.each:,.0f} a whole image:"
             f" ratio {self.whole.each / self.sparse.each:,.0f};"
             f" {self.sparse.rate:.0f} and {self.whole.rate:.0f} queries/s:"
             f" ratio {self.sparse.rate / self.whole.rate:.2f}"
@@ -96,7 +97,7 @@ async def _measure(address: str, model: str) -> Wire:
 
 
 async def _round(target: Target, info: TargetInfo) -> Way:
-    """REQUESTS requests of one generation, one-pixel edits of one picture, IN_FLIGHT at a time."""
+    """REQUESTS requests of one generation, one-pixel edits of one image, IN_FLIGHT at a time."""
     batch = one_generation(info)
     slots = asyncio.Semaphore(IN_FLIGHT)
 
@@ -115,7 +116,7 @@ async def _round(target: Target, info: TargetInfo) -> Way:
 
 
 def one_generation(info: TargetInfo, candidates: int = CANDIDATES) -> QueryBatch:
-    """One-pixel edits of one picture of noise."""
+    """One-pixel edits of one image of noise."""
     rng = np.random.default_rng(0)
     spots = rng.integers(0, (info.width, info.height), (candidates, 1, 2))
     colours = rng.integers(0, 256, (candidates, 1, 3))

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.inputs.images import load_mask, load_picture, save_png
+from pixelprobe.inputs.images import load_image, load_mask, save_png
 from pixelprobe.model import CampaignState
-
 from tests.cli.conftest import CAT, DOG, Cli, cli_for
 
 KEYS = {
@@ -35,9 +35,9 @@ SMALL = ("--population", 60, "--generations", 4)
 def probabilities(stack: dict[str, Any], model: str, pixels: np.ndarray) -> np.ndarray:
     """Ask Triton itself."""
     with triton.InferenceServerClient(stack["triton"]["grpc"]) as server:
-        picture = triton.InferInput("image", [1, *pixels.shape], "UINT8")
-        picture.set_data_from_numpy(pixels[None])
-        answer = server.infer(model, [picture], client_timeout=60).as_numpy("probabilities")
+        image = triton.InferInput("image", [1, *pixels.shape], "UINT8")
+        image.set_data_from_numpy(pixels[None])
+        answer = server.infer(model, [image], client_timeout=60).as_numpy("probabilities")
     assert answer is not None
     return np.asarray(answer[0])
 
@@ -56,13 +56,13 @@ def done(local_stack: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     return Done(folder, cli_for(local_stack, folder).json(*arguments, "--out", "got"))
 
 
-def test_every_number_and_picture_holds_from_outside(local_stack: dict[str, Any], done: Done) -> None:
+def test_every_number_and_image_holds_from_outside(local_stack: dict[str, Any], done: Done) -> None:
     records = done.records
     assert len(records) == 6
     assert [record["region"] for record in records] == ["whole", "foreground", "background"] * 2
     for record in records:
         assert set(record) == KEYS
-        clean = load_picture(Path(record["image"])).pixels
+        clean = load_image(Path(record["image"])).pixels
         clean_scores = probabilities(local_stack, record["target"], clean)
         assert record["clean_class"] == clean_scores.argmax()
         assert record["clean_probability"] == pytest.approx(clean_scores.max(), abs=1e-5)
@@ -85,7 +85,7 @@ def test_every_number_and_picture_holds_from_outside(local_stack: dict[str, Any]
             assert (mask if record["region"] == "foreground" else ~mask)[changed].all()
         if record["outcome"] == "success":
             assert record["adversarial_class"] != record["clean_class"]
-            saved = load_picture(done.folder / record["adversarial_path"]).pixels
+            saved = load_image(done.folder / record["adversarial_path"]).pixels
             np.testing.assert_array_equal(saved, best)
         else:
             assert record["outcome"] == "failure"
@@ -97,7 +97,7 @@ def test_the_folder_holds_what_is_promised(done: Done) -> None:
     assert json.loads((done.folder / "got" / "results.json").read_text()) == done.records
     for image in (CAT, DOG):
         folder = done.folder / "got" / image.stem
-        np.testing.assert_array_equal(load_picture(folder / "clean.png").pixels, load_picture(image).pixels)
+        np.testing.assert_array_equal(load_image(folder / "clean.png").pixels, load_image(image).pixels)
         assert (folder / "mask_overlay.png").exists()
     for record in done.records:
         if record["outcome"] == "success":
@@ -167,7 +167,7 @@ def test_an_empty_mask_is_not_applicable(cli: Cli) -> None:
     assert background["outcome"] in ("success", "failure")
 
 
-def test_a_picture_that_the_target_misreads_is_left_out_if_its_label_is_told(cli: Cli) -> None:
+def test_a_image_that_the_target_misreads_is_left_out_if_its_label_is_told(cli: Cli) -> None:
     arguments = ("attack", CAT, "--target", "allconv_cifar10", "--label", "ship", "--budget", 20)
     (left_out,) = cli.json(*arguments)
     assert left_out["outcome"] == "not_applicable"
@@ -185,14 +185,14 @@ def test_a_picture_that_the_target_misreads_is_left_out_if_its_label_is_told(cli
 def test_resizing_is_said_and_what_was_attacked_is_saved(
     cli: Cli, options: tuple[str, ...], note: str, stated: str
 ) -> None:
-    pixels = load_picture(CAT).pixels
+    pixels = load_image(CAT).pixels
     save_png(cli.cwd / "big.png", np.repeat(np.repeat(pixels, 2, axis=0), 2, axis=1))
     resized = cli("attack", "big.png", "--target", "allconv_cifar10", *options, "--budget", 20, "--json")
     assert resized.returncode == 0
     assert f"big.png: {note} from 64 x 64 to 32 x 32" in resized.stderr
     (record,) = json.loads(resized.stdout)
     assert stated in record["image_preparation"]
-    saved = load_picture(cli.cwd / "out" / "attack" / "big" / "clean.png").pixels
+    saved = load_image(cli.cwd / "out" / "attack" / "big" / "clean.png").pixels
     assert saved.shape == pixels.shape
     if note != "stretched":  # which blurs over the edges of pixels
         np.testing.assert_array_equal(saved, pixels)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pixelprobe.inputs.images import save_png
 
+from pixelprobe.inputs.images import save_png
 from tests.cli.conftest import CAT, Cli, assert_one_line_error
 
 TARGET = ("--target", "allconv_cifar10")
@@ -18,7 +18,7 @@ TARGET = ("--target", "allconv_cifar10")
 def files(tmp_path: Path) -> Path:
     save_png(tmp_path / "wrong.png", np.zeros((48, 40, 3), np.uint8))
     save_png(tmp_path / "mask.png", np.zeros((8, 8), np.bool_))
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     (tmp_path / "cut.png").write_bytes(CAT.read_bytes()[:-500])
     Image.new("1", (10_000, 6_000)).save(tmp_path / "huge.png")
     Image.new("RGBA", (32, 32), (0, 0, 0, 9)).save(tmp_path / "glass.png")
@@ -44,7 +44,7 @@ def files(tmp_path: Path) -> Path:
         ((CAT, *TARGET, "--generations", "0"), "Invalid value for '--generations': 0"),
         ((CAT, *TARGET, "--seed", "-1"), "Invalid value for '--seed': -1"),
         (("missing.png", *TARGET), "missing.png: no such file"),
-        (("text.png", *TARGET), "text.png: not a picture"),
+        (("text.png", *TARGET), "text.png: not an image"),
         (("cut.png", *TARGET), "cut.png: damaged or cut short"),
         (("huge.png", *TARGET), "huge.png: 10000 x 6000 pixels are over 50 megapixels"),
         (("glass.png", *TARGET), "glass.png: has transparent pixels"),
@@ -57,7 +57,7 @@ def files(tmp_path: Path) -> Path:
             "'squash' is not one of 'crop', 'stretch', 'short-side",
         ),
         ((CAT, *TARGET, "--mask", "mask.png"), "mask.png: the mask is 8 x 8 pixels, but"),
-        ((CAT, *TARGET, "--mask", "text.png"), "text.png: not a picture"),
+        ((CAT, *TARGET, "--mask", "text.png"), "text.png: not an image"),
         ((CAT, *TARGET, "--out", "file"), "file is not a folder"),
         ((CAT, *TARGET, "--orchestrator", "nowhere"), "'nowhere' is not HOST:PORT"),
     ],

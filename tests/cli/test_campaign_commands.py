@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pixelprobe.inputs.images import load_picture, save_png
 
+from pixelprobe.inputs.images import load_image, save_png
 from tests.cli.conftest import CAT, DOG, SAMPLES, Cli, assert_one_line_error
 from tests.unit.client import cifar10_files
 
@@ -24,7 +24,7 @@ targets = ["allconv_cifar10"]
 
 [data]
 kind = "folder"
-folder = "pictures"
+folder = "images"
 count = 3
 
 [search]
@@ -48,7 +48,7 @@ name = "NAME"
 targets = ["allconv_cifar10"]
 [data]
 kind = "folder"
-folder = "pictures"
+folder = "images"
 count = 1
 [search]
 generations = 100000
@@ -57,9 +57,9 @@ early_stop = false
 
 
 @pytest.fixture
-def pictures(cli: Cli) -> Path:
-    """Four pictures in folders of their classes, one that is damaged and one that is there twice."""
-    folder = cli.cwd / "pictures"
+def images(cli: Cli) -> Path:
+    """Four images in folders of their classes, one that is damaged and one that is there twice."""
+    folder = cli.cwd / "images"
     for path in (CAT, DOG, SAMPLES / "06_frog_000006.png", SAMPLES / "08_ship_000225.png"):
         name = path.name.split("_")[1]
         (folder / name).mkdir(parents=True)
@@ -77,7 +77,7 @@ def queries(states: list[dict[str, Any]]) -> list[int]:
     return [state["queries_sent"] for state in states]
 
 
-def test_a_run_from_plan_to_export(cli: Cli, pictures: Path) -> None:
+def test_a_run_from_plan_to_export(cli: Cli, images: Path) -> None:
     spec = write(cli, "mine")
     plan = cli.json("campaign", "plan", spec, "--rate", 100)
     assert [group["attacks"] for group in plan["groups"]] == [12, 11]
@@ -94,7 +94,7 @@ def test_a_run_from_plan_to_export(cli: Cli, pictures: Path) -> None:
     assert sum(queries(shown)) <= plan["most_queries"]
     assert shown[0]["spec"]["regions"] == ["whole", "foreground", "background", "control"]
     assert shown[0]["spec"]["search"]["population"] == 20
-    assert shown[1]["outcomes"]["not_applicable"] == 1  # the class that the picture is of
+    assert shown[1]["outcomes"]["not_applicable"] == 1  # the class that the image is of
     (run,) = {state["run"] for state in shown}
 
     again = cli("campaign", "run", spec, "--json")
@@ -116,7 +116,7 @@ def test_a_run_from_plan_to_export(cli: Cli, pictures: Path) -> None:
     assert pq.read_table(cli.cwd / "rows.parquet").to_pylist() == rows
     with (cli.cwd / "rows.csv").open(newline="") as file:
         assert [row["attack"] for row in csv.DictReader(file)] == [row["attack"] for row in rows]
-    names = {path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png")}
+    names = {path.relative_to(images).as_posix() for path in images.rglob("*.png")}
     assert len({row["image"] for row in rows}) == 3
     for row in rows:
         assert row["image"] in names
@@ -130,23 +130,23 @@ def test_a_run_from_plan_to_export(cli: Cli, pictures: Path) -> None:
         assert areas[image, "control"] == areas[image, "foreground"]
 
 
-def test_data_from_elsewhere_with_pictures_that_cannot_be_used(cli: Cli, pictures: Path) -> None:
-    moved = pictures.rename(cli.cwd / "elsewhere")
+def test_data_from_elsewhere_with_images_that_cannot_be_used(cli: Cli, images: Path) -> None:
+    moved = images.rename(cli.cwd / "elsewhere")
     (moved / "cat" / "cut.png").write_bytes(CAT.read_bytes()[:-500])
     shutil.copy(DOG, moved / "dog" / "twin.png")
     text = SPEC.replace("count = 3\n", "").replace("budget = 15", "budget = 2")
     done = cli("campaign", "run", write(cli, "moved", text), "--data", moved, "--detach", "--json")
     assert done.returncode == 0, done.stderr
-    assert "1 picture cannot be read and is left out" in done.stderr
+    assert "1 image cannot be read and is left out" in done.stderr
     assert "cut.png: damaged or cut short" in done.stderr
-    assert "1 picture left out as copies of others: dog/" in done.stderr
+    assert "1 image left out as copies of others: dog/" in done.stderr
     assert [state["attacks_total"] for state in json.loads(done.stdout)] == [16, 11]
     watched = cli.json("campaign", "watch", "moved")
     assert {state["state"] for state in watched} == {"succeeded"}
     assert watched[0]["spec"]["images"] == 4
 
 
-def test_a_measured_plan_leaves_nothing_running(cli: Cli, pictures: Path) -> None:
+def test_a_measured_plan_leaves_nothing_running(cli: Cli, images: Path) -> None:
     done = cli("campaign", "plan", write(cli, "planned"))
     assert done.returncode == 0, done.stderr
     assert "23 attacks, about " in done.stdout
@@ -156,7 +156,7 @@ def test_a_measured_plan_leaves_nothing_running(cli: Cli, pictures: Path) -> Non
     assert {state["state"] for state in probes} == {"cancelled"}
 
 
-def test_cancelled_and_resumed(cli: Cli, pictures: Path) -> None:
+def test_cancelled_and_resumed(cli: Cli, images: Path) -> None:
     spec = write(cli, "endless", ENDLESS)
     (started,) = cli.json("campaign", "run", spec, "--detach")
     assert started["attacks_total"] == 1
@@ -172,7 +172,7 @@ def test_cancelled_and_resumed(cli: Cli, pictures: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "watch"])
-def test_ctrl_c_ends_the_watching_only(cli: Cli, pictures: Path, command: str) -> None:
+def test_ctrl_c_ends_the_watching_only(cli: Cli, images: Path, command: str) -> None:
     name = f"lasting-{command}"
     spec = write(cli, name, ENDLESS)
     if command == "watch":
@@ -195,7 +195,7 @@ def sent(cli: Cli, name: str) -> int:
     return sum(queries([s for s in cli.json("campaign", "list") if s["run"].startswith(f"{name}@")]))
 
 
-def test_finished_runs_cannot_be_resumed(cli: Cli, pictures: Path) -> None:
+def test_finished_runs_cannot_be_resumed(cli: Cli, images: Path) -> None:
     text = SPEC.partition("[[attacks]]")[0].replace("count = 3", "count = 1") + "early_stop = false\n"
     done = cli.json("campaign", "run", write(cli, "over", text.replace("generations = 1", "generations = 2")))
     assert [state["state"] for state in done] == ["succeeded"]
@@ -211,27 +211,27 @@ def test_finished_runs_cannot_be_resumed(cli: Cli, pictures: Path) -> None:
         (("pixels", "pixel"), "bad.toml: attacks[1].pixel: unknown key; did you mean pixels?"),
         (('"control"', '"sky"'), 'bad.toml: attacks[0].regions[3]: expected one of whole, foreground, back'),
         (("allconv_cifar10", "nobody"), "unknown target 'nobody'; known targets: allconv_cifar10, "),
-        (("count = 3", "count = 9"), "bad.toml: data.count: expected at most 4, the pictures in "),
-        (('folder = "pictures"', ""), "bad.toml: data.folder: missing; expected the data's folder, or"),
+        (("count = 3", "count = 9"), "bad.toml: data.count: expected at most 4, the images in "),
+        (('folder = "images"', ""), "bad.toml: data.folder: missing; expected the data's folder, or"),
         (('"all"', '"cow"'), "attacks.targeted.goals: 'cow' is no class of allconv_cifar10; it knows"),
         (('kind = "folder"', 'kind = "cifar10"'), "no CIFAR-10 in it; expected *test*.parquet with"),
     ],
 )  # fmt: skip
 def test_bad_specs_get_one_line_and_nothing_is_started(
-    cli: Cli, pictures: Path, changes: tuple[str, str], told: str
+    cli: Cli, images: Path, changes: tuple[str, str], told: str
 ) -> None:
     spec = write(cli, "bad", SPEC.replace(*changes))
     assert_one_line_error(cli("campaign", "run", spec.name), 2, told)
     assert not [state for state in cli.json("campaign", "list") if state["run"].startswith("bad@")]
 
 
-def test_pictures_of_another_size_or_class(cli: Cli, pictures: Path) -> None:
+def test_images_of_another_size_or_class(cli: Cli, images: Path) -> None:
     spec = write(cli, "odd")
-    (pictures / "cat").rename(pictures / "cow")
+    (images / "cat").rename(images / "cow")
     assert_one_line_error(cli("campaign", "run", spec), 2, "'cow' is no class of allconv_cifar10")
-    (pictures / "cow").rename(pictures / "cat")
-    big = load_picture(CAT).pixels.repeat(2, axis=0)
-    for path in pictures.rglob("*.png"):
+    (images / "cow").rename(images / "cat")
+    big = load_image(CAT).pixels.repeat(2, axis=0)
+    for path in images.rglob("*.png"):
         save_png(path, big)
     assert_one_line_error(
         cli("campaign", "run", spec), 2, "is 32 x 64 pixels, but allconv_cifar10 takes 32 x 32"
@@ -278,11 +278,11 @@ def test_a_server_that_is_not_running(offline: Cli, command: tuple[str, ...]) ->
 
 
 def test_a_plan_without_a_server_says_what_it_assumes(offline: Cli) -> None:
-    cells = [cifar10_files.png(picture) for picture in cifar10_files.pictures(500)]
+    cells = [cifar10_files.png(image) for image in cifar10_files.sample_images(500)]
     labels = [place % 10 for place in range(500)]
     cifar10_files.write_parquet(offline.cwd / "data" / "test.parquet", cells, labels)
     done = offline("campaign", "plan", "table2", "--data", "data")
     assert done.returncode == 0, done.stderr
     assert "The orchestrator does not answer: targets are not checked." in done.stderr
-    assert "500 pictures, 148,500 attacks" in done.stdout
+    assert "500 images, 148,500 attacks" in done.stdout
     assert "At 700 queries/s (assumed; --rate gives another)" in done.stdout

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.inputs.images import load_mask
 from pixelprobe_services.common.errors import UnavailableError
-
 from tests.cli.conftest import CAT, DOG, ROOT, Cli
 
 TARGETS = ["allconv_cifar10", "nin_cifar10", "vgg16_cifar10"]

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from PIL import Image
-from pixelprobe_services.segmentation.salient import MODEL_SIDE
 
+from pixelprobe_services.segmentation.salient import MODEL_SIDE
 from tests.benchmarks import wire
 from tests.cli.conftest import Cli, assert_one_line_error
 from tests.cli.test_commands import at_home

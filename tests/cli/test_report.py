@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.inputs.images import load_picture
+from pixelprobe.inputs.images import load_image
 from pixelprobe.model import CampaignImage, CampaignSpec, Region, SearchOptions
 from pixelprobe_services.common.errors import NotFoundError
-
 from tests.cli.conftest import CAT, DOG, Cli, assert_one_line_error
 from tests.unit.report.reports import read
 
@@ -24,9 +24,9 @@ def campaign(local_stack: dict[str, Any]) -> str:
     """The name of a small finished campaign."""
     addresses = Addresses(local_stack["orchestrator"]["grpc"], local_stack["segmentation"]["grpc"])
     with PixelprobeClient(addresses) as client:
-        pictures = [load_picture(path).pixels for path in (CAT, DOG)]
-        digests = client.upload_images(pictures)
-        assert [np.array_equal(client.get_image(d), p) for d, p in zip(digests, pictures, strict=True)] == [
+        images = [load_image(path).pixels for path in (CAT, DOG)]
+        digests = client.upload_images(images)
+        assert [np.array_equal(client.get_image(d), p) for d, p in zip(digests, images, strict=True)] == [
             True
         ] * 2
         with pytest.raises(NotFoundError):
@@ -39,7 +39,7 @@ def campaign(local_stack: dict[str, Any]) -> str:
             regions=tuple(Region),
             pixel_counts=(1, 5),
             search=SearchOptions(population=20, generations=2),
-            display_name="two <b>pictures</b>",
+            display_name="two <b>images</b>",
         )
         name = client.create_campaign(spec).name
         for _ in client.watch_campaign(name):
@@ -53,7 +53,7 @@ def test_a_campaign_becomes_a_page_with_tables_and_figures(cli: Cli, campaign: s
     told = cli.json("report", campaign, "--out", "r", "--accuracy", accuracy)
     assert told == {"page": "r/report.html", "campaigns": [campaign], "attacks": 16}
     page = read((cli.cwd / "r" / "report.html").read_text(encoding="utf-8"))
-    assert page.one("h1").text == "two <b>pictures</b>".replace("/", "/\u200b")
+    assert page.one("h1").text == "two <b>images</b>".replace("/", "/\u200b")
     assert "85.6" in page.one("section", id="accuracy").text
     assert "20 candidates a generation (paper: 400)" in page.one("section", id="short").text
     assert campaign in page.one("section", id="provenance").text

@@ -10,19 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pixelprobe.inputs.images import load_mask, save_png
 
+from pixelprobe.inputs.images import load_mask, save_png
 from tests.cli.conftest import CAT, DOG, Cli, assert_one_line_error
 
 SHIP = CAT.with_name("08_ship_000225.png")
 
 
 def mark(path: Path, name: str, body: str) -> None:
-    """Replace the verdict of one picture."""
+    """Replace the verdict of one image."""
     text = path.read_text()
-    changed = re.sub(
-        rf'(\[pictures\."{name}"\]\n.*\nmask = .*\n)verdict = .*', rf"\g<1>{body}", text, count=1
-    )
+    changed = re.sub(rf'(\[images\."{name}"\]\n.*\nmask = .*\n)verdict = .*', rf"\g<1>{body}", text, count=1)
     assert changed != text
     path.write_text(changed)
 
@@ -105,7 +103,7 @@ def test_mistakes_get_one_line(cli: Cli, offline: Cli, masks: Path) -> None:
     assert_one_line_error(cli("segment", "review", "masks", "--apply"), 2, "review.toml: No such file")
     assert offline("segment", "review", "masks").returncode == 0, "looking needs no service"
     mark(masks / "review.toml", CAT.stem, 'verdict = "redo"\nrectangle = "0,0,33,9"')
-    told = f"masks/review.toml: pictures.{CAT.stem}.rectangle: expected one inside 32 x 32 pixels"
+    told = f"masks/review.toml: images.{CAT.stem}.rectangle: expected one inside 32 x 32 pixels"
     assert_one_line_error(cli("segment", "review", "masks", "--apply"), 2, told)
     mark(masks / "review.toml", CAT.stem, 'verdict = "accept"')
     text = (masks / "review.toml").read_text().replace('rectangle = "0,0,33,9"\n', "")
@@ -118,7 +116,7 @@ def test_mistakes_get_one_line(cli: Cli, offline: Cli, masks: Path) -> None:
     assert_one_line_error(cli("segment", "review", "masks", "--apply"), 2, "plain.png: no such file")
 
 
-def test_a_picture_called_review_can_be_segmented(cli: Cli) -> None:
+def test_a_image_called_review_can_be_segmented(cli: Cli) -> None:
     shutil.copy(CAT, cli.cwd / "review")
     (record,) = cli.json("segment", "./review")
     assert record["image"] == "review"

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_services.orchestrator.store.base import Store
 from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.opening import open_store
-
 from tests.postgres import shared_server
 
 

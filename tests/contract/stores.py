@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
 from pixelprobe_services.common.values import (
     AttackResult,
@@ -17,11 +18,11 @@ from pixelprobe_services.common.values import (
 )
 from pixelprobe_services.orchestrator.store.base import AttackRecord, CampaignRecord, Store
 
-PICTURE = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(4, 3, 3)
+IMAGE = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(4, 3, 3)
 SPEC = CampaignSpec(
     images=(
-        CampaignImage(image_digest(PICTURE), "a.png", 3),
-        CampaignImage("f" * 64, "b.png", mask=PICTURE[..., 0] > 9),
+        CampaignImage(image_digest(IMAGE), "a.png", 3),
+        CampaignImage("f" * 64, "b.png", mask=IMAGE[..., 0] > 9),
     ),
     targets=("first", "second"),
     regions=(Region.WHOLE, Region.FOREGROUND),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from pixelprobe_services.common.values import InvalidSpecError, SearchSettings, Strategy
 from pixelprobe_services.orchestrator.core.search import (
     SEARCHES,

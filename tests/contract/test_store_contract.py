@@ -1,9 +1,10 @@
-"""What ``store/base.py`` promises of pictures, campaigns and events, for every store."""
+"""What ``store/base.py`` promises of images, campaigns and events, for every store."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pixelprobe_services.common.errors import ConflictError, NotFoundError
 from pixelprobe_services.common.values import (
     AttackResult,
@@ -14,17 +15,16 @@ from pixelprobe_services.common.values import (
     image_digest,
 )
 from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint, Event, Store, StoredMask
+from tests.contract.stores import IMAGE, RESULT, SPEC, claim, create, run
 
-from tests.contract.stores import PICTURE, RESULT, SPEC, claim, create, run
 
-
-async def test_pictures_by_content(store: Store) -> None:
-    digest = image_digest(PICTURE)
+async def test_images_by_content(store: Store) -> None:
+    digest = image_digest(IMAGE)
     assert await store.image_sizes([digest, "0" * 64]) == {}
-    await store.put_image(digest, PICTURE)
-    await store.put_image(digest, PICTURE)
+    await store.put_image(digest, IMAGE)
+    await store.put_image(digest, IMAGE)
     assert await store.image_sizes([digest, "0" * 64]) == {digest: (4, 3)}
-    np.testing.assert_array_equal(await store.get_image(digest), PICTURE)
+    np.testing.assert_array_equal(await store.get_image(digest), IMAGE)
     with pytest.raises(NotFoundError):
         await store.get_image("0" * 64)
 
@@ -39,7 +39,7 @@ async def test_a_new_campaign(store: Store) -> None:
     assert found.spec.images[0].label == 3
     mask = found.spec.images[1].mask
     assert mask is not None
-    np.testing.assert_array_equal(mask, PICTURE[..., 0] > 9)
+    np.testing.assert_array_equal(mask, IMAGE[..., 0] > 9)
     assert found.end_time is None
     attacks = await store.list_attacks(record.id, start=0, limit=100, finished_only=False)
     assert [attack.id.number for attack in attacks] == list(range(SPEC.attack_count))
@@ -143,13 +143,13 @@ async def test_events_number_from_one_without_gaps(store: Store) -> None:
     assert await store.events_after(record.id, 3, 10) == []
 
 
-async def test_a_campaign_keeps_the_first_mask_of_a_picture(store: Store) -> None:
+async def test_a_campaign_keeps_the_first_mask_of_a_image(store: Store) -> None:
     record, other = await create(store), await create(store)
-    digest = image_digest(PICTURE)
+    digest = image_digest(IMAGE)
     assert await store.get_mask(record.id, digest) is None
-    first = StoredMask(PICTURE[..., 0] > 9, "too small")
+    first = StoredMask(IMAGE[..., 0] > 9, "too small")
     assert (await store.put_mask(record.id, digest, first)).review_reason == "too small"
-    kept = await store.put_mask(record.id, digest, StoredMask(PICTURE[..., 0] > 20))
+    kept = await store.put_mask(record.id, digest, StoredMask(IMAGE[..., 0] > 20))
     found = await store.get_mask(record.id, digest)
     assert found is not None
     for mask in (kept, found):

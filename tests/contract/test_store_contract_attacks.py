@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
+
 from pixelprobe_services.common.errors import ConflictError
 from pixelprobe_services.common.values import (
     AttackResult,
@@ -16,8 +17,7 @@ from pixelprobe_services.common.values import (
 )
 from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint, QueryCount, Store
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
-
-from tests.contract.stores import PICTURE, RESULT, SPEC, claim, create, run
+from tests.contract.stores import IMAGE, RESULT, SPEC, claim, create, run
 
 
 async def test_attacks_are_claimed_in_order_and_once(store: Store) -> None:
@@ -41,7 +41,7 @@ async def test_a_released_attack_is_first_again(store: Store) -> None:
 async def test_results(store: Store) -> None:
     record = await create(store)
     attack = await claim(store, record.id)
-    mask = PICTURE[..., 1] > 12
+    mask = IMAGE[..., 1] > 12
     await store.finish_attack(attack.id, RESULT, mask)
     found = await store.get_attack(attack.id)
     assert found.state is AttackState.FINISHED
@@ -159,7 +159,7 @@ async def test_many_attacks_at_once(store: Store) -> None:
                 await store.settle_queries(count)
             checkpoint = await store.load_checkpoint(claimed.id)
             assert checkpoint == Checkpoint(b"4", (b"0", b"1", b"2", b"3", b"4"))
-            await store.finish_attack(claimed.id, RESULT, PICTURE[..., 1] > 12)
+            await store.finish_attack(claimed.id, RESULT, IMAGE[..., 1] > 12)
 
     await asyncio.gather(*(attack() for _ in range(6)))
     assert await store.finish_campaign(record.id)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from pixelprobe_services.common.errors import QuotaExceededError
 from pixelprobe_services.common.values import AttackResult, CampaignState, Ledger, Outcome
 from pixelprobe_services.orchestrator.store import limits as quotas
 from pixelprobe_services.orchestrator.store.base import AttackId, QueryCount, Store
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from pixelprobe_services.orchestrator.store.limits import DayUsedUpError, Limits
-
 from tests.contract.stores import SPEC, claim, create, run
 
 CANCELLED, PAUSED, RUNNING = CampaignState.CANCELLED, CampaignState.PAUSED, CampaignState.RUNNING

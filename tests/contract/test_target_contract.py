@@ -1,6 +1,6 @@
 """One suite for every way to a target: gRPC and HTTP, sparse and whole, all against the real local Triton.
 
-The judge is Triton's own client library asking for the same edited pictures, built here pixel by pixel.
+The judge is Triton's own client library asking for the same edited images, built here pixel by pixel.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pytest
 import tritonclient.grpc
 from numpy.typing import NDArray
 from PIL import Image
+
 from pixelprobe_services.orchestrator.targets.base import (
     QueryBatch,
     Scores,
@@ -35,7 +36,7 @@ MODEL = "allconv_cifar10"
 CLASSES = 10
 SIDE = 32
 MAX_BATCH = 400
-PICTURES = Path(__file__).parent.parent / "fixtures" / "cifar10"
+IMAGES = Path(__file__).parent.parent / "fixtures" / "cifar10"
 
 
 def _open(config: TargetConfig) -> Target:
@@ -91,9 +92,9 @@ async def opener(way: Way, local_triton: dict[str, str]) -> AsyncIterator[Opener
 
 
 @pytest.fixture(scope="module")
-def pictures() -> NDArray[np.uint8]:
-    """A dozen real pictures, (12, 32, 32, 3)."""
-    files = sorted(PICTURES.rglob("*.png"))[:12]
+def images() -> NDArray[np.uint8]:
+    """A dozen real images, (12, 32, 32, 3)."""
+    files = sorted(IMAGES.rglob("*.png"))[:12]
     return np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
 
 
@@ -152,22 +153,22 @@ async def test_it_describes_itself(way: Way, opener: Opener) -> None:
 
 
 @pytest.mark.parametrize("pixels", [1, 3, 5])
-async def test_scores_of_several_pictures(opener: Opener, pictures: Any, judge: Any, pixels: int) -> None:
+async def test_scores_of_several_images(opener: Opener, images: Any, judge: Any, pixels: int) -> None:
     target = opener()
     for asked in (1, 3):
-        batch = random_batch(pictures, 20, pixels=pixels, asked=asked)
+        batch = random_batch(images, 20, pixels=pixels, asked=asked)
         assert_scores(await target.query(batch), batch, judge(batch))
 
 
-async def test_one_row(opener: Opener, pictures: Any, judge: Any) -> None:
-    batch = random_batch(pictures[3:4], 1)
+async def test_one_row(opener: Opener, images: Any, judge: Any) -> None:
+    batch = random_batch(images[3:4], 1)
     assert_scores(await opener().query(batch), batch, judge(batch))
 
 
 @pytest.fixture(scope="module")
-def full_batch(pictures: Any, judge: Any) -> tuple[QueryBatch, NDArray[np.float32]]:
+def full_batch(images: Any, judge: Any) -> tuple[QueryBatch, NDArray[np.float32]]:
     """As many queries as a request may carry, and their probabilities."""
-    batch = random_batch(pictures[:2], MAX_BATCH)
+    batch = random_batch(images[:2], MAX_BATCH)
     return batch, judge(batch)
 
 
@@ -178,14 +179,14 @@ async def test_as_many_rows_as_allowed(opener: Opener, full_batch: Any) -> None:
     assert (target.stats.requests, target.stats.queries, target.stats.failures) == (1, MAX_BATCH, 0)
 
 
-async def test_equal_edits_on_one_pixel_are_one(opener: Opener, pictures: Any, judge: Any) -> None:
-    batch = random_batch(pictures, 5, pixels=3)
+async def test_equal_edits_on_one_pixel_are_one(opener: Opener, images: Any, judge: Any) -> None:
+    batch = random_batch(images, 5, pixels=3)
     batch.edits[:, 1:] = batch.edits[:, :1]
     assert_scores(await opener().query(batch), batch, judge(batch))
 
 
-async def test_arrays_of_any_layout(opener: Opener, pictures: Any, judge: Any) -> None:
-    batch = random_batch(pictures[::2], 9, pixels=2)
+async def test_arrays_of_any_layout(opener: Opener, images: Any, judge: Any) -> None:
+    batch = random_batch(images[::2], 9, pixels=2)
     strided = replace(
         batch,
         edits=np.asfortranarray(batch.edits),
@@ -195,9 +196,9 @@ async def test_arrays_of_any_layout(opener: Opener, pictures: Any, judge: Any) -
     assert_scores(await opener().query(strided), batch, judge(batch))
 
 
-async def test_concurrent_queries_do_not_mix(opener: Opener, pictures: Any, judge: Any) -> None:
+async def test_concurrent_queries_do_not_mix(opener: Opener, images: Any, judge: Any) -> None:
     target = opener()
-    batches = [random_batch(pictures, 5 + seed, pixels=1 + seed % 3, seed=seed) for seed in range(8)]
+    batches = [random_batch(images, 5 + seed, pixels=1 + seed % 3, seed=seed) for seed in range(8)]
     answers = await asyncio.gather(*(target.query(batch) for batch in batches))
     for batch, scores in zip(batches, answers, strict=True):
         assert_scores(scores, batch, judge(batch))
@@ -210,24 +211,24 @@ async def test_an_unknown_model_is_an_error_that_names_it(opener: Opener) -> Non
     assert not isinstance(caught.value, TargetUnavailableError)
 
 
-async def test_nobody_there_is_unavailable(opener: Opener, pictures: Any) -> None:
+async def test_nobody_there_is_unavailable(opener: Opener, images: Any) -> None:
     with socket.socket() as bound_but_deaf:
         bound_but_deaf.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound_but_deaf.getsockname()[1]}"
         with pytest.raises(TargetUnavailableError, match=address):
-            await opener(address=address).query(random_batch(pictures, 1))
+            await opener(address=address).query(random_batch(images, 1))
 
 
-async def test_a_missed_deadline_is_unavailable(opener: Opener, pictures: Any) -> None:
+async def test_a_missed_deadline_is_unavailable(opener: Opener, images: Any) -> None:
     target = opener(timeout_seconds=0.02)
     with pytest.raises(TargetUnavailableError, match=r"DEADLINE_EXCEEDED|no answer within 0\.02 s"):
-        await target.query(random_batch(pictures, MAX_BATCH // 2))
+        await target.query(random_batch(images, MAX_BATCH // 2))
 
 
-async def test_closing_twice_is_harmless(opener: Opener, pictures: Any) -> None:
+async def test_closing_twice_is_harmless(opener: Opener, images: Any) -> None:
     target = opener()
-    await target.query(random_batch(pictures, 1))
+    await target.query(random_batch(images, 1))
     await target.close()
     await target.close()
     with pytest.raises(TargetUnavailableError, match="closed"):
-        await target.query(random_batch(pictures, 1))
+        await target.query(random_batch(images, 1))

@@ -13,7 +13,6 @@ from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.model import Campaign, CampaignState, Outcome
 from pixelprobe_services.common.errors import UnavailableError
-
 from tests.e2e.inside import SCORED
 from tests.e2e.stack import ROOT, ComposeStack
 
@@ -33,7 +32,7 @@ pixels = [1]
 
 [data]
 kind = "folder"
-folder = "PICTURES"
+folder = "IMAGES"
 count = 4
 only_correct = false
 class_folders = false
@@ -89,8 +88,8 @@ class Run:
     def start(cls, stack: ComposeStack, label: str, folder: Path) -> Run:
         """Begin it through the CLI, under a name of its own, as the same spec would be the same run."""
         spec = folder / f"{label}.toml"
-        pictures = ROOT / "tests" / "fixtures" / "cifar10"
-        spec.write_text(_SPEC.replace("NAME", label).replace("PICTURES", str(pictures)))
+        images = ROOT / "tests" / "fixtures" / "cifar10"
+        spec.write_text(_SPEC.replace("NAME", label).replace("IMAGES", str(images)))
         (started,) = json.loads(stack.pixelprobe("campaign", "run", str(spec), "--detach", "--json"))
         addresses = Addresses(stack.address("orchestrator"), stack.address("segmentation"))
         run = cls(stack, PixelprobeClient(addresses), started["name"])

@@ -13,7 +13,7 @@ from tests.e2e.inside import CLOSED_APIS, CLOSED_RPCS, CONTENTS, PROCESS, SCORED
 from tests.e2e.stack import IMAGES, ROOT, SERVICES, ComposeStack
 
 CLASSIFIERS = {"allconv_cifar10", "nin_cifar10", "vgg16_cifar10"}
-PICTURE = ROOT / "client" / "pixelprobe" / "samples" / "03_cat_000024.png"
+IMAGE = ROOT / "client" / "pixelprobe" / "samples" / "03_cat_000024.png"
 PHOTOGRAPH = ROOT / "client" / "pixelprobe" / "samples" / "photographs" / "coffee.jpg"
 HEALTHY_WITHIN_SECONDS = 90
 LARGEST_SERVICE_IMAGE = 350_000_000
@@ -32,7 +32,7 @@ def attack(stack: ComposeStack, out: Path, *more: str) -> list[dict[str, Any]]:
     targets = [word for name in sorted(CLASSIFIERS) for word in ("--target", name)]
     search = ("--population", "40", "--generations", "3", "--budget", "150")
     printed = stack.pixelprobe(
-        "attack", str(PICTURE), *targets, *search, *more, "--accept-masks", "--out", str(out), "--json"
+        "attack", str(IMAGE), *targets, *search, *more, "--accept-masks", "--out", str(out), "--json"
     )
     records: list[dict[str, Any]] = json.loads(printed)
     return records

@@ -10,8 +10,8 @@ from typing import Any
 
 import docker
 import pytest
-from pixelprobe.model import CampaignState
 
+from pixelprobe.model import CampaignState
 from tests.e2e.campaigns import ATTACKS, Run, Scored, check_undisturbed, queries, results
 from tests.e2e.inside import FILL, FREE, KILL_A_STUB
 from tests.e2e.stack import IMAGES, UP_SECONDS, ComposeStack

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+
 from pixelprobe_deploy.modelzoo.catalogue import shipped_models, zoo_models
 from pixelprobe_deploy.secrets.folder import MOUNTED, make
 from pixelprobe_deploy.triton.__main__ import main as build_models
 from pixelprobe_deploy.triton.gpu import ENGINES
 from pixelprobe_services.orchestrator.targets.config import load_targets
-
 from tests.e2e.stack import ROOT, compose
 from tests.unit.deploy.zoo import LABELS, add_classifier, add_u2net
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import docker
 import pytest
-from pixelprobe_deploy.secrets.folder import make
 
+from pixelprobe_deploy.secrets.folder import make
 from tests.e2e.inside import ASK_PROMETHEUS, ENVIRONMENTS
 from tests.e2e.leaks import inspected, secrets_of, seen_in, suspicious_files
 from tests.e2e.prometheus import image
 from tests.e2e.stack import IMAGES, ROOT, SERVICES, UP_SECONDS, ComposeStack, compose
 
-PICTURE = ROOT / "client" / "pixelprobe" / "samples" / "03_cat_000024.png"
+IMAGE = ROOT / "client" / "pixelprobe" / "samples" / "03_cat_000024.png"
 OVERLAYS = tuple(
     ROOT / "deploy" / "containers" / f"{name}.yaml" for name in ("secure", "client-certificates")
 )
@@ -69,7 +69,7 @@ def secure(engine: docker.DockerClient, folder: Path) -> Iterator[ComposeStack]:
 def attacked(secure: ComposeStack, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Records of an attack from outside, with masks: so the services talk to each other too."""
     printed = secure.pixelprobe(
-        *("attack", str(PICTURE), "--target", "nin_cifar10", "--region", "whole", "--region", "foreground"),
+        *("attack", str(IMAGE), "--target", "nin_cifar10", "--region", "whole", "--region", "foreground"),
         *("--population", "40", "--generations", "3", "--accept-masks"),
         *("--out", str(tmp_path_factory.mktemp("attack")), "--json"),
     )
@@ -91,7 +91,7 @@ def test_who_has_certificate_and_token_can_attack(attacked: list[dict[str, Any]]
 
 
 def test_masks_are_had_under_the_same_protection(secure: ComposeStack, tmp_path: Path) -> None:
-    (record,) = json.loads(secure.pixelprobe("segment", str(PICTURE), "--out", str(tmp_path), "--json"))
+    (record,) = json.loads(secure.pixelprobe("segment", str(IMAGE), "--out", str(tmp_path), "--json"))
     assert 0 < record["area_fraction"] < 1
 
 
@@ -128,7 +128,7 @@ def test_others_are_refused_in_one_line(
     settings = {name: files.get(value, str(folder / value)) for name, value in changed.items()}
 
     done = secure.run_pixelprobe(
-        "attack", str(PICTURE), "--target", "nin_cifar10", "--out", str(tmp_path), changed=settings
+        "attack", str(IMAGE), "--target", "nin_cifar10", "--out", str(tmp_path), changed=settings
     )
 
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""Short words for what these tests do: pick pictures, run a campaign, ask Triton behind everybody's back."""
+"""Short words for what these tests do: pick images, run a campaign, ask Triton behind everybody's back."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from pathlib import Path
 import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
+
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.inputs.images import load_picture
+from pixelprobe.inputs.images import load_image
 from pixelprobe.model import Attack, CampaignImage, CampaignSpec, Region, SearchOptions
 
-PICTURES = sorted((Path(__file__).parents[1] / "fixtures" / "cifar10").glob("*.png"))
+IMAGES = sorted((Path(__file__).parents[1] / "fixtures" / "cifar10").glob("*.png"))
 CLASSIFIERS = ("allconv_cifar10", "nin_cifar10", "vgg16_cifar10")
 SMALL = SearchOptions(population=40, generations=3)
 
 
 def write_targets(path: Path, triton_address: str) -> Path:
-    """A targets file with the three classifiers and ``whole``, AllConv asked in whole pictures."""
+    """A targets file with the three classifiers and ``whole``, AllConv asked in whole images."""
     tables = [
         f'[targets.{name}]\nprotocol = "kserve-grpc"\naddress = "{triton_address}"\n' for name in CLASSIFIERS
     ]
@@ -36,7 +37,7 @@ def write_targets(path: Path, triton_address: str) -> Path:
 
 def pixels_of(path: Path) -> NDArray[np.uint8]:
     """(32, 32, 3) uint8."""
-    return load_picture(path).pixels
+    return load_image(path).pixels
 
 
 def label_of(path: Path) -> int:
@@ -46,7 +47,7 @@ def label_of(path: Path) -> int:
 
 def campaign(
     client: PixelprobeClient,
-    pictures: Sequence[Path],
+    images: Sequence[Path],
     *,
     targets: tuple[str, ...] = ("allconv_cifar10",),
     regions: tuple[Region, ...] = (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND),
@@ -57,7 +58,7 @@ def campaign(
     """Run a campaign to its end. Returns its attacks in the spec's order, all finished."""
     name = start(
         client,
-        pictures,
+        images,
         targets=targets,
         regions=regions,
         pixel_counts=pixel_counts,
@@ -69,10 +70,10 @@ def campaign(
     return list(client.list_results(name))
 
 
-def start(client: PixelprobeClient, pictures: Sequence[Path], **spec: object) -> str:
+def start(client: PixelprobeClient, paths: Sequence[Path], **spec: object) -> str:
     """Create a campaign and return its name. Masks that need review are used."""
-    digests = client.upload_images([pixels_of(path) for path in pictures])
-    images = tuple(CampaignImage(digest, path.name) for digest, path in zip(digests, pictures, strict=True))
+    digests = client.upload_images([pixels_of(path) for path in paths])
+    images = tuple(CampaignImage(digest, path.name) for digest, path in zip(digests, paths, strict=True))
     settings = {"accept_unreviewed": True, **spec}
     return client.create_campaign(CampaignSpec(images=images, **settings)).name  # type: ignore[arg-type]
 
@@ -92,7 +93,7 @@ def comparable(attack: Attack) -> tuple[object, ...]:
 
 
 def edited(pixels: NDArray[np.uint8], attack: Attack) -> NDArray[np.uint8]:
-    """The adversarial picture, painted pixel by pixel."""
+    """The adversarial image, painted pixel by pixel."""
     assert attack.result is not None
     painted = pixels.copy()
     for edit in attack.result.edits:
@@ -100,11 +101,11 @@ def edited(pixels: NDArray[np.uint8], attack: Attack) -> NDArray[np.uint8]:
     return painted
 
 
-def ask_triton(address: str, model: str, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(n, 10) probabilities of (n, 32, 32, 3) pictures, straight from the server."""
+def ask_triton(address: str, model: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, 10) probabilities of (n, 32, 32, 3) images, straight from the server."""
     with triton.InferenceServerClient(address) as server:
-        tensor = triton.InferInput("image", list(pictures.shape), "UINT8")
-        tensor.set_data_from_numpy(pictures)
+        tensor = triton.InferInput("image", list(images.shape), "UINT8")
+        tensor.set_data_from_numpy(images)
         answer: NDArray[np.float32] = server.infer(model, [tensor]).as_numpy("probabilities")
     return answer
 
@@ -119,7 +120,7 @@ def settled(count: Callable[[], int]) -> int:
 
 
 def images_scored(http_address: str, model: str) -> int:
-    """Triton's own inference count of a model: one for each picture of a batch."""
+    """Triton's own inference count of a model: one for each image of a batch."""
     with urllib.request.urlopen(f"http://{http_address}/v2/models/{model}/stats", timeout=10) as answer:
         return int(json.load(answer)["model_stats"][0]["inference_count"])
 

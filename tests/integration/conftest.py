@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-
 from tests import processes
 from tests.integration.asking import write_targets
 
@@ -21,7 +21,7 @@ def segmentation_address() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def targets_file(local_triton: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The three classifiers, and one of them asked in whole pictures."""
+    """The three classifiers, and one of them asked in whole images."""
     return write_targets(tmp_path_factory.mktemp("targets") / "targets.toml", local_triton["grpc"])
 
 

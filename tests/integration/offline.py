@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
+
 from pixelprobe_services.common.errors import NotFoundError
 from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
@@ -32,12 +33,11 @@ from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.store.base import CampaignRecord, Store
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.targets.registry import Registry
-
 from tests.unit.orchestrator.fakes import INFO, FakeTarget
 
 T = TypeVar("T")
 
-PICTURES = [
+IMAGES = [
     np.random.default_rng(seed).integers(0, 256, (INFO.height, INFO.width, 3), dtype=np.uint8)
     for seed in range(4)
 ]
@@ -45,10 +45,10 @@ MASK = np.arange(INFO.width)[None, :] < np.full((INFO.height, 1), 3)
 
 
 def spec(**changes: Any) -> CampaignSpec:
-    """Eight attacks of 6 generations: 4 pictures, foreground and background, none of which succeeds early."""
+    """Eight attacks of 6 generations: 4 images, foreground and background, none of which succeeds early."""
     return CampaignSpec(
         **{
-            "images": tuple(CampaignImage(image_digest(picture), mask=MASK) for picture in PICTURES),
+            "images": tuple(CampaignImage(image_digest(image), mask=MASK) for image in IMAGES),
             "targets": (INFO.name,),
             "regions": (Region.FOREGROUND, Region.BACKGROUND),
             "pixel_counts": (2,),
@@ -68,9 +68,9 @@ class Offline:
     target: FakeTarget
 
     async def create(self, wanted: CampaignSpec | None = None, owner: str = "") -> str:
-        """Upload the pictures and start a campaign. Returns its id."""
-        for picture in PICTURES:
-            await self.store.put_image(image_digest(picture), picture)
+        """Upload the images and start a campaign. Returns its id."""
+        for image in IMAGES:
+            await self.store.put_image(image_digest(image), image)
         return (await self.manager.create(wanted or spec(), "", owner)).id
 
     async def seen(self, campaign_id: str) -> CampaignRecord:
@@ -130,7 +130,7 @@ async def offline(
     ledger, retry = QuotaLedger(store, quotas), RetryPolicy(attempts=2, first_pause=0.01)
     pool = BatcherPool(cast(Registry, OneTarget()), ledger, retry, metrics)
     events = EventHub()
-    asked_for_masks = masks or cast(MaskSource, None)  # all pictures come with one, unless a test has it so
+    asked_for_masks = masks or cast(MaskSource, None)  # all images come with one, unless a test has it so
     patience = Patience(patience_seconds)
     executor = LocalExecutor(
         store, asked_for_masks, pool, events, attacks_in_flight=4, patience=patience, metrics=metrics

@@ -1,4 +1,4 @@
-"""The control region through both services: the foreground's size, and one for all attacks on a picture."""
+"""The control region through both services: the foreground's size, and one for all attacks on an image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pixelprobe.model import Outcome, Region
 from pixelprobe_services.common.values import Region as CoreRegion
 from pixelprobe_services.common.values import control_seed, image_digest
 from pixelprobe_services.orchestrator.core.region import RegionMap
-
-from tests.integration.asking import PICTURES, campaign, edited, pixels_of
+from tests.integration.asking import IMAGES, campaign, edited, pixels_of
 
 SEED = 11
 
@@ -16,7 +15,7 @@ SEED = 11
 def test_edits_stay_in_one_region_of_the_foregrounds_size(client: PixelprobeClient) -> None:
     attacks = campaign(
         client,
-        PICTURES[:2],
+        IMAGES[:2],
         targets=("allconv_cifar10", "whole"),
         regions=(Region.FOREGROUND, Region.CONTROL),
         pixel_counts=(1, 5),
@@ -26,7 +25,7 @@ def test_edits_stay_in_one_region_of_the_foregrounds_size(client: PixelprobeClie
     areas = {(a.image_index, a.region): a.result.region_area_fraction for a in attacks if a.result}
     outside_the_foreground = 0
     for attack in attacks:
-        result, clean = attack.result, pixels_of(PICTURES[attack.image_index])
+        result, clean = attack.result, pixels_of(IMAGES[attack.image_index])
         assert result is not None
         assert result.outcome in (Outcome.SUCCESS, Outcome.FAILURE)
         assert result.mask is not None

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.model import Attack, SearchOptions
-
-from tests.integration.asking import CLASSIFIERS, PICTURES, campaign
+from tests.integration.asking import CLASSIFIERS, IMAGES, campaign
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden.json"
 
@@ -24,7 +24,7 @@ def summary(attack: Attack) -> dict[str, Any]:
     result = attack.result
     assert result is not None
     return {
-        "picture": PICTURES[attack.image_index].name,
+        "image": IMAGES[attack.image_index].name,
         "target": attack.target,
         "region": attack.region.value,
         "outcome": result.outcome.value,
@@ -40,7 +40,7 @@ def summary(attack: Attack) -> dict[str, Any]:
 def test_a_fixed_seed_gives_the_recorded_run(client: PixelprobeClient) -> None:
     attacks = campaign(
         client,
-        PICTURES[3:5],
+        IMAGES[3:5],
         targets=CLASSIFIERS,
         pixel_counts=(3,),
         search=SearchOptions(population=24, generations=3),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from pixelprobe_deploy.local.processes import is_alive, members
-
 from tests.stacks import (
     SECONDS,
     TRITON_ALONE,

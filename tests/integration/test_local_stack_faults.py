@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_deploy.local.processes import identify, is_alive, members
 from pixelprobe_deploy.triton.supervisor import stubs_of
-
 from tests.stacks import (
     INTERRUPTED,
     SECONDS,

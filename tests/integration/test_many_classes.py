@@ -6,12 +6,12 @@ from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
+
 from pixelprobe_services.common.values import AttackResult, CampaignState, Outcome, Region
 from pixelprobe_services.orchestrator.attacks.run import FEW_CLASSES
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.targets.base import QueryBatch
-
-from tests.integration.offline import PICTURES, offline, spec
+from tests.integration.offline import IMAGES, offline, spec
 from tests.unit.orchestrator.fakes import INFO, FakeTarget, score
 
 MANY = replace(INFO, classes=FEW_CLASSES + 4)
@@ -34,13 +34,13 @@ async def results(classes: int, budget: int | None = None) -> tuple[list[AttackR
 @pytest.mark.parametrize("classes", [FEW_CLASSES, MANY.classes])
 async def test_failures_tell_what_became_of_the_clean_classes(classes: int) -> None:
     found, answered = await results(classes)
-    failed = [(picture, one) for picture, one in zip(PICTURES, found, strict=True) if is_failure(one)]
+    failed = [(image, one) for image, one in zip(IMAGES, found, strict=True) if is_failure(one)]
     assert failed
-    for picture, one in failed:
+    for image, one in failed:
         edits = [[astuple(edit) for edit in one.edits]]
         clean = [[top.class_index for top in one.clean_top]]
         asked = QueryBatch(
-            picture[None], np.zeros(1, np.int32), np.array(edits, np.int16), np.array(clean, np.int32)
+            image[None], np.zeros(1, np.int32), np.array(edits, np.int16), np.array(clean, np.int32)
         )
         assert one.best_probability_of_clean_top == pytest.approx(
             score(asked, classes).class_probabilities[0]

@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.model import Outcome, Region
@@ -15,10 +17,8 @@ from pixelprobe_services.common.values import CampaignState, SearchSettings
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.targets.base import TargetUnavailableError
-from prometheus_client import CollectorRegistry
-
 from tests import processes
-from tests.integration.asking import PICTURES, campaign
+from tests.integration.asking import IMAGES, campaign
 from tests.integration.offline import offline, spec, until
 from tests.prometheus import Samples, of, scrape, total
 from tests.unit.orchestrator.fakes import FakeTarget
@@ -108,7 +108,7 @@ def test_real_services_tell_what_their_clients_are_told(targets_file: Path) -> N
         processes.orchestrator(targets_file, segmentation.address, "--metrics", pages[1]) as orchestrator,
         PixelprobeClient(Addresses(orchestrator.address, segmentation.address)) as client,
     ):
-        attacks = campaign(client, PICTURES[:3], targets=("allconv_cifar10", "nin_cifar10"))
+        attacks = campaign(client, IMAGES[:3], targets=("allconv_cifar10", "nin_cifar10"))
         masks, samples = scrape(pages[0]), scrape(pages[1])
     results = [(attack, attack.result) for attack in attacks if attack.result]
     assert len(results) == 3 * 2 * 3

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
-from pixelprobe_services.segmentation.metrics import SegmentationMetrics
-from pixelprobe_services.server.metrics import RpcMetrics, new_registry
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
+from pixelprobe_services.segmentation.metrics import SegmentationMetrics
+from pixelprobe_services.server.metrics import RpcMetrics, new_registry
 from tests.prometheus import names_in, names_on, page
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"

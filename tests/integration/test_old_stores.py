@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+
 from pixelprobe_services.common.values import AttackState, CampaignState, Outcome, image_digest
 from pixelprobe_services.orchestrator.store.base import Checkpoint, QueryCount
 from pixelprobe_services.orchestrator.store.errors import StoreSetupError
@@ -22,8 +23,7 @@ from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.store.sql import schema_version
 from pixelprobe_services.orchestrator.store.sql.engine import create_engine
 from pixelprobe_services.orchestrator.store.sql.schema import metadata
-
-from tests.contract.stores import PICTURE, RESULT, SPEC
+from tests.contract.stores import IMAGE, RESULT, SPEC
 from tests.postgres import shared_server
 
 DUMP = Path(__file__).parents[1] / "fixtures" / "store_0001.sql"
@@ -73,7 +73,7 @@ async def test_it_is_refused_with_the_command_and_goes_on_after_it(old: StoreLoc
     done, half, *rest = await store.list_attacks(campaign.id, start=0, limit=100, finished_only=False)
     assert done.result == RESULT
     assert {one.state for one in (half, *rest)} == {AttackState.PENDING}
-    assert (await store.get_image(image_digest(PICTURE)) == PICTURE).all()
+    assert (await store.get_image(image_digest(IMAGE)) == IMAGE).all()
 
     taken = await store.claim_attack(campaign.id)
     assert taken is not None

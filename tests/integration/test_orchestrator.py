@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.model import Attack, Outcome, Region, RegionMode, SearchOptions, Strategy
-
 from tests import processes
 from tests.integration.asking import (
     CLASSIFIERS,
-    PICTURES,
+    IMAGES,
     SMALL,
     ask_triton,
     campaign,
@@ -25,7 +25,7 @@ from tests.integration.asking import (
     settled,
 )
 
-SOME = [PICTURES[index] for index in (0, 4, 6, 9)]
+SOME = [IMAGES[index] for index in (0, 4, 6, 9)]
 
 
 def outcomes(attacks: list[Attack]) -> list[Outcome]:
@@ -70,7 +70,7 @@ def test_every_success_holds_from_outside(strong_attacks: list[Attack], local_tr
         assert scores[1].argmax() == result.best_top[0].class_index
         assert scores[1].max() == pytest.approx(result.best_top[0].probability, abs=1e-5)
         assert scores[1].argmax() != scores[0].argmax()
-        # the best candidate's probabilities of the clean picture's best classes
+        # the best candidate's probabilities of the clean image's best classes
         np.testing.assert_allclose(
             result.best_probability_of_clean_top,
             [scores[1][score.class_index] for score in result.clean_top],
@@ -91,7 +91,7 @@ def test_results_hang_together(strong_attacks: list[Attack]) -> None:
             assert 2 <= result.queries_to_success <= result.queries_sent
         else:
             assert (result.generations, len(fitness)) == (3, 4)
-            # each candidate was sent, skipped or repeated; the clean picture was sent too
+            # each candidate was sent, skipped or repeated; the clean image was sent too
             answered = result.queries_sent + result.queries_skipped + result.queries_repeated
             assert answered == 40 * 4 + 1
         if attack.region is Region.WHOLE:
@@ -99,7 +99,7 @@ def test_results_hang_together(strong_attacks: list[Attack]) -> None:
             assert result.region_area_fraction == 1
 
 
-def test_regions_partition_the_picture(strong_attacks: list[Attack]) -> None:
+def test_regions_partition_the_image(strong_attacks: list[Attack]) -> None:
     by_region = {
         (attack.image_index, attack.target, attack.pixels, attack.region): attack.result
         for attack in strong_attacks
@@ -116,13 +116,13 @@ def test_regions_partition_the_picture(strong_attacks: list[Attack]) -> None:
 def test_queries_sent_is_what_triton_counted(client: PixelprobeClient, local_triton: dict[str, str]) -> None:
     model, edits = "allconv_cifar10", "allconv_cifar10_edits"
     whole_before = images_scored(local_triton["http"], model)
-    attacks = campaign(client, PICTURES[:3], targets=("whole",))
+    attacks = campaign(client, IMAGES[:3], targets=("whole",))
     sent = sum(attack.result.queries_sent for attack in attacks if attack.result)
     assert sent > 100
     assert settled(lambda: images_scored(local_triton["http"], model)) - whole_before == sent
 
     sparse_before = queries_scored(local_triton["metrics"], edits)
-    attacks = campaign(client, PICTURES[:3])
+    attacks = campaign(client, IMAGES[:3])
     sent = sum(attack.result.queries_sent for attack in attacks if attack.result)
     assert sent > 100
     assert settled(lambda: queries_scored(local_triton["metrics"], edits)) - sparse_before == sent
@@ -133,9 +133,9 @@ def test_sparse_and_whole_queries_give_the_same_results(client: PixelprobeClient
         return tuple(value for value in comparable(attack) if value != attack.target)
 
     # A seed derives from the target's name, so the same name must answer both ways.
-    sparse = campaign(client, PICTURES[3:5], targets=("allconv_cifar10",))
-    again = campaign(client, PICTURES[3:5], targets=("allconv_cifar10",))
-    whole = campaign(client, PICTURES[3:5], targets=("whole",))
+    sparse = campaign(client, IMAGES[3:5], targets=("allconv_cifar10",))
+    again = campaign(client, IMAGES[3:5], targets=("allconv_cifar10",))
+    whole = campaign(client, IMAGES[3:5], targets=("whole",))
     assert [comparable(attack) for attack in sparse] == [comparable(attack) for attack in again]
     assert [attack.result.clean_top for attack in sparse if attack.result] == [
         attack.result.clean_top for attack in whole if attack.result
@@ -149,7 +149,7 @@ def test_same_results_whatever_the_concurrency(
     def run(asked: PixelprobeClient) -> list[tuple[object, ...]]:
         attacks = campaign(
             asked,
-            PICTURES[:3],
+            IMAGES[:3],
             targets=("allconv_cifar10", "nin_cifar10"),
             pixel_counts=(1, 3),
             search=SMALL,
@@ -166,8 +166,8 @@ def test_same_results_whatever_the_concurrency(
 
 
 def test_another_seed_gives_another_search(client: PixelprobeClient) -> None:
-    one = campaign(client, PICTURES[:1], regions=(Region.WHOLE,), seed=1)
-    two = campaign(client, PICTURES[:1], regions=(Region.WHOLE,), seed=2)
+    one = campaign(client, IMAGES[:1], regions=(Region.WHOLE,), seed=1)
+    two = campaign(client, IMAGES[:1], regions=(Region.WHOLE,), seed=2)
     assert comparable(one[0]) != comparable(two[0])
 
 
@@ -175,7 +175,7 @@ def test_a_budget_is_never_exceeded(client: PixelprobeClient, local_triton: dict
     before = images_scored(local_triton["http"], "allconv_cifar10")
     attacks = campaign(
         client,
-        PICTURES[:2],
+        IMAGES[:2],
         targets=("whole",),
         budget=57,
         search=SearchOptions(population=40, generations=50),
@@ -191,8 +191,8 @@ def test_a_budget_is_never_exceeded(client: PixelprobeClient, local_triton: dict
     assert settled(lambda: images_scored(local_triton["http"], "allconv_cifar10")) - before == sum(sent)
 
 
-def test_a_budget_of_one_pays_for_the_clean_picture(client: PixelprobeClient) -> None:
-    attacks = campaign(client, PICTURES[:1], regions=(Region.WHOLE,), budget=1)
+def test_a_budget_of_one_pays_for_the_clean_image(client: PixelprobeClient) -> None:
+    attacks = campaign(client, IMAGES[:1], regions=(Region.WHOLE,), budget=1)
     assert outcomes(attacks) == [Outcome.BUDGET_EXHAUSTED]
     assert attacks[0].result is not None
     assert attacks[0].result.queries_sent == 1
@@ -203,16 +203,14 @@ def test_a_budget_of_one_pays_for_the_clean_picture(client: PixelprobeClient) ->
 def test_targeted_attacks_reach_the_very_class(
     client: PixelprobeClient, local_triton: dict[str, str]
 ) -> None:
-    clean = ask_triton(
-        local_triton["grpc"], "allconv_cifar10", np.stack([pixels_of(one) for one in PICTURES])
-    )
+    clean = ask_triton(local_triton["grpc"], "allconv_cifar10", np.stack([pixels_of(one) for one in IMAGES]))
     ranked = np.sort(clean, axis=1)
     unsure = int((ranked[:, -1] - ranked[:, -2]).argmin())
     wanted = int(np.argsort(clean[unsure])[-2])
     sure = int(np.where(clean.argmax(axis=1) == wanted, 0, ranked[:, -1]).argmax())
     attacks = campaign(
         client,
-        [PICTURES[unsure], PICTURES[sure]],
+        [IMAGES[unsure], IMAGES[sure]],
         regions=(Region.WHOLE,),
         pixel_counts=(3,),
         goals=(wanted,),
@@ -222,8 +220,8 @@ def test_targeted_attacks_reach_the_very_class(
     assert easy is not None
     assert hard is not None
     assert easy.outcome is Outcome.SUCCESS
-    picture = edited(pixels_of(PICTURES[unsure]), attacks[0])
-    scores = ask_triton(local_triton["grpc"], "allconv_cifar10", picture[None])[0]
+    image = edited(pixels_of(IMAGES[unsure]), attacks[0])
+    scores = ask_triton(local_triton["grpc"], "allconv_cifar10", image[None])[0]
     assert scores.argmax() == wanted == easy.best_top[0].class_index
     assert hard.outcome is Outcome.FAILURE
     assert (np.diff(hard.fitness_by_generation) >= 0).all()  # the probability of the wanted class grows
@@ -255,7 +253,7 @@ def test_without_early_stop_all_generations_run(client: PixelprobeClient) -> Non
     ],
 )
 def test_the_other_ways_to_search(client: PixelprobeClient, search: SearchOptions) -> None:
-    attacks = campaign(client, PICTURES[3:5], search=search)
+    attacks = campaign(client, IMAGES[3:5], search=search)
     for attack in attacks:
         result = attack.result
         assert result is not None

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.model import (
@@ -30,9 +31,8 @@ from pixelprobe.model import (
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
 from pixelprobe_api.attack.v1 import campaign_pb2
-
 from tests import processes
-from tests.integration.asking import PICTURES, campaign, comparable, label_of, pixels_of, start
+from tests.integration.asking import IMAGES, campaign, comparable, label_of, pixels_of, start
 
 LONG = SearchOptions(population=100, generations=2000, early_stop=False)
 SHORT = SearchOptions(population=8, generations=1)
@@ -46,8 +46,8 @@ def run_images(client: PixelprobeClient, images: tuple[CampaignImage, ...], **sp
     return [attack.result.outcome for attack in client.list_results(created.name) if attack.result]
 
 
-def upload(client: PixelprobeClient, picture: Path) -> str:
-    return client.upload_images([pixels_of(picture)])[0]
+def upload(client: PixelprobeClient, image: Path) -> str:
+    return client.upload_images([pixels_of(image)])[0]
 
 
 class TestNotApplicable:
@@ -55,7 +55,7 @@ class TestNotApplicable:
 
     @pytest.mark.parametrize(("fill", "region"), [(False, Region.FOREGROUND), (True, Region.BACKGROUND)])
     def test_a_region_without_pixels(self, client: PixelprobeClient, fill: bool, region: Region) -> None:
-        image = CampaignImage(upload(client, PICTURES[0]), mask=np.full((32, 32), fill))
+        image = CampaignImage(upload(client, IMAGES[0]), mask=np.full((32, 32), fill))
         created = client.create_campaign(
             CampaignSpec(images=(image,), targets=("allconv_cifar10",), regions=(region,), search=SHORT)
         )
@@ -66,14 +66,14 @@ class TestNotApplicable:
         assert attack.result.reason == f"the {region.value} has no pixels"
         assert attack.result.queries_sent == 0
 
-    def test_a_misclassified_picture(self, client: PixelprobeClient) -> None:
-        wrong = CampaignImage(upload(client, PICTURES[0]), label=(label_of(PICTURES[0]) + 1) % 10)
+    def test_a_misclassified_image(self, client: PixelprobeClient) -> None:
+        wrong = CampaignImage(upload(client, IMAGES[0]), label=(label_of(IMAGES[0]) + 1) % 10)
         assert run_images(client, (wrong,)) == [Outcome.NOT_APPLICABLE]
         assert Outcome.NOT_APPLICABLE not in run_images(client, (wrong,), attack_misclassified=True)
 
     def test_a_target_that_is_the_clean_class_already(self, client: PixelprobeClient) -> None:
-        label = label_of(PICTURES[0])
-        image = CampaignImage(upload(client, PICTURES[0]))
+        label = label_of(IMAGES[0])
+        image = CampaignImage(upload(client, IMAGES[0]))
         assert run_images(client, (image,), goals=(label,)) == [Outcome.NOT_APPLICABLE]
 
     def test_a_mask_that_needs_review(self, client: PixelprobeClient) -> None:
@@ -91,10 +91,10 @@ def stub(orchestrator_address: str) -> pb_grpc.AttackServiceStub:
 
 
 def valid_spec(stub: pb_grpc.AttackServiceStub) -> campaign_pb2.CampaignSpec:
-    picture = pixels_of(PICTURES[0])
+    image = pixels_of(IMAGES[0])
     upload_request = pb.UploadImagesRequest()
     upload_request.image.width, upload_request.image.height = 32, 32
-    upload_request.image.rgb = picture.tobytes()
+    upload_request.image.rgb = image.tobytes()
     digests = stub.UploadImages(iter([upload_request]), timeout=10).digests
     return campaign_pb2.CampaignSpec(
         images=[campaign_pb2.CampaignImage(digest=digests[0])],
@@ -189,7 +189,7 @@ def test_unknown_names_are_not_found(
     assert refused.value.code() is code
 
 
-def test_a_picture_of_another_size_is_refused(client: PixelprobeClient) -> None:
+def test_a_image_of_another_size_is_refused(client: PixelprobeClient) -> None:
     digest = client.upload_images([np.zeros((20, 30, 3), dtype=np.uint8)])[0]
     with pytest.raises(Exception, match="30x20 pixels, target allconv_cifar10 takes 32x32"):
         client.create_campaign(
@@ -216,7 +216,7 @@ def test_bad_names(stub: pb_grpc.AttackServiceStub, name: str) -> None:
 def test_pages(client: PixelprobeClient, stub: pb_grpc.AttackServiceStub) -> None:
     name = start(
         client,
-        PICTURES[:3],
+        IMAGES[:3],
         targets=("allconv_cifar10",),
         regions=(Region.WHOLE,),
         search=SHORT,
@@ -251,7 +251,7 @@ def test_a_request_id_creates_once(stub: pb_grpc.AttackServiceStub) -> None:
 
 
 def test_events_are_complete_and_in_order(client: PixelprobeClient) -> None:
-    name = start(client, PICTURES[:2], targets=("allconv_cifar10",), regions=(Region.WHOLE,), search=SHORT)
+    name = start(client, IMAGES[:2], targets=("allconv_cifar10",), regions=(Region.WHOLE,), search=SHORT)
     events = [
         event for event in client.watch_campaign(name) if isinstance(event, CampaignChanged | AttackFinished)
     ]
@@ -269,8 +269,8 @@ def test_cancel_then_resume_ends_as_if_nothing_had_happened(client: PixelprobeCl
         "regions": (Region.WHOLE, Region.FOREGROUND),
         "search": SearchOptions(population=60, generations=25, early_stop=False),
     }
-    undisturbed = campaign(client, PICTURES[:1], **spec)  # type: ignore[arg-type]
-    name = start(client, PICTURES[:1], **spec)
+    undisturbed = campaign(client, IMAGES[:1], **spec)  # type: ignore[arg-type]
+    name = start(client, IMAGES[:1], **spec)
     while client.get_campaign(name).queries_sent < 300:
         time.sleep(0.02)
     assert client.cancel_campaign(name).state is CampaignState.CANCELLED
@@ -308,7 +308,7 @@ def test_a_target_that_is_gone_spoils_only_its_own_attacks(
         ):
             name = start(
                 client,
-                PICTURES[:1],
+                IMAGES[:1],
                 targets=("doomed", "allconv_cifar10"),
                 regions=(Region.WHOLE,),
                 search=SearchOptions(population=60, generations=12, early_stop=False),
@@ -398,14 +398,14 @@ def test_a_drain_ends_in_time(targets_file: Path, segmentation_address: str) -> 
         processes.orchestrator(targets_file, segmentation_address) as running,
         PixelprobeClient(Addresses(running.address, segmentation_address)) as client,
     ):
-        start(client, PICTURES[:2], targets=("allconv_cifar10",), regions=(Region.WHOLE,), search=LONG)
+        start(client, IMAGES[:2], targets=("allconv_cifar10",), regions=(Region.WHOLE,), search=LONG)
         time.sleep(1)
         begin = time.monotonic()
         assert running.terminate() == 0
         assert time.monotonic() - begin < 10
 
 
-def test_results_do_not_depend_on_the_order_of_pictures(client: PixelprobeClient) -> None:
-    one = campaign(client, PICTURES[:2], regions=(Region.WHOLE,))
-    other = campaign(client, PICTURES[1::-1], regions=(Region.WHOLE,))
+def test_results_do_not_depend_on_the_order_of_images(client: PixelprobeClient) -> None:
+    one = campaign(client, IMAGES[:2], regions=(Region.WHOLE,))
+    other = campaign(client, IMAGES[1::-1], regions=(Region.WHOLE,))
     assert [comparable(attack)[1:] for attack in one] == [comparable(attack)[1:] for attack in other[::-1]]

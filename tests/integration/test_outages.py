@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
+
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec, MaskSettings
 from pixelprobe_services.common.values import CampaignState, MaskArray, Outcome, Pixels
 from pixelprobe_services.orchestrator.attacks.masks import MadeMask, MaskSource, MaskUnavailableError
@@ -17,7 +18,6 @@ from pixelprobe_services.orchestrator.targets.base import (
     TargetInfo,
     TargetUnavailableError,
 )
-
 from tests.integration.offline import MASK, offline, spec, undisturbed, without_sent
 from tests.unit.orchestrator.fakes import FakeTarget
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_services.common.errors import QuotaExceededError
 from pixelprobe_services.common.values import CampaignState
 from pixelprobe_services.orchestrator.campaigns import manager as campaign
@@ -18,7 +19,6 @@ from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
 from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.server.caller import Caller
-
 from tests.integration.offline import offline, spec, undisturbed, without_sent
 from tests.unit.orchestrator.fakes import INFO
 

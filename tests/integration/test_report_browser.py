@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from pixelprobe.report.write import write_report
 
+from pixelprobe.report.write import write_report
 from tests.browser import Page, browser_page
 from tests.unit.report.reports import NOW, photographs, usual_material
 
@@ -64,8 +64,8 @@ async def test_it_is_whole_at_desktop_and_phone_width(page: Page, report: Path) 
             ".map((e) => e.outerHTML.slice(0, 80))"
         )
         assert wide == []
-    pictures = await page.run("getComputedStyle(document.querySelector('.shot img')).imageRendering")
-    assert pictures == "pixelated"
+    images = await page.run("getComputedStyle(document.querySelector('.shot img')).imageRendering")
+    assert images == "pixelated"
     assert page.complaints == []
     assert {url.partition(":")[0] for url in page.requests} == {"file", "data"}
     assert [url for url in page.requests if url.startswith("file")] == [report.as_uri()] * 2
@@ -86,8 +86,8 @@ async def test_photographs_are_shown_large_at_desktop_and_phone_width(
             ".filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent)"
         )
         assert beyond == []  # long names of classes wrap
-    pictures = await page.run("getComputedStyle(document.querySelector('.shot img')).imageRendering")
-    assert pictures == "auto"
+    images = await page.run("getComputedStyle(document.querySelector('.shot img')).imageRendering")
+    assert images == "auto"
     assert page.complaints == []
 
 

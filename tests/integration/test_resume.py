@@ -19,12 +19,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.model import Attack, Campaign, CampaignState, Region, SearchOptions
-
 from tests import processes
-from tests.integration.asking import PICTURES, queries_scored, start
+from tests.integration.asking import IMAGES, queries_scored, start
 from tests.postgres import shared_server
 
 KILLS = 10
@@ -97,7 +97,7 @@ def services(targets_file: Path, segmentation_address: str, local_triton: dict[s
 def reference(services: Services) -> Reference:
     with services.orchestrator("memory://") as (_, client):
         begin = time.monotonic()
-        name = start(client, PICTURES[:2], **SPEC)
+        name = start(client, IMAGES[:2], **SPEC)
         campaign = finish(client, name)
         seconds = time.monotonic() - begin
         attacks = list(client.list_results(name))
@@ -150,7 +150,7 @@ def test_killed_at_random_moments(services: Services, reference: Reference, tmp_
     begin = time.monotonic()
     with services.orchestrator(store) as (running, client):
         start_seconds = time.monotonic() - begin
-        name = start(client, PICTURES[:2], **SPEC)
+        name = start(client, IMAGES[:2], **SPEC)
         time.sleep(chance.uniform(0, reference.seconds / KILLS))
         running.process.kill()
     kills = 1
@@ -177,7 +177,7 @@ def test_two_orchestrators_share_a_campaign(services: Services, reference: Refer
         services.orchestrator(store) as (_, one),
         services.orchestrator(store) as (_, other),
     ):
-        name = start(one, PICTURES[:2], **SPEC)
+        name = start(one, IMAGES[:2], **SPEC)
         watching = threading.Event()
 
         def watch() -> None:
@@ -205,7 +205,7 @@ def test_one_of_two_is_killed_and_the_other_finishes(services: Services, referen
         services.orchestrator(store) as (dying, one),
         services.orchestrator(store) as (_, other),
     ):
-        name = start(one, PICTURES[:2], **SPEC)
+        name = start(one, IMAGES[:2], **SPEC)
         while other.get_campaign(name).attacks_finished < 2:
             time.sleep(0.05)
         dying.process.kill()

@@ -12,13 +12,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import CampaignState, SearchSettings
 from pixelprobe_services.orchestrator.attacks import journal
 from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.store.sql.store import SqlStore
-
 from tests.integration.offline import offline, spec, undisturbed, without_sent
 
 SNAPSHOTS = 12

@@ -25,6 +25,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.inputs.images import load_mask, save_png
@@ -32,9 +33,8 @@ from pixelprobe_deploy.triton.config import Backend, DataType, ModelSpec, Tensor
 from pixelprobe_deploy.triton.runtime import ServerSettings, prepare_runtime, server_command
 from pixelprobe_services.common.errors import FailedPreconditionError
 from pixelprobe_services.segmentation.salient import from_model, to_model
-
 from tests import processes
-from tests.unit.segmentation.pictures import disk, overlap
+from tests.unit.segmentation.images import disk, overlap
 
 ROOT = Path(__file__).parents[2]
 
@@ -217,7 +217,7 @@ def test_the_commands_write_masks_overlays_and_saliency(client: PixelprobeClient
         np.testing.assert_allclose(np.asarray(saliency) / 255, expected(image), atol=0.5 / 255 + 1e-5)
     assert small["saliency_path"] is None
     assert "small.png: grabcut has no saliency" in done.stderr
-    assert "u2net for 1 picture: auto: more than 64 pixels a side" in done.stderr
+    assert "u2net for 1 image: auto: more than 64 pixels a side" in done.stderr
 
     done = pixelprobe("large.png", "--threshold", "0.8", "--out", "masks", "--json")
     (again,) = json.loads(done.stdout)

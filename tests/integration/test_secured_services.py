@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.root import cli
@@ -30,7 +31,6 @@ from pixelprobe_services.common.errors import (
     ServiceError,
     UnauthenticatedError,
 )
-
 from tests import processes
 from tests.unit.targets import fake_grpc
 
@@ -87,7 +87,7 @@ class Secured:
 
 @contextmanager
 def fake_target() -> Iterator[tuple[fake_grpc.FakeServer, str]]:
-    """A model of three classes for pictures of 4 x 4, on a thread of its own."""
+    """A model of three classes for images of 4 x 4, on a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -143,9 +143,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     pixels = np.random.default_rng(5).integers(0, 256, (fake_grpc.SIDE, fake_grpc.SIDE, 3), dtype=np.uint8)
-    file = tmp_path / "picture.png"
+    file = tmp_path / "image.png"
     Image.fromarray(pixels).save(file)
     return file
 
@@ -158,15 +158,15 @@ def start(client: PixelprobeClient, search: SearchOptions = LONG, **changes: obj
 
 
 def test_an_attack_from_outside_and_its_mask_from_inside(
-    secured: Secured, picture: Path, tmp_path: Path
+    secured: Secured, image: Path, tmp_path: Path
 ) -> None:
     search = ("--population", "8", "--generations", "1", "--region", "foreground", "--accept-masks")
-    done = secured.cli("attack", str(picture), "--target", "toy", *search, "--json", cwd=tmp_path)
+    done = secured.cli("attack", str(image), "--target", "toy", *search, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) == 1
     assert any("Segment OK" in line and "client=orchestrator" in line for line in secured.segmentation.lines)
     assert any("CreateCampaign OK" in line and "client=user" in line for line in secured.orchestrator.lines)
-    mask = secured.cli("segment", str(picture), cwd=tmp_path)
+    mask = secured.cli("segment", str(image), cwd=tmp_path)
     assert mask.returncode == 0, mask.stderr
     assert any("Segment OK" in line and "client=user" in line for line in secured.segmentation.lines)
 
@@ -192,7 +192,7 @@ LISTING = ("targets", "list")
             "give --tls-cert and --tls-key",
         ),
         (
-            ("attack", "{picture}", "--target", "toy"),
+            ("attack", "{image}", "--target", "toy"),
             {"PIXELPROBE_TOKEN_FILE": "{folder}/viewer.token"},
             "UploadImages needs the scope 'attack', which client 'viewer' lacks",
         ),
@@ -206,7 +206,7 @@ LISTING = ("targets", "list")
 )
 def test_what_is_missing_is_one_line_that_says_what_to_do(
     secured: Secured,
-    picture: Path,
+    image: Path,
     tmp_path: Path,
     arguments: tuple[str, ...],
     changes: dict[str, str | None],
@@ -214,7 +214,7 @@ def test_what_is_missing_is_one_line_that_says_what_to_do(
 ) -> None:
     other = tmp_path / "other"
     make(other, (), {}, 1)
-    places = {"other": other, "picture": picture, "folder": secured.folder}
+    places = {"other": other, "image": image, "folder": secured.folder}
     changed = {name: value and value.format(**places) for name, value in changes.items()}
     done = CliRunner(env={**secured.variables, **changed}).invoke(
         cli, [word.format(**places) for word in arguments]

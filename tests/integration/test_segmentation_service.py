@@ -20,6 +20,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
+
 from pixelprobe_api.image.v1 import image_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
@@ -28,7 +29,7 @@ from pixelprobe_services.common.images import from_array, mask_to_array
 from pixelprobe_services.common.status import from_rpc_error
 
 ROOT = Path(__file__).parents[2]
-PICTURES = sorted((ROOT / "tests" / "fixtures" / "cifar10").glob("*.png"))
+IMAGES = sorted((ROOT / "tests" / "fixtures" / "cifar10").glob("*.png"))
 SERVICE = "pixelprobe.segmentation.v1.SegmentationService"
 BIG = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 FOREGROUND = pb.STROKE_KIND_FOREGROUND
@@ -111,8 +112,8 @@ def segment(stub: Any, image: image_pb2.Image, **fields: Any) -> pb.SegmentRespo
     return response
 
 
-@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
-def test_real_pictures_get_a_mask_that_can_be_trusted(stub: Any, path: Path) -> None:
+@pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.stem)
+def test_real_images_get_a_mask_that_can_be_trusted(stub: Any, path: Path) -> None:
     response = segment(stub, read(path))
     mask = mask_to_array(response.mask)
     assert mask.shape == (32, 32)
@@ -125,12 +126,12 @@ def test_real_pictures_get_a_mask_that_can_be_trusted(stub: Any, path: Path) -> 
     assert not np.concatenate((mask[0], mask[-1], mask[:, 0], mask[:, -1])).any()
 
 
-def test_there_are_a_dozen_pictures() -> None:
-    assert len(PICTURES) == 12
+def test_there_are_a_dozen_images() -> None:
+    assert len(IMAGES) == 12
 
 
 def test_the_same_request_gets_the_same_mask_however_many_ask(stub: Any) -> None:
-    images = [read(path) for path in PICTURES]
+    images = [read(path) for path in IMAGES]
     one_by_one = [segment(stub, image) for image in images]
     with ThreadPoolExecutor(12) as pool:
         together = list(pool.map(lambda image: segment(stub, image), images * 2))
@@ -138,7 +139,7 @@ def test_the_same_request_gets_the_same_mask_however_many_ask(stub: Any) -> None
 
 
 def test_a_person_can_correct_a_mask(stub: Any) -> None:
-    image = read(PICTURES[0])
+    image = read(IMAGES[0])
     options = pb.GrabCutOptions(
         rectangle=pb.Rectangle(left=4, top=4, right=28, bottom=24),
         strokes=[
@@ -162,7 +163,7 @@ def test_a_mask_without_foreground_is_flagged(stub: Any) -> None:
     assert response.review_reason == "no foreground was found"
 
 
-def test_the_largest_picture_fits(stub: Any) -> None:
+def test_the_largest_image_fits(stub: Any) -> None:
     response = segment(stub, from_array(np.zeros((4096, 4096, 3), np.uint8)))
     assert (response.mask.width, response.mask.height) == (4096, 4096)
 

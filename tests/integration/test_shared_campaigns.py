@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import CampaignState, Outcome
 from pixelprobe_services.orchestrator.campaigns import manager as campaign
 from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.sql.store import SqlStore
-
 from tests.integration.offline import Offline, offline, spec, undisturbed, without_sent
 from tests.postgres import shared_server
 

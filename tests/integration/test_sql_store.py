@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec, MaskSettings
 from pixelprobe_services.common.values import (
     AttackResult,
@@ -30,8 +31,7 @@ from pixelprobe_services.orchestrator.store.errors import StoreSetupError
 from pixelprobe_services.orchestrator.store.location import StoreLocation, locate
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.store.sql import connection
-
-from tests.contract.stores import PICTURE, RESULT, SPEC, claim, create, run
+from tests.contract.stores import IMAGE, RESULT, SPEC, claim, create, run
 from tests.postgres import shared_server
 
 
@@ -44,30 +44,30 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> StoreLocation:
 
 async def test_all_is_there_after_a_restart(location: StoreLocation) -> None:
     store = await open_store(location)
-    digest = image_digest(PICTURE)
-    await store.put_image(digest, PICTURE)
+    digest = image_digest(IMAGE)
+    await store.put_image(digest, IMAGE)
     record = await create(store, "once")
     await run(store, record.id)
-    await store.put_mask(record.id, digest, StoredMask(PICTURE[..., 0] > 9, "why"))
+    await store.put_mask(record.id, digest, StoredMask(IMAGE[..., 0] > 9, "why"))
     done, cut = await claim(store, record.id), await claim(store, record.id)
-    await store.finish_attack(done.id, RESULT, PICTURE[..., 1] > 12)
+    await store.finish_attack(done.id, RESULT, IMAGE[..., 1] > 12)
     await store.save_checkpoint(cut.id, Checkpoint(b"here", (b"a", b"b")))
     await store.reserve_queries([QueryCount(cut.id, 40)])  # never settled
     before = await store.events_after(record.id, 0, 100)
     await store.close()
 
     store = await open_store(location)
-    np.testing.assert_array_equal(await store.get_image(digest), PICTURE)
+    np.testing.assert_array_equal(await store.get_image(digest), IMAGE)
     again, is_new = await store.create_campaign(SPEC, "once")
     assert (again.id, is_new, again.state) == (record.id, False, CampaignState.RUNNING)
     assert again.create_time == record.create_time
     found = await store.get_attack(done.id)
     assert (found.state, found.result) == (AttackState.FINISHED, RESULT)
     assert found.mask is not None
-    np.testing.assert_array_equal(found.mask, PICTURE[..., 1] > 12)
+    np.testing.assert_array_equal(found.mask, IMAGE[..., 1] > 12)
     kept = await store.get_mask(record.id, digest)
     assert kept is not None
-    np.testing.assert_array_equal(kept.mask, PICTURE[..., 0] > 9)
+    np.testing.assert_array_equal(kept.mask, IMAGE[..., 0] > 9)
     assert await store.events_after(record.id, 0, 100) == before
     # what ran when the store was closed is first in line, from its checkpoint
     assert (await claim(store, record.id)).id == cut.id

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
+
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import CampaignState, SearchSettings
 from pixelprobe_services.orchestrator.store.base import Checkpoint, QueryCount, Store
@@ -25,8 +27,6 @@ from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.store.sql import database, engine
 from pixelprobe_services.orchestrator.store.sql.store import SqlStore
 from pixelprobe_services.orchestrator.targets.base import TargetInfo, TargetUnavailableError
-from sqlalchemy import event
-
 from tests.contract.stores import RESULT, claim, create, run
 from tests.integration.offline import Offline, offline, spec, undisturbed, without_sent
 from tests.postgres import PostgresServer, new_server, shared_server

@@ -7,13 +7,13 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+
 from pixelprobe_services.common.errors import ConflictError
 from pixelprobe_services.common.values import AttackState, CampaignState
 from pixelprobe_services.orchestrator.store.base import AttackRecord, Checkpoint, QueryCount, Store
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from pixelprobe_services.orchestrator.store.location import StoreLocation, locate
 from pixelprobe_services.orchestrator.store.sql.store import SqlStore
-
 from tests.contract.stores import RESULT, SPEC, claim, create, run
 from tests.postgres import shared_server
 

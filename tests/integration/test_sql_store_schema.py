@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+
 from pixelprobe_services.orchestrator.store.errors import StoreSetupError
 from pixelprobe_services.orchestrator.store.location import StoreLocation, locate
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.store.sql import schema_version
 from pixelprobe_services.orchestrator.store.sql.engine import create_engine
 from pixelprobe_services.orchestrator.store.sql.schema import metadata
-
 from tests.postgres import shared_server
 
 MIGRATIONS = Path(schema_version.__file__).parent / "migrations"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
-from pixelprobe_deploy.modelzoo.catalogue import shipped_models
 from tritonclient.utils import InferenceServerException
+
+from pixelprobe_deploy.modelzoo.catalogue import shipped_models
 
 NAMES = ("allconv_cifar10", "nin_cifar10", "vgg16_cifar10")
 OUTPUTS = ("probabilities", "class_probabilities", "top_classes", "top_probabilities")

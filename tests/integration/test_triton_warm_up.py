@@ -18,15 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import grpc
-import pixelprobe_deploy.triton
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+import pixelprobe_deploy.triton
 from pixelprobe_deploy.triton.config import Backend, ModelSpec, to_text
 from pixelprobe_deploy.triton.contract import read_classifier
 from pixelprobe_deploy.triton.edits_graph import edits_graph
 from pixelprobe_deploy.triton.repository import Options, classifier_spec, edits_spec
 from pixelprobe_deploy.triton.runtime import ServerSettings, prepare_runtime, server_command
-
 from tests.unit.deploy.tiny import tiny_model, write_model
 
 pytestmark = pytest.mark.stack

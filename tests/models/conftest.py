@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from pixelprobe_deploy.modelzoo.recipe import RECIPES, Recipe
-from pixelprobe_deploy.modelzoo.train import load_checkpoint, normalise, train
 from torch import Tensor, nn
 
-from tests.models.pictures import coloured_shapes
+from pixelprobe_deploy.modelzoo.recipe import RECIPES, Recipe
+from pixelprobe_deploy.modelzoo.train import load_checkpoint, normalise, train
+from tests.models.images import coloured_shapes
 
 SMALL_BATCH = 8
 
@@ -24,7 +24,7 @@ def _one_thread() -> None:
 
 
 def small_recipe(architecture: str) -> Recipe:
-    """A recipe of two steps over 16 pictures."""
+    """A recipe of two steps over 16 images."""
     return replace(RECIPES[architecture], epochs=1, batch_size=SMALL_BATCH)
 
 
@@ -32,7 +32,7 @@ def small_recipe(architecture: str) -> Recipe:
 def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Gives a checkpoint of an architecture after two steps of training, made once a session.
 
-    So short a training leaves a network that answers nearly the same to every picture, which would make
+    So short a training leaves a network that answers nearly the same to every image, which would make
     comparisons of answers worthless: see :func:`_spread_answers`.
     """
     folder = tmp_path_factory.mktemp("checkpoints")

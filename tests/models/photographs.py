@@ -1,4 +1,4 @@
-"""The demo's photographs as arrays: real pictures that ship, for tests at ImageNet's sizes."""
+"""The demo's photographs as arrays: real images that ship, for tests at ImageNet's sizes."""
 
 from __future__ import annotations
 

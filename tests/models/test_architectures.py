@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pixelprobe_deploy.modelzoo.architectures import ARCHITECTURES, fold_batch_norm
 from torch import nn
+
+from pixelprobe_deploy.modelzoo.architectures import ARCHITECTURES, fold_batch_norm
 
 pytestmark = pytest.mark.models
 
@@ -31,7 +32,7 @@ VGG16 = [
 
 
 def layer_table(network: nn.Module) -> list[tuple[str | int, ...]]:
-    """What the layers do to one 32x32 picture, in the form of the tables above."""
+    """What the layers do to one 32x32 image, in the form of the tables above."""
     table: list[tuple[str | int, ...]] = []
 
     def note(layer: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_deploy.modelzoo.architectures import ARCHITECTURES
 from pixelprobe_deploy.modelzoo.card import (
     Card,
@@ -113,14 +114,14 @@ def test_folder_without_cards(tmp_path: Path) -> None:
 
 def test_card_for_people() -> None:
     text = render(with_accuracy(CARD, ServedAccuracy(8655, 10_000, "JPEG")))
-    facts = (CARD.sha256, "**86.55%**", "8,655 of 10,000", "50,000 pictures", "lossy", "Apache-2.0", "3 cat")
+    facts = (CARD.sha256, "**86.55%**", "8,655 of 10,000", "50,000 images", "lossy", "Apache-2.0", "3 cat")
     for fact in facts:
         assert fact in text
     assert "Provisional" not in text
     assert "never trained" in render(replace(CARD, training=Training(0, 3120)))
     assert "Provisional: exported after 300 of 3,120" in render(replace(CARD, training=Training(300, 3120)))
     unknown = render(replace(CARD, data=TrainingData("CIFAR-10", "train", None, None)))
-    assert "number of pictures not recorded" in unknown
+    assert "number of images not recorded" in unknown
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

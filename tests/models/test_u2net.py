@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
+
 from pixelprobe_deploy.modelzoo.u2net import MEAN, SIDE, STD, write_u2net
 from pixelprobe_deploy.modelzoo.u2net_package import fetch_u2netp
 
@@ -50,7 +51,7 @@ def test_saliency_is_that_of_the_original_graph(
     assert found[0, 10, 10] < 0.1
 
 
-def test_a_batch_gives_what_its_pictures_give_alone(
+def test_a_batch_gives_what_its_images_give_alone(
     original: Path, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     served = session(write_u2net(original, tmp_path))

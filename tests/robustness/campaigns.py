@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import campaign_pb2
 from pixelprobe_api.image.v1 import image_pb2
 from pixelprobe_services.common.images import from_array
-
 from tests.robustness.servers import SIDE, TARGET
 
 SECONDS = 60.0
 """Deadline of a call; generous, as the machine may be busy."""
 
 
-def pictures(count: int) -> list[image_pb2.Image]:
+def images(count: int) -> list[image_pb2.Image]:
     """Different ones of the target's size, the same each time."""
     random = np.random.default_rng(count)
     return [from_array(random.integers(0, 256, (SIDE, SIDE, 3), np.uint8)) for _ in range(count)]
@@ -24,7 +24,7 @@ def pictures(count: int) -> list[image_pb2.Image]:
 
 def begin(stub: Any, attacks: int, **search: Any) -> str:
     """Start a campaign of so many attacks, each as long as its generations; its name."""
-    uploads = (pb.UploadImagesRequest(image=image) for image in pictures(attacks))
+    uploads = (pb.UploadImagesRequest(image=image) for image in images(attacks))
     digests = stub.UploadImages(uploads, timeout=SECONDS).digests
     spec = campaign_pb2.CampaignSpec(
         images=[campaign_pb2.CampaignImage(digest=digest) for digest in digests],

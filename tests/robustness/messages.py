@@ -144,7 +144,7 @@ def _message(descriptor: Descriptor, known: tuple[str, ...]) -> st.SearchStrateg
 def _filled(descriptor: Descriptor, values: dict[str, Any]) -> Message:
     message: Message = message_factory.GetMessageClass(descriptor)(**values)
     if descriptor.full_name.endswith("v1.Image") and values.get("rgb") == b"":
-        # Of the right length now and then, or no picture would ever get past its length.
+        # Of the right length now and then, or no image would ever get past its length.
         fits = message.width * message.height * 3  # type: ignore[attr-defined]
         message.rgb = bytes(min(fits, 3 * 64 * 64))  # type: ignore[attr-defined]
     return message

@@ -38,7 +38,7 @@ class Services:
 
 @contextmanager
 def fake_target() -> Iterator[tuple[fake_grpc.FakeServer, str]]:
-    """A target of 4 x 4 pictures and three classes, in a thread of its own; and its address."""
+    """A target of 4 x 4 images and three classes, in a thread of its own; and its address."""
     fake = fake_grpc.FakeServer()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="fake-target")

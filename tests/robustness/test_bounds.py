@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from pixelprobe_services.common.errors import InvalidArgumentError, ResourceExhaustedError, ServiceError
 from pixelprobe_services.common.status import from_rpc_error
 from pixelprobe_services.server.bounds import Bounds, Places

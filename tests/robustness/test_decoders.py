@@ -1,4 +1,4 @@
-"""Pictures and masks that are none: an error that says so, or a valid array; nothing else, nothing slow."""
+"""Images and masks that are none: an error that says so, or a valid array; nothing else, nothing slow."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pixelprobe.inputs.images import MAX_PIXELS, PictureError, load_mask, load_picture
+
+from pixelprobe.inputs.images import MAX_PIXELS, ImageError, load_image, load_mask
 from pixelprobe_api.image.v1 import image_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import MAX_SIDE, mask_to_array, to_array
 from pixelprobe_services.segmentation.base import GrabCutOptions, SalientOptions
 from pixelprobe_services.segmentation.convert import MAX_ITERATIONS, to_options
-
 from tests.robustness.messages import hostile, mutated
 
 BOUNDED = settings(
@@ -46,7 +46,7 @@ side = st.sampled_from([0, 1, 2, 7, 8, 4096, 4097, 65_536, 2**32 - 1])
 
 @BOUNDED
 @given(width=side, height=side, off=st.sampled_from([0, 0, 0, 1, -1, 1000]))
-def test_pictures_on_the_wire(width: int, height: int, off: int) -> None:
+def test_images_on_the_wire(width: int, height: int, off: int) -> None:
     size = min(max(0, width * height * 3 + off), 300_000)
     message = image_pb2.Image(width=width, height=height, rgb=bytes(size))
     array = outcome(lambda: to_array(message), InvalidArgumentError)
@@ -115,16 +115,16 @@ FILES: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("kind", FILES)
 @BOUNDED
 @given(data=st.data())
-def test_picture_files_with_bytes_changed(tmp_path: Path, kind: str, data: st.DataObject) -> None:
+def test_image_files_with_bytes_changed(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     raw = data.draw(mutated([FILES[kind]()]) | mutated([FILES[kind]()[:40]]))
     path = tmp_path / f"some.{kind}"
     path.write_bytes(raw)
-    for load in (load_picture, load_mask):
+    for load in (load_image, load_mask):
         begin = time.monotonic()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own of odd files
-            loaded = outcome(partial(load, path), PictureError)
-        if isinstance(loaded, PictureError):
+            loaded = outcome(partial(load, path), ImageError)
+        if isinstance(loaded, ImageError):
             assert str(path) in str(loaded)
             assert "\n" not in str(loaded)
         else:
@@ -136,8 +136,8 @@ def test_picture_files_with_bytes_changed(tmp_path: Path, kind: str, data: st.Da
 
 @settings(BOUNDED, max_examples=100)
 @given(raw=st.binary(max_size=300))
-def test_random_bytes_are_no_picture(tmp_path: Path, raw: bytes) -> None:
+def test_random_bytes_are_no_image(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "noise"
     path.write_bytes(raw)
-    with pytest.raises(PictureError):
-        load_picture(path)
+    with pytest.raises(ImageError):
+        load_image(path)

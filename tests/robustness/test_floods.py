@@ -13,13 +13,13 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
 from pixelprobe_api.image.v1 import image_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentation_pb
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as segmentation_grpc
 from pixelprobe_services.common.images import MAX_SIDE, from_array
-
 from tests.processes import RunningService
 from tests.robustness import servers
 from tests.robustness.http2 import END_HEADERS, HEADERS, PREFACE, Peer, frame, header_block
@@ -30,7 +30,7 @@ SECONDS = 60.0
 ATTACK_SECONDS = 240.0
 """Deadline of a hostile one: it must not be what ends its calls."""
 CONNECTIONS = 100
-PICTURES, PICTURE_MIB = 20, MAX_SIDE**2 * 3 / 2**20
+IMAGES, IMAGE_MIB = 20, MAX_SIDE**2 * 3 / 2**20
 SLACK = 8
 """Descriptors that a server may come to hold by itself."""
 
@@ -83,7 +83,7 @@ def test_stalled_uploads_do_not_stand_in_anothers_way(services: Services) -> Non
             call.cancel()
 
 
-def test_a_stream_of_pictures_without_an_end(services: Services) -> None:
+def test_a_stream_of_images_without_an_end(services: Services) -> None:
     requests = itertools.repeat(pb.UploadImagesRequest(image=TINY))
     with grpc.insecure_channel(services.orchestrator.address, OWN) as channel:
         stub: Any = pb_grpc.AttackServiceStub(channel)
@@ -92,18 +92,18 @@ def test_a_stream_of_pictures_without_an_end(services: Services) -> None:
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_many_of_the_largest_pictures_at_once(services: Services) -> None:
+def test_many_of_the_largest_images_at_once(services: Services) -> None:
     """Each waits with its sender until its turn, and does not stay in memory when it is done."""
     service = services.segmentation
     before = servers.memory_mib(service)
     request = segmentation_pb.SegmentRequest(image=from_array(np.zeros((MAX_SIDE, MAX_SIDE, 3), np.uint8)))
     with grpc.insecure_channel(service.address, OWN) as channel:
         stub: Any = segmentation_grpc.SegmentationServiceStub(channel)
-        calls = [stub.Segment.future(request, timeout=ATTACK_SECONDS) for _ in range(PICTURES)]
+        calls = [stub.Segment.future(request, timeout=ATTACK_SECONDS) for _ in range(IMAGES)]
         assert servers.is_serving(service.address, seconds=SECONDS)
         assert {call.result().segmenter for call in calls} == {"grabcut"}
-    # gRPC and the allocator keep some of it, to be used again, but not every picture.
-    assert servers.memory_mib(service) - before < 0.75 * PICTURES * PICTURE_MIB
+    # gRPC and the allocator keep some of it, to be used again, but not every image.
+    assert servers.memory_mib(service) - before < 0.75 * IMAGES * IMAGE_MIB
     # As many are worked on as there are processors, and a few are read meanwhile, of one connection.
     at_once = (os.cpu_count() or 1) + 2
-    assert servers.memory_mib(service, peak=True) - before < 8 * PICTURE_MIB * at_once
+    assert servers.memory_mib(service, peak=True) - before < 8 * IMAGE_MIB * at_once

@@ -13,13 +13,13 @@ import pytest
 from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tritonclient.grpc import service_pb2
+
 from pixelprobe_services.kserve.tensors import DTYPES, BadAnswerError
 from pixelprobe_services.kserve.transport import MAX_ANSWER_BYTES
 from pixelprobe_services.orchestrator.targets import kserve_grpc, kserve_http
 from pixelprobe_services.orchestrator.targets.base import Target, TargetError
 from pixelprobe_services.orchestrator.targets.registry import open_target
-from tritonclient.grpc import service_pb2
-
 from tests.unit.targets import fake_grpc
 from tests.unit.targets.batches import config, random_batch
 from tests.unit.targets.conftest import GrpcStage, HttpStage
@@ -169,9 +169,9 @@ async def test_a_negative_batch_size_is_none(grpc_stage: GrpcStage, size: int) -
 
 
 @pytest.mark.parametrize("shape", [[-1, 2**40, 2**40, 3], [-1, 2**62, 1, 3]])
-async def test_a_huge_declared_picture_is_only_a_number(grpc_stage: GrpcStage, shape: list[int]) -> None:
+async def test_a_huge_declared_image_is_only_a_number(grpc_stage: GrpcStage, shape: list[int]) -> None:
     fake, open_fake = grpc_stage
-    fake.models["toy"] = fake_grpc.toy_metadata(inputs=[fake_grpc.tensor("picture", "UINT8", shape)])
+    fake.models["toy"] = fake_grpc.toy_metadata(inputs=[fake_grpc.tensor("image", "UINT8", shape)])
     target = open_fake()
     await target.describe()
     await refused(target.query(random_batch(2)))
@@ -218,7 +218,7 @@ async def test_an_http_body_without_an_end() -> None:
 @pytest.mark.parametrize(
     "metadata",
     [
-        {"inputs": [{"name": "picture", "datatype": "UINT8", "shape": [float("inf")]}], "outputs": []},
+        {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [float("inf")]}], "outputs": []},
         [],
         None,
         5,

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
 from pixelprobe_api.attack.v1 import campaign_pb2
@@ -18,7 +19,6 @@ from pixelprobe_services.orchestrator.campaigns.admission import MAX_HINTS, MAX_
 from pixelprobe_services.orchestrator.servicer import MAX_SEQUENCE
 from pixelprobe_services.server import server as server_module
 from pixelprobe_services.server.server import ServerEndedError, serve
-
 from tests.robustness.campaigns import SECONDS
 from tests.robustness.servers import TARGET, Services
 
@@ -70,7 +70,7 @@ def create(**changes: Any) -> Callable[[Any], Any]:
             "after_sequence",
         ),
     ],
-    ids=["title", "picture's name", "segmenter", "hints", "digest", "slashes", "smiles", "sequence"],
+    ids=["title", "image's name", "segmenter", "hints", "digest", "slashes", "smiles", "sequence"],
 )
 def test_by_field(services: Services, call: Callable[[Any], Any], field: str) -> None:
     channel = grpc.insecure_channel(services.orchestrator.address)

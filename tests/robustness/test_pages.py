@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
 from pixelprobe_services.common.values import AttackResult, Goal, Outcome, Region

@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 import numpy as np
-import pixelprobe
 import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
@@ -22,12 +21,13 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+import pixelprobe
 from pixelprobe_api.attack.v1 import attack_service_pb2, campaign_pb2
 from pixelprobe_api.image.v1 import image_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2
 from pixelprobe_services.common.images import from_array
 from pixelprobe_services.common.status import DOMAIN
-
 from tests.processes import RunningService
 from tests.robustness import servers
 from tests.robustness.http2 import Peer, grpc_message
@@ -103,9 +103,9 @@ class Asking:
         return CODE.OK, None
 
     def _prepare(self) -> tuple[str, ...]:
-        """Things that exist: a picture, a campaign that has ended, its attack, a target."""
-        picture = attack_service_pb2.UploadImagesRequest(image=picture_of(SIDE))
-        uploaded = self._ask("UploadImages", picture)
+        """Things that exist: an image, a campaign that has ended, its attack, a target."""
+        image = attack_service_pb2.UploadImagesRequest(image=image_of(SIDE))
+        uploaded = self._ask("UploadImages", image)
         digest = attack_service_pb2.UploadImagesResponse.FromString(uploaded).digests[0]
         created = self._ask(
             "CreateCampaign", attack_service_pb2.CreateCampaignRequest(spec=valid_spec(digest))
@@ -140,7 +140,7 @@ def path_of(method: MethodDescriptor) -> str:
     return f"/{method.containing_service.full_name}/{method.name}"
 
 
-def picture_of(side: int) -> image_pb2.Image:
+def image_of(side: int) -> image_pb2.Image:
     return from_array(np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8))
 
 
@@ -168,7 +168,7 @@ def valid_request(method: MethodDescriptor, known: Sequence[str]) -> Message:
         "parent": name,
         "page_size": 2,
         "digest": digest,
-        "image": picture_of(32 if method.name == "Segment" else SIDE),
+        "image": image_of(32 if method.name == "Segment" else SIDE),
         "spec": valid_spec(digest),
         "grabcut": segmentation_service_pb2.GrabCutOptions(
             rectangle=segmentation_service_pb2.Rectangle(left=1, top=1, right=30, bottom=30),

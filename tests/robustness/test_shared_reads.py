@@ -11,7 +11,6 @@ from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
 from pixelprobe_services.orchestrator.campaigns.reads import SharedReads
 from pixelprobe_services.orchestrator.servicer import AttackServicer
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
-
 from tests.integration.offline import offline
 
 WATCHERS = 200

@@ -13,17 +13,17 @@ from typing import Any
 
 import grpc
 import numpy as np
+
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentation_pb
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as segmentation_grpc
 from pixelprobe_services.common.images import from_array
 from pixelprobe_services.segmentation.convert import MAX_ITERATIONS
-
 from tests import processes
 from tests.processes import RunningService
 from tests.robustness import servers
-from tests.robustness.campaigns import SECONDS, begin, pictures, results
+from tests.robustness.campaigns import SECONDS, begin, images, results
 from tests.unit.targets.fake_grpc import FakeServer
 
 CODE = grpc.StatusCode
@@ -117,8 +117,8 @@ def test_an_orchestrator_drains_and_its_campaign_goes_on_from_there(tmp_path: Pa
 
 
 def stalling(never: threading.Event) -> Iterator[pb.UploadImagesRequest]:
-    """One picture, and then nothing."""
-    yield pb.UploadImagesRequest(image=pictures(1)[0])
+    """One image, and then nothing."""
+    yield pb.UploadImagesRequest(image=images(1)[0])
     never.wait(CALL_SECONDS)
 
 
@@ -140,7 +140,7 @@ def end_of(stream: Any) -> grpc.StatusCode:
 
 
 def test_a_busy_segmentation_service_drains() -> None:
-    """All its threads cut pictures of noise, which takes each about half a minute, and more wait."""
+    """All its threads cut images of noise, which takes each about half a minute, and more wait."""
     noise = np.random.default_rng(1).integers(0, 256, (256, 256, 3), np.uint8)
     request = segmentation_pb.SegmentRequest(
         image=from_array(noise), grabcut=segmentation_pb.GrabCutOptions(iterations=MAX_ITERATIONS)

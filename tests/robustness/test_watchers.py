@@ -9,10 +9,10 @@ import time
 from typing import Any
 
 import grpc
+
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
 from pixelprobe_api.attack.v1 import campaign_pb2
-
 from tests.processes import RunningService
 from tests.robustness import servers
 from tests.robustness.campaigns import begin

@@ -1,14 +1,14 @@
-"""Which pixels of a picture fool a model at all: every pixel in the eight extreme colours, no search.
+"""Which pixels of an image fool a model at all: every pixel in the eight extreme colours, no search.
 
 A campaign finds what its search finds, so a difference between regions may be the search's: foreground and
-whole picture get different numbers of candidates. Here every region has the same chance, because all of it is
-tried: 8 x 1024 queries a picture of 32x32. Needs a local stack (``pixelprobe up``):
+whole image get different numbers of candidates. Here every region has the same chance, because all of it is
+tried: 8 x 1024 queries an image of 32x32. Needs a local stack (``pixelprobe up``):
 
     python -m tests.studies.every_pixel table2-quick --data DIR --count 118 --ceiling 0.99 --out maps.npz \\
         --targets ~/.pixelprobe/targets.toml --orchestrator HOST:PORT --segmentation HOST:PORT
 
 with the addresses that ``pixelprobe up`` printed.
-Pictures, seed and masks are those that a campaign of the spec would have; the file grows picture by picture
+Images, seed and masks are those that a campaign of the spec would have; the file grows image by image
 and is taken up again. ``tests.studies.weak_pixels`` says what is in it.
 """
 
@@ -23,14 +23,14 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.pick import Pick, PickedPicture, load_entries
+from pixelprobe.campaigns.pick import Pick, PickedImage, load_entries
 from pixelprobe.campaigns.resolve import targets_of
 from pixelprobe.campaigns.spec_file import find_spec, read_spec
 from pixelprobe_services.orchestrator.targets.base import QueryBatch, Target
 from pixelprobe_services.orchestrator.targets.registry import Registry
-
 from tests.studies.maps import Maps
 
 COLOURS = np.array(list(product((0, 255), repeat=3)), np.int16)
@@ -41,7 +41,7 @@ CHUNK, IN_FLIGHT = 256, 3
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One picture against one target.
+    """One image against one target.
 
     ``fooling``: (height, width) uint8, how many of the eight colours change the class there; ``lowest``:
     (height, width) float32, the clean class's lowest probability.
@@ -63,7 +63,7 @@ def all_edits(height: int, width: int) -> NDArray[np.int16]:
 
 
 async def clean_scores(target: Target, pixels: NDArray[np.uint8]) -> tuple[int, float]:
-    """The class of the clean picture and its probability."""
+    """The class of the clean image and its probability."""
     nothing = np.array([[[0, 0, *pixels[0, 0]]]], np.int16)
     scores = await target.query(_batch(pixels, nothing, 0))
     return int(scores.top_classes[0, 0]), float(scores.top_probabilities[0, 0])
@@ -96,31 +96,31 @@ def _batch(pixels: NDArray[np.uint8], edits: NDArray[np.int16], wanted: int) -> 
 async def scan_all(
     registry: Registry,
     names: Sequence[str],
-    pictures: Sequence[tuple[PickedPicture, NDArray[np.bool_]]],
+    images: Sequence[tuple[PickedImage, NDArray[np.bool_]]],
     ceiling: float,
     maps: Maps,
 ) -> None:
-    """Fill ``maps``: pictures that a target gets right, with less than ``ceiling`` certainty."""
-    for picture, mask in pictures:
+    """Fill ``maps``: images that a target gets right, with less than ``ceiling`` certainty."""
+    for image, mask in images:
         for name in names:
-            if maps.has(picture.name, name):
+            if maps.has(image.name, name):
                 continue
-            clean = await clean_scores(registry.get(name), picture.pixels)
-            if clean[0] != picture.label:
+            clean = await clean_scores(registry.get(name), image.pixels)
+            if clean[0] != image.label:
                 continue
             if clean[1] >= ceiling:
-                maps.add(picture.name, name, mask, clean[1], None, None)
+                maps.add(image.name, name, mask, clean[1], None, None)
                 continue
-            found = await scan(registry.get(name), picture.pixels, clean)
-            maps.add(picture.name, name, mask, clean[1], found.fooling, found.lowest)
+            found = await scan(registry.get(name), image.pixels, clean)
+            maps.add(image.name, name, mask, clean[1], found.fooling, found.lowest)
         maps.save()
-        print(f"{picture.name}: {len(maps)} pairs, {maps.scanned} scanned", flush=True)
+        print(f"{image.name}: {len(maps)} pairs, {maps.scanned} scanned", flush=True)
 
 
 @click.command(help=__doc__)
 @click.argument("spec")
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
-@click.option("--count", type=int, default=60, help="Pictures, the first of the spec's.")
+@click.option("--count", type=int, default=60, help="Images, the first of the spec's.")
 @click.option("--ceiling", type=float, default=1.01, help="Leave out what is surer than this.")
 @click.option("--targets", type=click.Path(path_type=Path, exists=True), required=True, help="targets.toml")
 @click.option("--orchestrator", required=True, help="HOST:PORT")
@@ -141,17 +141,17 @@ def main(
     with PixelprobeClient(Addresses(orchestrator, segmentation)) as client:
         known = targets_of(wanted, client.list_targets())
         picked = list(islice(Pick(wanted, load_entries(wanted, data), known), count))
-        segmented = [client.segment(picture.pixels, "grabcut") for picture in picked]
-    pictures = [
-        (picture, segmentation.mask)
-        for picture, segmentation in zip(picked, segmented, strict=True)
+        segmented = [client.segment(image.pixels, "grabcut") for image in picked]
+    images = [
+        (image, segmentation.mask)
+        for image, segmentation in zip(picked, segmented, strict=True)
         if not segmentation.needs_review
     ]
 
     async def run() -> None:
         registry = Registry.from_file(targets)
         try:
-            await scan_all(registry, [target.name for target in known], pictures, ceiling, Maps(out))
+            await scan_all(registry, [target.name for target in known], images, ceiling, Maps(out))
         finally:
             await registry.close()
 

@@ -1,4 +1,4 @@
-"""The file that a scan fills: for each picture and target a mask, and what each pixel can do."""
+"""The file that a scan fills: for each image and target a mask, and what each pixel can do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Maps:
         images, targets: names.
         masks: (height, width) bool, foreground.
         clean: the clean class's probability.
-        fooling: (height, width) uint8, or None where the picture was not scanned.
+        fooling: (height, width) uint8, or None where the image was not scanned.
         lowest: (height, width) float32, or None.
     """
 

@@ -2,7 +2,7 @@
 
 A region falls if any of its pixels fools the model in any of the eight extreme colours. Beside foreground
 and background: the control of its size that campaigns use, and a disc of its size in the middle of the
-picture, which is where objects are, whatever a mask says.
+image, which is where objects are, whatever a mask says.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
+
 from pixelprobe.report.statistics import paired_test, rate
 from pixelprobe_services.common.values import Region
 from pixelprobe_services.orchestrator.core.region import RegionMap
-
 from tests.studies.every_pixel import COLOURS
 from tests.studies.maps import Maps
 
@@ -28,7 +28,7 @@ BUDGETS = (400, 2800, 40400)
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A picture and a target. ``fooling``: (height, width), so many of the eight colours fool it there."""
+    """An image and a target. ``fooling``: (height, width), so many of the eight colours fool it there."""
 
     target: str
     clean: float
@@ -44,7 +44,7 @@ class Pair:
         return float(self.fooling[self.regions[region]].mean()) / len(COLOURS)
 
     def area(self, region: str) -> float:
-        """The region's share of the picture."""
+        """The region's share of the image."""
         return float(self.regions[region].mean())
 
 
@@ -92,7 +92,7 @@ def describe(title: str, pairs: Sequence[Pair]) -> str:
             f"  {region:10} {falls:4} = {100 * falls / len(pairs):5.1f}%"
             f" ({100 * (found.low or 0):.0f} to {100 * (found.high or 0):.0f})"
             f"  drop {100 * (1 - falls / whole) if whole else 0:5.1f}%  area {100 * area:4.1f}%"
-            f"  weak of fallen pictures {100 * density:.2f}% = {density / base if base else 0:.2f} of whole"
+            f"  weak of fallen images {100 * density:.2f}% = {density / base if base else 0:.2f} of whole"
             + "".join(f"  {budget}: {100 * _found(pairs, region, budget):.1f}" for budget in BUDGETS)
         )
     for other in ("background", "control"):
@@ -102,7 +102,7 @@ def describe(title: str, pairs: Sequence[Pair]) -> str:
 
 
 def _found(pairs: Sequence[Pair], region: str, candidates: int) -> float:
-    """Expected success of so many random candidates over the whole picture, those outside undone."""
+    """Expected success of so many random candidates over the whole image, those outside undone."""
     hits = np.array([pair.density(region) * pair.area(region) for pair in pairs])
     return float(np.mean(1 - (1 - hits) ** candidates))
 

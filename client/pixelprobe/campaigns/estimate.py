@@ -1,7 +1,7 @@
 """What attacks will cost, before any is made: at most, exactly; and expected, by what such attacks mostly do.
 
 The expectation takes success rates and masks like those measured on CIFAR-10 networks, and success rates
-like those that the paper tells of ImageNet's, and so is only as good as the likeness. Pictures that will be
+like those that the paper tells of ImageNet's, and so is only as good as the likeness. Images that will be
 left out are not deducted: nobody knows them yet.
 """
 
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pixelprobe.model import CampaignSpec, Region, RegionMode, SearchOptions, Target
 
 TYPICAL_AREA = {Region.WHOLE: 1.0, Region.FOREGROUND: 0.26, Region.BACKGROUND: 0.74, Region.CONTROL: 0.26}
-"""Share of the picture; the mean of automatic GrabCut on 260 CIFAR-10 pictures."""
+"""Share of the image; the mean of automatic GrabCut on 260 CIFAR-10 images."""
 
 
 @dataclass(frozen=True)
 class Typical:
-    """What attacks on pictures of one kind mostly do.
+    """What attacks on images of one kind mostly do.
 
     Attributes:
         rate: queries a second on two CPU cores, where nobody has measured.
-        success: share of untargeted attacks on the whole picture that succeed, by pixels; others in between.
+        success: share of untargeted attacks on the whole image that succeed, by pixels; others in between.
     """
 
     rate: float
@@ -39,13 +39,13 @@ more pixels as much more as on CIFAR-10.
 """
 
 LARGE_SIDE = 100
-"""Pictures with a shorter side from here on are taken for ImageNet's."""
+"""Images with a shorter side from here on are taken for ImageNet's."""
 
 TARGETED_SHARE = 0.25
 """Targeted success, as a share of untargeted."""
 
 REGION_SHARE = {Region.WHOLE: 1.0, Region.FOREGROUND: 0.9, Region.BACKGROUND: 0.6, Region.CONTROL: 0.7}
-"""Success in a region, as a share of that in the whole picture."""
+"""Success in a region, as a share of that in the whole image."""
 
 GENERATIONS_TO_SUCCESS = 1.5
 """Successes come early, if they come: after so many generations a third of them is still to come."""
@@ -74,14 +74,14 @@ class Cost:
 
 
 def typical(target: Target) -> Typical:
-    """What attacks on a target are taken to do: it is told by the size of its pictures."""
+    """What attacks on a target are taken to do: it is told by the size of its images."""
     return IMAGENET if min(target.width, target.height) >= LARGE_SIDE else CIFAR10
 
 
 def campaign_cost(spec: CampaignSpec, kind: Typical = CIFAR10) -> Cost:
-    """The cost of a campaign, were all its pictures attacked."""
+    """The cost of a campaign, were all its images attacked."""
     each = len(spec.images) * len(spec.targets)
-    # Of targeted attacks one is at the picture's own class, which a look at the clean picture ends.
+    # Of targeted attacks one is at the image's own class, which a look at the clean image ends.
     targeted = [goal for goal in spec.goals if goal is not None]
     own = 1 if len(targeted) > 1 else 0
     untargeted = len(spec.goals) - len(targeted)
@@ -122,7 +122,7 @@ def expected_queries(
 
 
 def _most_queries(search: SearchOptions, budget: int | None) -> int:
-    """Every candidate of every generation, and the clean picture."""
+    """Every candidate of every generation, and the clean image."""
     most = search.population * (search.generations + 1) + 1
     return min(most, budget) if budget else most
 

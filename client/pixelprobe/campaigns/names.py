@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelprobe_services.common.errors import InvalidArgumentError, NotFoundError
-
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.resolve import Run
 from pixelprobe.model import Campaign, CampaignState
+from pixelprobe_services.common.errors import InvalidArgumentError, NotFoundError
 
 STOPPED = frozenset({CampaignState.PAUSED, CampaignState.CANCELLED})
 """States in which a campaign waits to be resumed."""

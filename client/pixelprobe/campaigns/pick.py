@@ -1,4 +1,4 @@
-"""The pictures of a spec: picked by its seed, decoded one by one, labelled as the targets number classes."""
+"""The images of a spec: picked by its seed, decoded one by one, labelled as the targets number classes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pixelprobe.inputs.datasets.base import Entry, in_seeds_order
 from pixelprobe.inputs.datasets.cifar10 import cifar10_entries
 from pixelprobe.inputs.datasets.folder import folder_entries
 from pixelprobe.inputs.datasets.imagenet import imagenet_entries
-from pixelprobe.inputs.images import PictureError
-from pixelprobe.inputs.planned import PlanError, PlannedPicture, fit_to_target
+from pixelprobe.inputs.images import ImageError
+from pixelprobe.inputs.planned import PlanError, PlannedImage, fit_to_target
 from pixelprobe.inputs.sizing import Sizing
 from pixelprobe.model import Target
 
 
 @dataclass(frozen=True, eq=False)
-class PickedPicture:
-    """A picture to attack: (height, width, 3) uint8 RGB in the targets' size, and its class where known."""
+class PickedImage:
+    """An image to attack: (height, width, 3) uint8 RGB in the targets' size, and its class where known."""
 
     name: str
     label: int | None
@@ -32,14 +32,14 @@ class PickedPicture:
 
 
 def load_entries(spec: Spec, folder: Path | None = None) -> list[Entry]:
-    """All pictures of the spec's data set, in the order in which its seed picks them.
+    """All images of the spec's data set, in the order in which its seed picks them.
 
     Args:
         spec: says which data set.
         folder: where it is, instead of where the spec says.
 
     Raises:
-        SpecError: nobody says where it is, or there are fewer pictures than wanted.
+        SpecError: nobody says where it is, or there are fewer images than wanted.
         DatasetError: it is not there, or not what it should be.
     """
     source = spec.data
@@ -50,7 +50,7 @@ def load_entries(spec: Spec, folder: Path | None = None) -> list[Entry]:
     for key, count in [("data", source.count), *((f"attacks.{g.name}", g.count) for g in spec.groups)]:
         if count and len(entries) < count:
             raise SpecError(
-                f"{spec.path}: {key}.count: expected at most {len(entries)}, the pictures in {chosen}, "
+                f"{spec.path}: {key}.count: expected at most {len(entries)}, the images in {chosen}, "
                 f"got {count}"
             )
     return in_seeds_order(entries, source.seed)
@@ -65,13 +65,13 @@ def _entries(source: DataSource, folder: Path) -> list[Entry]:
 
 
 class Pick:
-    """Decodes entries, in order, until there are as many pictures as the spec wants.
+    """Decodes entries, in order, until there are as many images as the spec wants.
 
     One that cannot be read, or that is pixel for pixel one of those before it, is left out, and the next one
     takes its place.
 
     Attributes:
-        unreadable: what could not be read so far, each a line that names the picture and the reason.
+        unreadable: what could not be read so far, each a line that names the image and the reason.
         duplicates: names of those that came twice.
     """
 
@@ -84,11 +84,11 @@ class Pick:
         self._labels = class_labels(spec.path, entries, targets)
         self._least = max(spec.data.count or 1, *(group.count or 1 for group in spec.groups))
 
-    def __iter__(self) -> Iterator[PickedPicture]:
-        """Each picture as it is decoded.
+    def __iter__(self) -> Iterator[PickedImage]:
+        """Each image as it is decoded.
 
         Raises:
-            PlanError: a picture has not the targets' size, and the spec does not say to resize.
+            PlanError: an image has not the targets' size, and the spec does not say to resize.
             SpecError: there are not as many as wanted.
         """
         wanted = self._spec.data.count
@@ -97,8 +97,8 @@ class Pick:
             if len(seen) == wanted:
                 return
             try:
-                pixels = self._fit(PlannedPicture(entry.load())).picture.pixels
-            except PictureError as error:
+                pixels = self._fit(PlannedImage(entry.load())).image.pixels
+            except ImageError as error:
                 self.unreadable.append(str(error))
                 continue
             content = hashlib.sha256(pixels.tobytes()).digest()  # all have one size
@@ -109,23 +109,23 @@ class Pick:
             label = None
             if entry.class_name is not None:
                 label = self._labels[entry.class_name, entry.class_index]
-            yield PickedPicture(entry.name, label, pixels)
+            yield PickedImage(entry.name, label, pixels)
         if len(seen) < self._least:
             lost = f"{len(self.unreadable)} cannot be read, {len(self.duplicates)} come twice"
             raise SpecError(
-                f"{self._spec.path}: expected {self._least} pictures, got {len(seen)}; "
+                f"{self._spec.path}: expected {self._least} images, got {len(seen)}; "
                 f"of {len(self._entries)} {lost}"
             )
 
-    def _fit(self, planned: PlannedPicture) -> PlannedPicture:
+    def _fit(self, planned: PlannedImage) -> PlannedImage:
         how = self._spec.data.resize
-        if how is None and (planned.picture.width, planned.picture.height) != (
+        if how is None and (planned.image.width, planned.image.height) != (
             self._target.width,
             self._target.height,
         ):
             raise PlanError(
-                f"{planned.picture.path} is {planned.picture.width} x {planned.picture.height} pixels, but "
+                f"{planned.image.path} is {planned.image.width} x {planned.image.height} pixels, but "
                 f"{self._target.name} takes {self._target.width} x {self._target.height}; "
-                f"data.resize = true in {self._spec.path} crops and resamples such pictures"
+                f"data.resize = true in {self._spec.path} crops and resamples such images"
             )
         return fit_to_target(planned, self._target, resize=True, how=how or Sizing.CROP)

@@ -26,7 +26,7 @@ PROBE_SECONDS = 2.0
 next. A server that answers more slowly gets until there are two of them."""
 
 PATIENCE_SECONDS = 20.0
-PROBE_PICTURES = 8
+PROBE_IMAGES = 8
 """Times the targets: so many attacks keep enough queries on their way."""
 
 _SEARCH = SearchOptions(population=100, generations=100_000, early_stop=False)
@@ -34,7 +34,7 @@ _SEARCH = SearchOptions(population=100, generations=100_000, early_stop=False)
 
 def measure_rate(
     client: PixelprobeClient,
-    pictures: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
     targets: Sequence[Target],
     clock: Callable[[], float] = time.monotonic,
 ) -> float | None:
@@ -44,7 +44,7 @@ def measure_rate(
 
     Args:
         client: where to.
-        pictures: some, (height, width, 3) uint8, in the targets' size.
+        images: some, (height, width, 3) uint8, in the targets' size.
         targets: to ask.
         clock: seconds.
 
@@ -54,7 +54,7 @@ def measure_rate(
     Raises:
         ServiceError: the campaign could not be started or followed.
     """
-    digests = client.upload_images(pictures[:PROBE_PICTURES])
+    digests = client.upload_images(images[:PROBE_IMAGES])
     spec = CampaignSpec(
         images=tuple(CampaignImage(digest) for digest in dict.fromkeys(digests)),
         targets=tuple(target.name for target in targets),
@@ -82,7 +82,7 @@ def _rate_of(events: Iterable[Event], targets: int, clock: Callable[[], float]) 
             return None  # nothing but the cancellation ends these attacks
         if isinstance(event, AttackProgress):
             answered[event.attack] = event.queries_sent
-            # Attacks are numbered picture by picture, each at all targets in turn.
+            # Attacks are numbered image by image, each at all targets in turn.
             warm.add(int(event.attack.rpartition("/")[2]) % targets)
             if len(warm) < targets:
                 continue

@@ -1,8 +1,8 @@
-"""From a spec, pictures and targets to what the server takes: one campaign for each group of attacks.
+"""From a spec, images and targets to what the server takes: one campaign for each group of attacks.
 
 A run is all campaigns of one spec. Each is called ``NAME@TAG/GROUP`` (``NAME@TAG`` where there is one group):
-NAME is the spec's, TAG the first digits of a hash over everything that the campaigns ask for, pictures
-included. So the same spec on the same pictures names the same campaigns, and the server, which is told the
+NAME is the spec's, TAG the first digits of a hash over everything that the campaigns ask for, images
+included. So the same spec on the same images names the same campaigns, and the server, which is told the
 hash as request id, makes each only once: running a spec again takes it up where it is.
 """
 
@@ -44,7 +44,7 @@ def targets_of(spec: Spec, known: Sequence[Target]) -> list[Target]:
     """All targets that the spec names, in order.
 
     Raises:
-        PlanError: an unknown name, or targets whose pictures differ in size.
+        PlanError: an unknown name, or targets whose images differ in size.
         TargetNotAvailableError: one of them cannot be attacked now.
     """
     names = dict.fromkeys(name for group in spec.groups for name in group.targets)
@@ -59,7 +59,7 @@ def group_spec(
     Args:
         spec: the group's.
         group: one of its groups.
-        images: all pictures that were picked, in order.
+        images: all images that were picked, in order.
         targets: at least those of the group.
 
     Raises:
@@ -90,13 +90,13 @@ def group_spec(
 
 
 def make_run(spec: Spec, images: Sequence[CampaignImage], targets: Sequence[Target]) -> Run:
-    """The campaigns of a spec on uploaded pictures.
+    """The campaigns of a spec on uploaded images.
 
     Raises:
         PlanError: as :func:`group_spec`.
     """
     specs = [group_spec(spec, group, images, targets) for group in spec.groups]
-    # How pictures were prepared is told to people; what tells runs apart is the pictures themselves.
+    # How images were prepared is told to people; what tells runs apart is the images themselves.
     asked = [spec_digest(replace(made, image_preparation="")) for made in specs]
     parts = [spec.name, *(f"{group.name} {each}" for group, each in zip(spec.groups, asked, strict=True))]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()

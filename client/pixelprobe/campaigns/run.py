@@ -8,10 +8,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pixelprobe_services.common.errors import ServiceError
-
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.model import Attack, Campaign, CampaignSpec, Event
+from pixelprobe_services.common.errors import ServiceError
 
 CANCEL_SECONDS = 20.0
 """How long a cancelled campaign's attacks may take to finish before their results are read as they are."""
@@ -47,7 +46,7 @@ def run_campaign(
 
     Args:
         client: where to.
-        spec: what to attack; its pictures must have been uploaded.
+        spec: what to attack; its images must have been uploaded.
         on_event: called with all that happens.
         on_interrupt: called when the first KeyboardInterrupt has come, before the cancellation.
 

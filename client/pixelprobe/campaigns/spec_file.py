@@ -11,14 +11,14 @@ A file looks like this; everything but ``name``, ``data.kind`` and the targets m
     budget = 10000                      # most queries an attack; default: no limit
 
     [data]
-    kind = "cifar10"                    # or "imagenet", or "folder": any folder of pictures
+    kind = "cifar10"                    # or "imagenet", or "folder": any folder of images
     folder = "data"                     # from this file's folder; --data overrides it
     split = "test"                      # cifar10: test or train; imagenet: val or train
     count = 500                         # default: all
     seed = 0                            # picks them
     only_correct = true                 # leave out what a target gets wrong before any change
     class_folders = true                # folder only: subfolders are classes
-    resize = false                      # pictures of another size than the targets' are refused; or "crop"
+    resize = false                      # images of another size than the targets' are refused; or "crop"
                                         # (or true): centred crop; "stretch": the paper's; "short-side-256"
 
     [masks]
@@ -36,7 +36,7 @@ A file looks like this; everything but ``name``, ``data.kind`` and the targets m
 
     [[attacks]]                         # any number of groups, each a campaign of its own; every key but name
     name = "five"                       # and count overrides the one above
-    count = 30                          # the first of the pictures, so that groups share them
+    count = 30                          # the first of the images, so that groups share them
     pixels = [5]
     search = { generations = 10 }
 """
@@ -126,7 +126,7 @@ def _spec(path: Path, keys: Keys) -> Spec:
 
 
 def _data(keys: Keys, base: Path) -> tuple[DataSource, bool]:
-    """The pictures, and whether only those that the targets get right are attacked."""
+    """The images, and whether only those that the targets get right are attacked."""
     kind = DataKind(keys.text("kind", choices=[kind.value for kind in DataKind]))
     folder = keys.optional_text("folder", "a folder")
     splits = _SPLITS.get(kind)

@@ -24,7 +24,7 @@ class SpecError(PlanError):
 
 
 class DataKind(StrEnum):
-    """Where pictures come from."""
+    """Where images come from."""
 
     CIFAR10 = "cifar10"
     IMAGENET = "imagenet"
@@ -33,15 +33,15 @@ class DataKind(StrEnum):
 
 @dataclass(frozen=True)
 class DataSource:
-    """The pictures to attack.
+    """The images to attack.
 
     Attributes:
         folder: where they are; None means that the command line has to say.
         split: of CIFAR-10 and ImageNet.
         count: how many to pick; None takes all.
         seed: picks them: the first of the order that it makes.
-        class_folders: of a folder, whether its subfolders' names are the classes of the pictures in them.
-        resize: how pictures that have not the target's size are brought to it; None refuses them.
+        class_folders: of a folder, whether its subfolders' names are the classes of the images in them.
+        resize: how images that have not the target's size are brought to it; None refuses them.
     """
 
     kind: DataKind
@@ -55,11 +55,11 @@ class DataSource:
 
 @dataclass(frozen=True)
 class AttackGroup:
-    """Attacks that become one campaign: pictures x targets x regions x pixels x goals.
+    """Attacks that become one campaign: images x targets x regions x pixels x goals.
 
     Attributes:
         name: tells the groups of a spec apart; empty for the only one.
-        count: the first so many of the picked pictures; None takes all.
+        count: the first so many of the picked images; None takes all.
         goals: "untargeted", "all" (each other class), or a class, by its label or index.
         budget: most queries an attack may send; None is no limit.
     """
@@ -83,8 +83,8 @@ class Spec:
         name: what the campaigns are called.
         seed: of all searches and control regions.
         segmenter: the method that makes masks; "" lets the segmentation service choose.
-        accept_unreviewed: use masks that a person should look at first; else their pictures are left out.
-        attack_misclassified: attack pictures that a target gets wrong before any change, too.
+        accept_unreviewed: use masks that a person should look at first; else their images are left out.
+        attack_misclassified: attack images that a target gets wrong before any change, too.
     """
 
     path: Path

@@ -10,20 +10,20 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_pictures
-from pixelprobe.cli.attack_options import TARGETED, UNTARGETED, picture_options, search_options, what_options
+from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_images
+from pixelprobe.cli.attack_options import TARGETED, UNTARGETED, image_options, search_options, what_options
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.options import PATH, make_folder, orchestrator_option, output_options
 from pixelprobe.cli.shell import SectionedCommand, interrupt_on_terminate
 from pixelprobe.cli.tables import attack_table, make_console, reason_lines, summary_table
 from pixelprobe.inputs.planned import (
     PlanError,
-    PlannedPicture,
+    PlannedImage,
     choose_class,
     choose_targets,
     fit_to_target,
-    load_pictures,
-    per_picture,
+    load_images,
+    per_image,
 )
 from pixelprobe.inputs.sizing import Sizing, describe_sizing
 from pixelprobe.model import CampaignSpec, Region, RegionMode, SearchOptions, Strategy, Target
@@ -32,7 +32,7 @@ from pixelprobe.model import CampaignSpec, Region, RegionMode, SearchOptions, St
 @click.command(cls=SectionedCommand)
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
 @what_options
-@picture_options
+@image_options
 @search_options
 @output_options("out/attack", "PNGs and results.json")
 @orchestrator_option()
@@ -68,15 +68,15 @@ def attack(
     every goal. The table and --json describe the best candidate found, which met the goal only where the
     outcome is success.
 
-    A folder for each picture takes clean.png, mask.png, mask_overlay.png and, for each success, the
-    adversarial picture and an enlarged one with the changed pixels ringed.
+    A folder for each image takes clean.png, mask.png, mask_overlay.png and, for each success, the
+    adversarial image and an enlarged one with the changed pixels ringed.
 
     Exit code: 0 when all attacks came to an end, successful or not; 1 when one ended in an error; 2 when
     the command line or a file is off; 130 after Ctrl-C, which cancels what is left.
     """
     _check_goal(goal, target_classes)
-    planned = load_pictures(images, masks)
-    per_picture(labels, len(images), "--label")
+    planned = load_images(images, masks)
+    per_image(labels, len(images), "--label")
     messages = make_console(stderr=True)
     interrupt_on_terminate()
     with open_client(orchestrator=orchestrator) as client:
@@ -104,7 +104,7 @@ def attack(
             image_preparation=describe_sizing(how, targets[0].width, targets[0].height),
         )
         make_folder(out)
-        finished = attack_pictures(client, planned, targets, spec, out, messages)
+        finished = attack_images(client, planned, targets, spec, out, messages)
     if as_json:
         click.echo(json.dumps(finished.records, indent=2))
     else:
@@ -128,24 +128,24 @@ def _goals(target_classes: Sequence[str], targets: Sequence[Target]) -> tuple[in
 
 
 def _prepare(
-    planned: Sequence[PlannedPicture], labels: Sequence[str], targets: Sequence[Target], how: Sizing | None
-) -> list[PlannedPicture]:
-    """The pictures in the targets' size, with their true classes."""
+    planned: Sequence[PlannedImage], labels: Sequence[str], targets: Sequence[Target], how: Sizing | None
+) -> list[PlannedImage]:
+    """The images in the targets' size, with their true classes."""
     classes = [choose_class(text, targets, "--label") for text in labels]
     return [
         fit_to_target(
-            PlannedPicture(item.picture, label, item.mask),
+            PlannedImage(item.image, label, item.mask),
             targets[0],
             resize=how is not None,
             how=how or Sizing.CROP,
         )
-        for item, label in zip(planned, per_picture(classes, len(planned), "--label"), strict=True)
+        for item, label in zip(planned, per_image(classes, len(planned), "--label"), strict=True)
     ]
 
 
 def _show(
     finished: Finished,
-    planned: Sequence[PlannedPicture],
+    planned: Sequence[PlannedImage],
     targets: Sequence[Target],
     out: Path,
     console: Console,
@@ -158,4 +158,4 @@ def _show(
     if len(finished.attacks) > 1:
         console.print()
         console.print(summary_table(finished.attacks, by_target=len(targets) > 1))
-    console.print(f"\nPictures and {RESULTS_FILE} are in {escape(str(out))}")
+    console.print(f"\nImages and {RESULTS_FILE} are in {escape(str(out))}")

@@ -1,4 +1,4 @@
-"""From pictures and a spec to results on disk: what ``attack`` and ``demo`` have in common."""
+"""From images and a spec to results on disk: what ``attack`` and ``demo`` have in common."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.run import run_campaign
 from pixelprobe.cli.progress import CampaignProgress
 from pixelprobe.cli.shell import EXIT_FAILED, EXIT_INTERRUPTED
-from pixelprobe.inputs.planned import PlannedPicture, with_images
+from pixelprobe.inputs.planned import PlannedImage, with_images
 from pixelprobe.model import Attack, Campaign, CampaignSpec, CampaignState, Outcome, Target
-from pixelprobe.results.files import write_pictures
+from pixelprobe.results.files import write_images
 from pixelprobe.results.records import Record, attack_record, result_of
 
 RESULTS_FILE = "results.json"
@@ -58,19 +58,19 @@ class Finished:
         return f"{errors} of {len(self.attacks)} attacks ended in an error" if errors else ""
 
 
-def attack_pictures(
+def attack_images(
     client: PixelprobeClient,
-    pictures: Sequence[PlannedPicture],
+    images: Sequence[PlannedImage],
     targets: Sequence[Target],
     spec: CampaignSpec,
     out: Path,
     messages: Console,
 ) -> Finished:
-    """Upload the pictures, run the campaign with live progress, and write PNGs and results.json.
+    """Upload the images, run the campaign with live progress, and write PNGs and results.json.
 
     Args:
         client: where to.
-        pictures: in the targets' size.
+        images: in the targets' size.
         targets: those of the spec.
         spec: all but its images.
         out: an existing folder.
@@ -80,21 +80,21 @@ def attack_pictures(
         ServiceError: the campaign could not be started or followed.
         OSError: a file cannot be written.
     """
-    for planned in pictures:
-        for note in planned.picture.notes:
-            messages.print(f"{escape(str(planned.picture.path))}: {note}", style="dim")
-    digests = client.upload_images([planned.picture.pixels for planned in pictures])
-    spec = with_images(spec, pictures, digests)
+    for planned in images:
+        for note in planned.image.notes:
+            messages.print(f"{escape(str(planned.image.path))}: {note}", style="dim")
+    digests = client.upload_images([planned.image.pixels for planned in images])
+    spec = with_images(spec, images, digests)
 
     by_name = {target.name: target for target in targets}
     with CampaignProgress(spec, messages, by_name) as progress:
         run = run_campaign(client, spec, progress, lambda: messages.print("Cancelling ...", style="yellow"))
 
-    files = write_pictures(out, pictures, run.attacks, by_name)
+    files = write_images(out, images, run.attacks, by_name)
     records = [
         attack_record(
             attack,
-            image=pictures[attack.image_index].picture.path,
+            image=images[attack.image_index].image.path,
             target=by_name[attack.target],
             spec=spec,
             files=written,

@@ -17,7 +17,7 @@ TARGETED = "targeted"
 LARGEST_SEED = 2**64 - 1
 
 _what = sectioned("What to attack")
-_picture = sectioned("Pictures and masks")
+_image = sectioned("Images and masks")
 _search = sectioned("Search")
 
 
@@ -72,55 +72,55 @@ what_options = _in_order(
 )
 """Targets, regions, pixels and goals."""
 
-picture_options = _in_order(
-    _picture(
+image_options = _in_order(
+    _image(
         "--label",
         "labels",
         multiple=True,
         metavar="CLASS",
-        help="True class, an index or a label: once for all pictures, or once each. A picture that the "
+        help="True class, an index or a label: once for all images, or once each. An image that the "
         "target gets wrong before any change is then left out (not_applicable).",
     ),
-    _picture(
+    _image(
         "--attack-misclassified",
         is_flag=True,
-        help="Attack pictures that the target gets wrong, too.",
+        help="Attack images that the target gets wrong, too.",
     ),
-    _picture(
+    _image(
         "--mask",
         "masks",
         multiple=True,
         type=PATH,
         metavar="PNG",
-        help="Foreground mask (white above 127): once for all pictures, or once each. Default: the "
+        help="Foreground mask (white above 127): once for all images, or once each. Default: the "
         "segmentation service makes one where a region needs it.",
     ),
-    _picture(
+    _image(
         "--accept-masks",
         is_flag=True,
-        help="Use made masks even where a person should look first. Default: leave such pictures out.",
+        help="Use made masks even where a person should look first. Default: leave such images out.",
     ),
-    _picture(
+    _image(
         "--resize",
         is_flag=True,
-        help="Resize pictures (and masks) that have not the target's size, as --resize-how says.",
+        help="Resize images (and masks) that have not the target's size, as --resize-how says.",
     ),
-    _picture(
+    _image(
         "--resize-how",
         type=click.Choice([how.value for how in Sizing]),
-        help="crop (the default): around the centre, then resample. stretch: the whole picture. "
+        help="crop (the default): around the centre, then resample. stretch: the whole image. "
         "short-side-256: the shorter side to 256, then the centre 224, or in that proportion. "
         "Implies --resize.",
     ),
 )
-"""What is known about the pictures, and how they are made to fit."""
+"""What is known about the images, and how they are made to fit."""
 
 search_options = _in_order(
     _search(
         "--budget",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Most queries an attack may send, the clean picture included. Default: no limit.",
+        help="Most queries an attack may send, the clean image included. Default: no limit.",
     ),
     _search(
         "--generations",

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pixelprobe_services.common.errors import FailedPreconditionError
 from rich.console import Console
 from rich.markup import escape
 
@@ -37,6 +36,7 @@ from pixelprobe.model import Attack, Campaign, CampaignState, Outcome
 from pixelprobe.results.captions import count
 from pixelprobe.results.export import Exported, Format, Row, attack_row, write_rows
 from pixelprobe.results.records import result_of
+from pixelprobe_services.common.errors import FailedPreconditionError
 
 
 @click.group(cls=Shell)
@@ -63,7 +63,7 @@ def run_command(
 ) -> None:
     """Start the attacks of SPEC, or take them up where they are.
 
-    The same spec on the same pictures is the same run: started again, it goes on, resumed if it was paused
+    The same spec on the same images is the same run: started again, it goes on, resumed if it was paused
     or cancelled, and what is finished is not repeated. Another name or seed makes another run.
 
     Ctrl-C ends the watching, not the attacks; `campaign cancel` ends those.
@@ -190,7 +190,7 @@ def export_command(name: str, out: Path, kind: str | None, orchestrator: str | N
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="Queries a second. Default: measured by attacking a few of the pictures for some seconds.",
+    help="Queries a second. Default: measured by attacking a few of the images for some seconds.",
 )
 @json_option()
 @orchestrator_option()

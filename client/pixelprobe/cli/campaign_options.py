@@ -25,12 +25,12 @@ def name_argument() -> Decorator:
 
 
 def data_option() -> Callable[..., Any]:
-    """Where the pictures are."""
+    """Where the images are."""
     return sectioned(DATA)(
         "--data",
         type=PATH,
         metavar="DIR",
-        help="The pictures' folder, instead of the one that SPEC names (data.folder).",
+        help="The images' folder, instead of the one that SPEC names (data.folder).",
     )
 
 

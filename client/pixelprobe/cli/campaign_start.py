@@ -1,4 +1,4 @@
-"""From a spec to what runs: pictures read and uploaded, campaigns started; or, for a plan, only counted."""
+"""From a spec to what runs: images read and uploaded, campaigns started; or, for a plan, only counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.markup import escape
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.estimate import Cost, campaign_cost, typical
 from pixelprobe.campaigns.pick import Pick, load_entries
-from pixelprobe.campaigns.probe import PROBE_PICTURES, measure_rate
+from pixelprobe.campaigns.probe import PROBE_IMAGES, measure_rate
 from pixelprobe.campaigns.resolve import Run, group_spec, make_run, targets_of
 from pixelprobe.campaigns.spec_values import AttackGroup, DataKind, Spec
 from pixelprobe.inputs.datasets import cifar10, imagenet
@@ -25,7 +25,7 @@ from pixelprobe.results.captions import count
 from pixelprobe.rpc import UnreachableError
 
 LISTED = 5
-"""Most unreadable pictures that are named."""
+"""Most unreadable images that are named."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Plan:
     """What a spec would do.
 
     Attributes:
-        pictures: that would be attacked.
-        groups: each group with its campaign, whose pictures have no digests yet, and its cost.
+        images: that would be attacked.
+        groups: each group with its campaign, whose images have no digests yet, and its cost.
         rate: queries a second.
         rate_origin: where that number comes from, in words.
     """
 
-    pictures: int
+    images: int
     groups: tuple[tuple[AttackGroup, CampaignSpec, Cost], ...]
     rate: float
     rate_origin: str
@@ -51,7 +51,7 @@ class Plan:
 
 
 def prepare_run(client: PixelprobeClient, spec: Spec, folder: Path | None, messages: Console) -> Run:
-    """Check a spec against data and targets, and upload its pictures; no campaign is created yet.
+    """Check a spec against data and targets, and upload its images; no campaign is created yet.
 
     Raises:
         PlanError, TargetNotAvailableError: the spec, the data or the targets are not as they should be.
@@ -100,9 +100,9 @@ def make_plan(
         targets, reachable = targets_of(spec, _assumed_targets(spec)), False
         messages.print("The orchestrator does not answer: targets are not checked.", style="yellow")
     pick = Pick(spec, entries, targets)
-    pictures = iter(pick)
-    first = list(islice(pictures, PROBE_PICTURES))
-    number = len(first) + sum(1 for _ in pictures)
+    picked = iter(pick)
+    first = list(islice(picked, PROBE_IMAGES))
+    number = len(first) + sum(1 for _ in picked)
     _tell_left_out(pick, messages)
     images = [CampaignImage("")] * number
     groups = []
@@ -112,16 +112,16 @@ def make_plan(
     if rate is not None:
         origin = "given"
     elif reachable:
-        rate, origin = _measured(client, [picked.pixels for picked in first], targets)
+        rate, origin = _measured(client, [image.pixels for image in first], targets)
     else:
         rate, origin = typical(targets[0]).rate, "assumed; --rate gives another"
     return Plan(number, tuple(groups), rate, origin)
 
 
 def _measured(
-    client: PixelprobeClient, pictures: Sequence[NDArray[np.uint8]], targets: Sequence[Target]
+    client: PixelprobeClient, images: Sequence[NDArray[np.uint8]], targets: Sequence[Target]
 ) -> tuple[float, str]:
-    rate = measure_rate(client, pictures, targets)
+    rate = measure_rate(client, images, targets)
     if rate is None:
         return typical(targets[0]).rate, "assumed, as hardly any answers came; --rate gives another"
     return rate, "measured just now"
@@ -140,7 +140,7 @@ def _tell_left_out(pick: Pick, messages: Console) -> None:
     if pick.unreadable:
         verb = "is" if len(pick.unreadable) == 1 else "are"
         messages.print(
-            f"{count(len(pick.unreadable), 'picture')} cannot be read and {verb} left out:", style="yellow"
+            f"{count(len(pick.unreadable), 'image')} cannot be read and {verb} left out:", style="yellow"
         )
         for line in pick.unreadable[:LISTED]:
             messages.print(f"  {escape(line)}", style="dim")
@@ -149,6 +149,6 @@ def _tell_left_out(pick: Pick, messages: Console) -> None:
     if pick.duplicates:
         told = ", ".join(pick.duplicates[:LISTED]) + (", ..." if len(pick.duplicates) > LISTED else "")
         messages.print(
-            f"{count(len(pick.duplicates), 'picture')} left out as copies of others: {escape(told)}",
+            f"{count(len(pick.duplicates), 'image')} left out as copies of others: {escape(told)}",
             style="yellow",
         )

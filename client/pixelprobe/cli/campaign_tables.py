@@ -44,7 +44,7 @@ def campaign_json(campaign: Campaign) -> dict[str, Any]:
 
 
 def spec_json(spec: CampaignSpec) -> dict[str, Any]:
-    """What a campaign was asked to do; of its pictures only their number."""
+    """What a campaign was asked to do; of its images only their number."""
     plain = {key: value for key, value in vars(spec).items() if key not in ("images", "search")}
     return {
         "images": len(spec.images),
@@ -58,7 +58,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     """A plan; times in seconds."""
     total = plan.cost
     return {
-        "pictures": plan.pictures,
+        "images": plan.images,
         "rate": plan.rate,
         "rate_origin": plan.rate_origin,
         **asdict(total),
@@ -114,7 +114,7 @@ def show_campaign(
         ("state", f"[{_STATE_COLOURS[campaign.state]}]{campaign.state.value}[/]{reason}"),
         ("attacks", f"{campaign.attacks_finished:,} of {campaign.attacks_total:,} finished"),
         ("queries", _queries(campaign)),
-        ("pictures", _pictures(spec)),
+        ("images", _images(spec)),
         ("targets", escape(", ".join(spec.targets))),
         ("regions", ", ".join(region.value for region in spec.regions)),
         ("pixels", ", ".join(map(str, spec.pixel_counts))),
@@ -139,7 +139,7 @@ def show_plan(plan: Plan, called: str, console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("group", "targets", "regions", "pixels", "goals"):
         table.add_column(heading, overflow="fold")
-    for heading in ("pictures", "attacks", "queries expected", "at most"):
+    for heading in ("images", "attacks", "queries expected", "at most"):
         table.add_column(heading, justify="right", no_wrap=True)
     for group, spec, cost in plan.groups:
         table.add_row(
@@ -156,7 +156,7 @@ def show_plan(plan: Plan, called: str, console: Console) -> None:
     total = plan.cost
     console.print(table)
     console.print(
-        f"\n{escape(called)}: {count(plan.pictures, 'picture')}, {count(total.attacks, 'attack')}, "
+        f"\n{escape(called)}: {count(plan.images, 'image')}, {count(total.attacks, 'attack')}, "
         f"about {total.expected_queries:,} queries, at most {total.most_queries:,}"
     )
     console.print(
@@ -172,7 +172,7 @@ def _queries(campaign: Campaign) -> str:
     )
 
 
-def _pictures(spec: CampaignSpec) -> str:
+def _images(spec: CampaignSpec) -> str:
     told = f", {spec.image_preparation}" if spec.image_preparation else ""
     return f"{len(spec.images):,}{escape(told)}"
 

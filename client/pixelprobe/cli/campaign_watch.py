@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
-from pixelprobe_services.common.errors import UnavailableError
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -18,6 +17,7 @@ from pixelprobe.campaigns.estimate import campaign_cost
 from pixelprobe.campaigns.names import all_ended
 from pixelprobe.model import Campaign
 from pixelprobe.results.captions import count
+from pixelprobe_services.common.errors import UnavailableError
 
 POLL_SECONDS = 1.0
 POLL_SHARE = 0.02

@@ -1,4 +1,4 @@
-"""``pixelprobe demo``: a small real campaign on shipped pictures, from nothing to a contact sheet."""
+"""``pixelprobe demo``: a small real campaign on shipped images, from nothing to a contact sheet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from pixelprobe.addresses import ORCHESTRATOR_VARIABLE
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_pictures
+from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_images
 from pixelprobe.cli.attack_options import LARGEST_SEED
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.demos import CIFAR10, IMAGENET, Demo
@@ -26,7 +26,7 @@ from pixelprobe.cli.options import make_folder, orchestrator_option, output_opti
 from pixelprobe.cli.shell import SectionedCommand, interrupt_on_terminate, sectioned
 from pixelprobe.cli.tables import make_console, reason_lines, summary_table
 from pixelprobe.inputs.images import save_png
-from pixelprobe.inputs.planned import PlannedPicture, choose_targets
+from pixelprobe.inputs.planned import PlannedImage, choose_targets
 from pixelprobe.model import CampaignSpec
 from pixelprobe.results.captions import count
 from pixelprobe.results.records import is_misread
@@ -39,13 +39,13 @@ CONTACT_SHEET = "contact_sheet.png"
 class Ran:
     """A demo's results and its seconds."""
 
-    pictures: Sequence[PlannedPicture]
+    images: Sequence[PlannedImage]
     finished: Finished
     seconds: float
 
 
 @click.command(cls=SectionedCommand)
-@sectioned("Pictures")(
+@sectioned("Images")(
     "--imagenet",
     is_flag=True,
     help="Three photographs on an ImageNet classifier, masks by U2-Net; builds both models if need be.",
@@ -77,9 +77,9 @@ def demo(
     as_json: bool,
     orchestrator: str | None,
 ) -> None:
-    """Attack a dozen pictures on three classifiers; takes a few minutes.
+    """Attack a dozen images on three classifiers; takes a few minutes.
 
-    One- and three-pixel attacks on twelve CIFAR-10 test pictures, in the whole picture, the foreground and
+    One- and three-pixel attacks on twelve CIFAR-10 test images, in the whole image, the foreground and
     the background, with a small budget of queries each. Uses the local stack where it runs; else starts it,
     and stops it afterwards.
 
@@ -112,13 +112,13 @@ def demo(
 def _attack(client: PixelprobeClient, chosen: Demo, spec: CampaignSpec, out: Path, messages: Console) -> Ran:
     """Run the campaign and write everything."""
     targets = choose_targets(chosen.targets, client.list_targets())
-    pictures = chosen.pictures(targets[0])
+    images = chosen.images(targets[0])
     start = time.monotonic()
-    finished = attack_pictures(client, pictures, targets, spec, out, messages)
+    finished = attack_images(client, images, targets, spec, out, messages)
     seconds = time.monotonic() - start
     if finished.attacks:
-        save_png(out / CONTACT_SHEET, campaign_sheet(chosen.title, pictures, finished.attacks, targets))
-    return Ran(pictures, finished, seconds)
+        save_png(out / CONTACT_SHEET, campaign_sheet(chosen.title, images, finished.attacks, targets))
+    return Ran(images, finished, seconds)
 
 
 def _show(ran: Ran, out: Path, console: Console) -> None:
@@ -127,13 +127,13 @@ def _show(ran: Ran, out: Path, console: Console) -> None:
         queries = finished.campaign.queries_sent
         console.print(summary_table(finished.attacks))
         console.print()
-        others = [a for a in finished.attacks if not is_misread(a, ran.pictures[a.image_index].label)]
+        others = [a for a in finished.attacks if not is_misread(a, ran.images[a.image_index].label)]
         misread = len(finished.attacks) - len(others)
         if misread:
             told = count(misread, "attack")
-            console.print(f"{told} left out: the classifier misreads the picture before any change")
+            console.print(f"{told} left out: the classifier misreads the image before any change")
         for line in reason_lines(others):
             console.print(escape(line), style="dim")
         console.print(f"{queries:,} queries in {ran.seconds:,.0f} s ({queries / ran.seconds:,.0f}/s)")
         console.print(f"Look at {escape(str(out / CONTACT_SHEET))}")
-    console.print(f"Pictures and {RESULTS_FILE} are in {escape(str(out))}")
+    console.print(f"Images and {RESULTS_FILE} are in {escape(str(out))}")

@@ -1,4 +1,4 @@
-"""The two demos as data: which shipped pictures on which classifiers, and how hard the search tries."""
+"""The two demos as data: which shipped images on which classifiers, and how hard the search tries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pixelprobe.cli.imagenet_models import CLASSIFIER, SEGMENTER
-from pixelprobe.inputs.images import load_picture
-from pixelprobe.inputs.planned import PlannedPicture, fit_to_target
+from pixelprobe.inputs.images import load_image
+from pixelprobe.inputs.planned import PlannedImage, fit_to_target
 from pixelprobe.model import CampaignSpec, Region, SearchOptions, Target
 from pixelprobe.samples import load_photographs, load_samples
 
@@ -22,7 +22,7 @@ class Demo:
     Attributes:
         title: of its contact sheet.
         targets: the classifiers' names.
-        pictures: makes its pictures in the size of the target given.
+        images: makes its images in the size of the target given.
         search: of every attack.
         budget: most queries an attack sends, unless the person says otherwise.
         segmenter: makes the masks; "" lets the segmentation service choose.
@@ -30,7 +30,7 @@ class Demo:
 
     title: str
     targets: tuple[str, ...]
-    pictures: Callable[[Target], Sequence[PlannedPicture]]
+    images: Callable[[Target], Sequence[PlannedImage]]
     search: SearchOptions
     budget: int
     segmenter: str = ""
@@ -50,21 +50,21 @@ class Demo:
         )
 
 
-def _samples(target: Target) -> list[PlannedPicture]:
-    planned = [PlannedPicture(load_picture(sample.path), sample.label) for sample in load_samples()]
-    return [fit_to_target(picture, target, resize=False) for picture in planned]
+def _samples(target: Target) -> list[PlannedImage]:
+    planned = [PlannedImage(load_image(sample.path), sample.label) for sample in load_samples()]
+    return [fit_to_target(image, target, resize=False) for image in planned]
 
 
-def _photographs(target: Target) -> list[PlannedPicture]:
-    planned = [PlannedPicture(load_picture(path)) for path in load_photographs()]
-    return [fit_to_target(picture, target, resize=True) for picture in planned]
+def _photographs(target: Target) -> list[PlannedImage]:
+    planned = [PlannedImage(load_image(path)) for path in load_photographs()]
+    return [fit_to_target(image, target, resize=True) for image in planned]
 
 
 # 216 attacks: at most 86,400 queries, two to three minutes on two cores.
 CIFAR10 = Demo(
     title="pixelprobe demo: a few changed pixels against three classifiers",
     targets=("allconv_cifar10", "nin_cifar10", "vgg16_cifar10"),
-    pictures=_samples,
+    images=_samples,
     search=SearchOptions(population=100, generations=3),
     budget=400,
 )
@@ -72,7 +72,7 @@ CIFAR10 = Demo(
 IMAGENET = Demo(
     title="pixelprobe demo: a few changed pixels in photographs",
     targets=(CLASSIFIER,),
-    pictures=_photographs,
+    images=_photographs,
     search=SearchOptions(population=200, generations=4),
     budget=1000,
     segmenter=SEGMENTER,

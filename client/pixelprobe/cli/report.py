@@ -35,7 +35,7 @@ _CONTENT = "What it tells"
     multiple=True,
     type=PATH,
     metavar="FILE",
-    help='Accuracy on clean pictures, for table I: JSON {"MODEL": {"correct": 8556, "total": 10000}}, or '
+    help='Accuracy on clean images, for table I: JSON {"MODEL": {"correct": 8556, "total": 10000}}, or '
     "a model card, which also tells the weights' hash. May be given several times.",
 )
 @sectioned(_CONTENT)(
@@ -70,7 +70,7 @@ def report(
     same attack in several campaigns the first that ran to an end counts. Campaigns without early stop give
     figure 6.
 
-    The page needs nothing but itself: pictures and figures are inside. Figures are beside it as PNG and SVG,
+    The page needs nothing but itself: images and figures are inside. Figures are beside it as PNG and SVG,
     all numbers as CSV.
     """
     try:

@@ -37,10 +37,10 @@ class Decision:
 
 
 HEADER = """\
-# Verdicts on the masks of this folder. Look at {sheet} and set for each picture:
+# Verdicts on the masks of this folder. Look at {sheet} and set for each image:
 #   verdict = "accept"      the mask is good
-#   verdict = "reject"      no mask can be had; the picture gets none
-#   verdict = "redo"        cut it again by GrabCut with what you draw, in pixels of the picture:
+#   verdict = "reject"      no mask can be had; the image gets none
+#   verdict = "redo"        cut it again by GrabCut with what you draw, in pixels of the image:
 #       rectangle = "L,T,R,B"                   # the object lies inside; right and bottom are exclusive
 #       foreground_strokes = ["X,Y X,Y ..."]    # lines on the object
 #       background_strokes = ["X,Y X,Y ..."]    # lines behind it
@@ -51,10 +51,10 @@ HEADER = """\
 """
 
 
-def review_text(pictures: Mapping[str, Segmented], mask_ids: Mapping[str, str], sheet: str) -> str:
-    """The file for these pictures; a mask that nobody need look at is accepted unless a person objects."""
+def review_text(images: Mapping[str, Segmented], mask_ids: Mapping[str, str], sheet: str) -> str:
+    """The file for these images; a mask that nobody need look at is accepted unless a person objects."""
     parts = [HEADER.format(sheet=sheet)]
-    for name, each in pictures.items():
+    for name, each in images.items():
         verdict = Verdict.UNDECIDED if each.needs_review else Verdict.ACCEPT
         told = f"{each.width} x {each.height} pixels, {each.segmenter}, "
         told += f"{percent(each.area_fraction)} foreground"
@@ -63,7 +63,7 @@ def review_text(pictures: Mapping[str, Segmented], mask_ids: Mapping[str, str], 
         # A JSON string is a TOML string, but for one character that JSON leaves as it is.
         key = json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
         lines = (
-            f"[pictures.{key}]",
+            f"[images.{key}]",
             f"# {' '.join(told.split())}",
             f'mask = "{mask_ids[name]}"',
             f'verdict = "{verdict.value}"\n',
@@ -72,24 +72,24 @@ def review_text(pictures: Mapping[str, Segmented], mask_ids: Mapping[str, str], 
     return "\n".join(parts)
 
 
-def read_review(path: Path, pictures: Mapping[str, Segmented]) -> dict[str, Decision]:
-    """What a person decided on each of ``pictures``.
+def read_review(path: Path, images: Mapping[str, Segmented]) -> dict[str, Decision]:
+    """What a person decided on each of ``images``.
 
     Raises:
         SpecError: no such file, no TOML, or something in it is off; file and key are named.
     """
     keys = Keys.of_file(path)
-    tables = keys.table("pictures")
-    decisions = {name: _decision(tables.table(name), each) for name, each in pictures.items()}
+    tables = keys.table("images")
+    decisions = {name: _decision(tables.table(name), each) for name, each in images.items()}
     tables.finish()
     keys.finish()
     return decisions
 
 
-def _decision(keys: Keys, picture: Segmented) -> Decision:
+def _decision(keys: Keys, image: Segmented) -> Decision:
     verdict = Verdict(keys.text("verdict", choices=[each.value for each in Verdict]))
     mask_id = keys.text("mask", expected="the id that was written there")
-    hints = _hints(keys, picture)
+    hints = _hints(keys, image)
     keys.finish()
     if verdict is Verdict.REDO and hints is None:
         raise keys.error("verdict", "a rectangle or strokes along with it", verdict.value)
@@ -98,13 +98,13 @@ def _decision(keys: Keys, picture: Segmented) -> Decision:
     return Decision(verdict, mask_id, hints)
 
 
-def _hints(keys: Keys, picture: Segmented) -> GrabCutHints | None:
+def _hints(keys: Keys, image: Segmented) -> GrabCutHints | None:
     text = keys.optional_text("rectangle", RECTANGLE_FORM)
     rectangle = None if text is None else _read(keys, "rectangle", text, read_rectangle)
-    if rectangle is not None and not _holds(picture, rectangle):
-        raise keys.error("rectangle", f"one inside {picture.width} x {picture.height} pixels", text)
+    if rectangle is not None and not _holds(image, rectangle):
+        raise keys.error("rectangle", f"one inside {image.width} x {image.height} pixels", text)
     foreground, background = (
-        _strokes(keys, f"{kind}_strokes", picture) for kind in ("foreground", "background")
+        _strokes(keys, f"{kind}_strokes", image) for kind in ("foreground", "background")
     )
     return make_hints(
         rectangle,
@@ -115,13 +115,13 @@ def _hints(keys: Keys, picture: Segmented) -> GrabCutHints | None:
     )
 
 
-def _strokes(keys: Keys, key: str, picture: Segmented) -> list[Points]:
+def _strokes(keys: Keys, key: str, image: Segmented) -> list[Points]:
     strokes = []
     for number, text in enumerate(keys.texts(key, (), expected=POINTS_FORM, optional=True)):
         place = f"{key}[{number}]"
         points = _read(keys, place, text, read_points)
-        if any(x >= picture.width or y >= picture.height for x, y in points):
-            raise keys.error(place, f"points inside {picture.width} x {picture.height} pixels", text)
+        if any(x >= image.width or y >= image.height for x, y in points):
+            raise keys.error(place, f"points inside {image.width} x {image.height} pixels", text)
         strokes.append(points)
     return strokes
 
@@ -134,5 +134,5 @@ def _read(keys: Keys, key: str, text: str, reader: Callable[[str], T]) -> T:
         raise keys.error(key, form, text) from error
 
 
-def _holds(picture: Segmented, rectangle: Rectangle) -> bool:
-    return rectangle.right <= picture.width and rectangle.bottom <= picture.height
+def _holds(image: Segmented, rectangle: Rectangle) -> bool:
+    return rectangle.right <= image.width and rectangle.bottom <= image.height

@@ -1,4 +1,4 @@
-"""Many pictures beside their masks on one page, for a person to look over."""
+"""Many images beside their masks on one page, for a person to look over."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pixelprobe.results.drawing import (
 )
 
 SIDE = 224
-"""Of a picture on the sheet, in pixels; larger ones are reduced."""
+"""Of an image on the sheet, in pixels; larger ones are reduced."""
 
 ACROSS = 3
 _MARGIN, _GAP, _TEXT = 24, 10, 48
@@ -33,7 +33,7 @@ _MARGIN, _GAP, _TEXT = 24, 10, 48
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A picture, (height, width, 3) uint8, its mask where it has one, and what to write below."""
+    """An image, (height, width, 3) uint8, its mask where it has one, and what to write below."""
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.bool_] | None
@@ -43,7 +43,7 @@ class Entry:
 
 
 def review_sheet(title: str, subtitle: str, entries: Sequence[Entry]) -> Image.Image:
-    """The sheet: each picture as it is, and beside it with its background dimmed and the border drawn."""
+    """The sheet: each image as it is, and beside it with its background dimmed and the border drawn."""
     cell_width, cell_height = 2 * SIDE + 3 * _GAP, SIDE + _TEXT + _GAP
     across = max(2, min(ACROSS, len(entries)))  # room for the title
     rows = -(-len(entries) // across)

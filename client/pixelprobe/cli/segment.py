@@ -1,4 +1,4 @@
-"""``pixelprobe segment``: masks of pictures, by the segmentation service."""
+"""``pixelprobe segment``: masks of images, by the segmentation service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pixelprobe.cli.segment_folder import (
 from pixelprobe.cli.segment_review import GRABCUT, review
 from pixelprobe.cli.shell import SectionedCommand, sectioned
 from pixelprobe.cli.tables import make_console
-from pixelprobe.inputs.images import Picture, load_picture, save_png
+from pixelprobe.inputs.images import InputImage, load_image, save_png
 from pixelprobe.inputs.planned import PlanError, check_sides
 from pixelprobe.masks import Rectangle, Segmentation
 from pixelprobe.results.captions import count, percent
@@ -39,11 +39,11 @@ AUTO = "auto"
 U2NET = "u2net"
 REVIEW = "review"
 
-_hint = sectioned("Hints for GrabCut (the same for every picture)")
+_hint = sectioned("Hints for GrabCut (the same for every image)")
 
 
 class MaskRecord(TypedDict):
-    """What ``--json`` prints of each picture."""
+    """What ``--json`` prints of each image."""
 
     image: str
     segmenter: str
@@ -59,7 +59,7 @@ class MaskRecord(TypedDict):
 
 
 class SegmentCommand(SectionedCommand):
-    """``segment IMAGE...`` with ``segment review DIR`` below it: a picture called review goes by ./review."""
+    """``segment IMAGE...`` with ``segment review DIR`` below it: an image called review goes by ./review."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -83,7 +83,7 @@ class SegmentCommand(SectionedCommand):
     default=AUTO,
     metavar="NAME",
     show_default=True,
-    help="u2net, grabcut, or auto: the service takes GrabCut for small pictures, else U2-Net where it can.",
+    help="u2net, grabcut, or auto: the service takes GrabCut for small images, else U2-Net where it can.",
 )
 @sectioned("Method")(
     "--threshold",
@@ -128,7 +128,7 @@ class SegmentCommand(SectionedCommand):
 @sectioned(OUTPUT)(
     "--saliency", is_flag=True, help="Write NAME_saliency.png as well, where the method has saliency (u2net)."
 )
-@output_options("out/segment", "NAME_mask.png and NAME_overlay.png of each picture")
+@output_options("out/segment", "NAME_mask.png and NAME_overlay.png of each image")
 @segmentation_option()
 def segment(
     images: tuple[Path, ...],
@@ -144,7 +144,7 @@ def segment(
     as_json: bool,
     segmentation: str | None,
 ) -> None:
-    """Split pictures into foreground and background.
+    """Split images into foreground and background.
 
     Writes a mask (white is foreground; `attack --mask` takes it) and an overlay to look at. Without hints
     GrabCut is seeded automatically; a mask that a person should look at is marked "review", and
@@ -153,9 +153,9 @@ def segment(
     hints = make_hints(rectangle, foreground, background, stroke_width, iterations)
     if hints is not None and threshold is not None:
         raise PlanError("--threshold: is of u2net, which takes no rectangle, strokes or iterations")
-    pictures = [load_picture(path) for path in images]
-    for picture in pictures:
-        check_sides(picture)
+    loaded = [load_image(path) for path in images]
+    for image in loaded:
+        check_sides(image)
     messages = make_console(stderr=True)
     with open_client(segmentation=segmentation) as client:
         name = _choose_method(client, method, hinted=hints is not None, threshold=threshold)
@@ -163,21 +163,19 @@ def segment(
         read_record(out)  # a damaged one is found before the work
         records, made = [], {}
         reasons: Counter[tuple[str, str]] = Counter()
-        for picture, stem in zip(pictures, _stems(pictures), strict=True):
-            for note in picture.notes:
-                messages.print(f"{escape(str(picture.path))}: {note}", style="dim")
-            answer = client.segment(picture.pixels, name, hints, threshold=threshold, saliency=saliency)
-            records.append(_write(out, stem, picture, answer))
-            made[stem] = _segmented(picture, answer)
+        for image, stem in zip(loaded, _stems(loaded), strict=True):
+            for note in image.notes:
+                messages.print(f"{escape(str(image.path))}: {note}", style="dim")
+            answer = client.segment(image.pixels, name, hints, threshold=threshold, saliency=saliency)
+            records.append(_write(out, stem, image, answer))
+            made[stem] = _segmented(image, answer)
             reasons[answer.choice_reason, answer.segmenter] += 1
             if saliency and answer.saliency is None:
-                messages.print(
-                    f"{escape(str(picture.path))}: {answer.segmenter} has no saliency", style="dim"
-                )
+                messages.print(f"{escape(str(image.path))}: {answer.segmenter} has no saliency", style="dim")
         add_to_record(out, made)
     for (reason, segmenter), number in reasons.items():
         if reason and not hints:
-            messages.print(f"{segmenter} for {count(number, 'picture')}: {escape(reason)}", style="dim")
+            messages.print(f"{segmenter} for {count(number, 'image')}: {escape(reason)}", style="dim")
     if as_json:
         click.echo(json.dumps(records, indent=2))
         return
@@ -199,31 +197,31 @@ def _choose_method(client: PixelprobeClient, method: str, *, hinted: bool, thres
     return method
 
 
-def _stems(pictures: Sequence[Picture]) -> list[str]:
-    """A file name of its own for each picture."""
+def _stems(images: Sequence[InputImage]) -> list[str]:
+    """A file name of its own for each image."""
     stems: list[str] = []
-    for picture in pictures:
-        stem, number = picture.path.stem, 1
+    for image in images:
+        stem, number = image.path.stem, 1
         while stem in stems:
             number += 1
-            stem = f"{picture.path.stem}-{number}"
+            stem = f"{image.path.stem}-{number}"
         stems.append(stem)
     return stems
 
 
-def _write(out: Path, stem: str, picture: Picture, answer: Segmentation) -> MaskRecord:
+def _write(out: Path, stem: str, image: InputImage, answer: Segmentation) -> MaskRecord:
     masks, overlays, maps = mask_path(out, stem), overlay_path(out, stem), saliency_path(out, stem)
     save_png(masks, answer.mask)
     if answer.saliency is not None:
         save_png(maps, answer.saliency)
     else:
         maps.unlink(missing_ok=True)  # of an earlier mask of that name
-    save_png(overlays, overlay(picture.pixels, answer.mask, scale_for(picture.pixels, PANEL_SIDE)))
+    save_png(overlays, overlay(image.pixels, answer.mask, scale_for(image.pixels, PANEL_SIDE)))
     return MaskRecord(
-        image=str(picture.path),
+        image=str(image.path),
         segmenter=answer.segmenter,
-        width=picture.width,
-        height=picture.height,
+        width=image.width,
+        height=image.height,
         area_fraction=answer.area_fraction,
         needs_review=answer.needs_review,
         review_reason=answer.review_reason,
@@ -234,12 +232,12 @@ def _write(out: Path, stem: str, picture: Picture, answer: Segmentation) -> Mask
     )
 
 
-def _segmented(picture: Picture, answer: Segmentation) -> Segmented:
+def _segmented(image: InputImage, answer: Segmentation) -> Segmented:
     return Segmented(
-        image=str(picture.path.resolve()),
-        image_sha256=digest_of(picture),
-        width=picture.width,
-        height=picture.height,
+        image=str(image.path.resolve()),
+        image_sha256=digest_of(image),
+        width=image.width,
+        height=image.height,
         segmenter=answer.segmenter,
         choice_reason=answer.choice_reason,
         area_fraction=answer.area_fraction,
@@ -250,7 +248,7 @@ def _segmented(picture: Picture, answer: Segmentation) -> Segmented:
 
 def _table(records: Sequence[MaskRecord]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("picture", "method", "foreground", "verdict", "mask"):
+    for heading in ("image", "method", "foreground", "verdict", "mask"):
         table.add_column(heading, overflow="fold")
     for record in records:
         verdict = (

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelprobe.inputs.images import Picture, load_mask, load_picture
+from pixelprobe.inputs.images import InputImage, load_image, load_mask
 from pixelprobe.inputs.planned import PlanError
 
 RECORD = "segment.json"
@@ -21,7 +21,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Segmented:
-    """A picture's mask as it was made. ``image`` is the picture's absolute path."""
+    """An image's mask as it was made. ``image`` is the image's absolute path."""
 
     image: str
     image_sha256: str
@@ -34,9 +34,9 @@ class Segmented:
     review_reason: str
 
 
-def digest_of(picture: Picture) -> str:
+def digest_of(image: InputImage) -> str:
     """SHA-256 in hex of the decoded pixels."""
-    return hashlib.sha256(picture.pixels.tobytes()).hexdigest()
+    return hashlib.sha256(image.pixels.tobytes()).hexdigest()
 
 
 def mask_id(mask: NDArray[np.bool_]) -> str:
@@ -45,7 +45,7 @@ def mask_id(mask: NDArray[np.bool_]) -> str:
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of the picture called ``name`` is."""
+    """Where the mask of the image called ``name`` is."""
     return folder / f"{name}_mask.png"
 
 
@@ -69,14 +69,14 @@ def read_record(folder: Path) -> dict[str, Segmented]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         if table["version"] != VERSION:
-            raise PlanError(f"{path}: of another version; segment the pictures again")
-        return {name: Segmented(**fields) for name, fields in table["pictures"].items()}
+            raise PlanError(f"{path}: of another version; segment the images again")
+        return {name: Segmented(**fields) for name, fields in table["images"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, PlanError):
             raise
-        raise PlanError(f"{path}: damaged; delete it and segment the pictures again") from error
+        raise PlanError(f"{path}: damaged; delete it and segment the images again") from error
 
 
 def add_to_record(folder: Path, made: Mapping[str, Segmented]) -> None:
@@ -85,28 +85,28 @@ def add_to_record(folder: Path, made: Mapping[str, Segmented]) -> None:
     Raises:
         PlanError: the record that is there is damaged.
     """
-    pictures = {**read_record(folder), **made}
-    table = {"version": VERSION, "pictures": {name: asdict(each) for name, each in pictures.items()}}
+    images = {**read_record(folder), **made}
+    table = {"version": VERSION, "images": {name: asdict(each) for name, each in images.items()}}
     write_text(folder / RECORD, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
 
 
-def load_segmented(folder: Path, name: str, segmented: Segmented) -> tuple[Picture, NDArray[np.bool_]]:
-    """The picture and its mask, as they are on disk now.
+def load_segmented(folder: Path, name: str, segmented: Segmented) -> tuple[InputImage, NDArray[np.bool_]]:
+    """The image and its mask, as they are on disk now.
 
     Raises:
-        PictureError: one of the files cannot be used.
-        PlanError: the picture is another one by now, or the mask's size is not its.
+        ImageError: one of the files cannot be used.
+        PlanError: the image is another one by now, or the mask's size is not its.
     """
-    picture = load_picture(Path(segmented.image))
-    if digest_of(picture) != segmented.image_sha256:
+    image = load_image(Path(segmented.image))
+    if digest_of(image) != segmented.image_sha256:
         raise PlanError(f"{segmented.image}: has changed since it was segmented; segment it again")
     mask = load_mask(mask_path(folder, name))
-    if mask.shape != picture.pixels.shape[:2]:
+    if mask.shape != image.pixels.shape[:2]:
         raise PlanError(
             f"{mask_path(folder, name)}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, "
-            f"but {segmented.image} is {picture.width} x {picture.height}"
+            f"but {segmented.image} is {image.width} x {image.height}"
         )
-    return picture, mask
+    return image, mask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -31,7 +31,7 @@ from pixelprobe.cli.segment_folder import (
 )
 from pixelprobe.cli.shell import SectionedCommand, sectioned
 from pixelprobe.cli.tables import make_console
-from pixelprobe.inputs.images import Picture, save_png
+from pixelprobe.inputs.images import InputImage, save_png
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.masks import Segmentation
 from pixelprobe.results.captions import count, percent
@@ -46,7 +46,7 @@ _review = sectioned("Review")
 
 
 class ReviewRecord(TypedDict):
-    """What ``--json`` prints of each picture; ``mask_path`` is None where it has no mask (yet)."""
+    """What ``--json`` prints of each image; ``mask_path`` is None where it has no mask (yet)."""
 
     image: str
     verdict: str
@@ -69,17 +69,17 @@ def review(folder: Path, apply_file: bool, force: bool, as_json: bool, segmentat
     """Look over the masks that `segment --out DIR` made.
 
     Without --apply: writes a contact sheet, DIR/review.png, and DIR/review.toml, in which you mark each
-    picture: accept, reject, or redo with a rectangle or strokes of your own.
+    image: accept, reject, or redo with a rectangle or strokes of your own.
 
     With --apply: reads that file, cuts again what is to be redone, and writes the masks that stand to
-    DIR/reviewed, for `attack --mask`. A rejected picture has none there.
+    DIR/reviewed, for `attack --mask`. A rejected image has none there.
     """
     if apply_file and force:
         raise click.UsageError("--apply and --force exclude each other")
-    pictures = read_record(folder)
-    if not pictures:
+    images = read_record(folder)
+    if not images:
         raise PlanError(f"{folder}: has no {RECORD}; make masks first: pixelprobe segment IMAGE... --out DIR")
-    records = _apply(folder, pictures, segmentation) if apply_file else _begin(folder, pictures, force=force)
+    records = _apply(folder, images, segmentation) if apply_file else _begin(folder, images, force=force)
     if as_json:
         click.echo(json.dumps(records, indent=2))
         return
@@ -96,63 +96,63 @@ def review(folder: Path, apply_file: bool, force: bool, as_json: bool, segmentat
         )
 
 
-def _begin(folder: Path, pictures: Mapping[str, Segmented], *, force: bool) -> list[ReviewRecord]:
+def _begin(folder: Path, images: Mapping[str, Segmented], *, force: bool) -> list[ReviewRecord]:
     path = folder / REVIEW
     if path.exists() and not force:
         raise PlanError(f"{path}: is there already; take it up with --apply, or start anew with --force")
     entries, records, ids = [], [], {}
-    for name, each in pictures.items():
-        picture, mask = load_segmented(folder, name, each)
+    for name, each in images.items():
+        image, mask = load_segmented(folder, name, each)
         ids[name] = mask_id(mask)
-        entries.append(_entry(name, each, picture, mask))
+        entries.append(_entry(name, each, image, mask))
         verdict = Verdict.UNDECIDED if each.needs_review else Verdict.ACCEPT
         records.append(_record(each, verdict, mask_path(folder, name)))
-    wanted = sum(each.needs_review for each in pictures.values())
-    subtitle = f"{count(len(pictures), 'picture')}, {wanted} to look at (red); verdicts go into {REVIEW}"
+    wanted = sum(each.needs_review for each in images.values())
+    subtitle = f"{count(len(images), 'image')}, {wanted} to look at (red); verdicts go into {REVIEW}"
     save_png(folder / SHEET, review_sheet(str(folder), subtitle, entries))
-    write_text(path, review_text(pictures, ids, SHEET))
+    write_text(path, review_text(images, ids, SHEET))
     return records
 
 
-def _apply(folder: Path, pictures: Mapping[str, Segmented], segmentation: str | None) -> list[ReviewRecord]:
-    decisions = read_review(folder / REVIEW, pictures)
+def _apply(folder: Path, images: Mapping[str, Segmented], segmentation: str | None) -> list[ReviewRecord]:
+    decisions = read_review(folder / REVIEW, images)
     # All files are read before anything is written, so that a bad one leaves the folder as it is.
-    loaded = {name: load_segmented(folder, name, each) for name, each in pictures.items()}
+    loaded = {name: load_segmented(folder, name, each) for name, each in images.items()}
     for name, (_, mask) in loaded.items():
         if decisions[name].mask_id != mask_id(mask):
             raise PlanError(
                 f"{mask_path(folder, name)}: is not the mask that {folder / REVIEW} was written for; "
                 "review the folder again with --force"
             )
-    redone = _redo(decisions, {name: picture for name, (picture, _) in loaded.items()}, segmentation)
+    redone = _redo(decisions, {name: image for name, (image, _) in loaded.items()}, segmentation)
     out = folder / REVIEWED
     entries, records = [], []
-    for name, each in pictures.items():
+    for name, each in images.items():
         verdict = decisions[name].verdict
-        picture, mask = loaded[name]
+        image, mask = loaded[name]
         result = each
         if name in redone:
             mask, result = redone[name].mask, _again(each, redone[name])
         stands = verdict in (Verdict.ACCEPT, Verdict.REDO)
-        _write(out, name, picture, mask if stands else None)
-        entries.append(_decided_entry(name, verdict, result, picture, mask if stands else None))
+        _write(out, name, image, mask if stands else None)
+        entries.append(_decided_entry(name, verdict, result, image, mask if stands else None))
         records.append(_record(result, verdict, mask_path(out, name) if stands else None))
     standing = sum(record["mask_path"] is not None for record in records)
-    subtitle = f"{count(len(records), 'picture')}, {standing} with a mask that stands"
+    subtitle = f"{count(len(records), 'image')}, {standing} with a mask that stands"
     save_png(out / SHEET, review_sheet(str(out), subtitle, entries))
     write_text(out / RESULTS, json.dumps(records, indent=2) + "\n")
     return records
 
 
 def _redo(
-    decisions: Mapping[str, Decision], pictures: Mapping[str, Picture], segmentation: str | None
+    decisions: Mapping[str, Decision], images: Mapping[str, InputImage], segmentation: str | None
 ) -> dict[str, Segmentation]:
     """New masks of those that are to be cut again; the service is asked only where there are any."""
     wanted = {name: decision.hints for name, decision in decisions.items() if decision.hints is not None}
     if not wanted:
         return {}
     with open_client(segmentation=segmentation) as client:
-        return {name: client.segment(pictures[name].pixels, GRABCUT, hints) for name, hints in wanted.items()}
+        return {name: client.segment(images[name].pixels, GRABCUT, hints) for name, hints in wanted.items()}
 
 
 def _again(each: Segmented, answer: Segmentation) -> Segmented:
@@ -166,31 +166,31 @@ def _again(each: Segmented, answer: Segmentation) -> Segmented:
     )
 
 
-def _write(out: Path, name: str, picture: Picture, mask: NDArray[np.bool_] | None) -> None:
+def _write(out: Path, name: str, image: InputImage, mask: NDArray[np.bool_] | None) -> None:
     """The mask that stands; where none does, none of an earlier --apply may stay."""
     if mask is None:
         mask_path(out, name).unlink(missing_ok=True)
         overlay_path(out, name).unlink(missing_ok=True)
         return
     save_png(mask_path(out, name), mask)
-    drawn = overlay(picture.pixels, mask, scale_for(picture.pixels, PANEL_SIDE))
+    drawn = overlay(image.pixels, mask, scale_for(image.pixels, PANEL_SIDE))
     save_png(overlay_path(out, name), drawn)
 
 
-def _entry(name: str, each: Segmented, picture: Picture, mask: NDArray[np.bool_]) -> Entry:
+def _entry(name: str, each: Segmented, image: InputImage, mask: NDArray[np.bool_]) -> Entry:
     detail = f"{each.segmenter} · {percent(each.area_fraction)} foreground"
     if each.needs_review:
         detail = f"review: {each.review_reason}"
-    return Entry(picture.pixels, mask, name, detail, each.needs_review)
+    return Entry(image.pixels, mask, name, detail, each.needs_review)
 
 
 def _decided_entry(
-    name: str, verdict: Verdict, each: Segmented, picture: Picture, mask: NDArray[np.bool_] | None
+    name: str, verdict: Verdict, each: Segmented, image: InputImage, mask: NDArray[np.bool_] | None
 ) -> Entry:
     detail = verdict.value
     if mask is not None:
         detail += f" · {each.segmenter} · {percent(each.area_fraction)} foreground"
-    return Entry(picture.pixels, mask, name, detail, mask is None)
+    return Entry(image.pixels, mask, name, detail, mask is None)
 
 
 def _record(each: Segmented, verdict: Verdict, path: Path | None) -> ReviewRecord:
@@ -207,7 +207,7 @@ def _record(each: Segmented, verdict: Verdict, path: Path | None) -> ReviewRecor
 
 def _table(records: list[ReviewRecord]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("picture", "verdict", "foreground", "remark", "mask"):
+    for heading in ("image", "verdict", "foreground", "remark", "mask"):
         table.add_column(heading, overflow="fold")
     for record in records:
         table.add_row(

@@ -15,6 +15,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+
+from pixelprobe.addresses import AddressError
+from pixelprobe.inputs.images import ImageError
+from pixelprobe.inputs.planned import PlanError, TargetNotAvailableError
+from pixelprobe.rpc import UnreachableError
 from pixelprobe_services.common.errors import (
     InvalidArgumentError,
     PermissionDeniedError,
@@ -22,11 +27,6 @@ from pixelprobe_services.common.errors import (
     UnauthenticatedError,
 )
 from pixelprobe_services.common.peers import PeerError
-
-from pixelprobe.addresses import AddressError
-from pixelprobe.inputs.images import PictureError
-from pixelprobe.inputs.planned import PlanError, TargetNotAvailableError
-from pixelprobe.rpc import UnreachableError
 
 DEBUG_VARIABLE = "PIXELPROBE_DEBUG"
 EXIT_FAILED = 1
@@ -135,7 +135,7 @@ def explain(error: Exception) -> tuple[str, int]:
     """A failure for people, and its exit code."""
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
-    if isinstance(error, PictureError | PlanError | AddressError | PeerError | InvalidArgumentError):
+    if isinstance(error, ImageError | PlanError | AddressError | PeerError | InvalidArgumentError):
         return str(error), EXIT_BAD_INPUT
     if isinstance(error, UnreachableError):
         return f"{error.message}; start the local stack with `pixelprobe up`", EXIT_FAILED

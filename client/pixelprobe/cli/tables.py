@@ -45,11 +45,11 @@ def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mappi
 
     Args:
         attacks: finished ones, at least one.
-        names: the campaign's pictures by ``image_index``.
+        names: the campaign's images by ``image_index``.
         targets: by name.
     """
     identity = {
-        "picture": [names[attack.image_index] for attack in attacks],
+        "image": [names[attack.image_index] for attack in attacks],
         "target": [attack.target for attack in attacks],
         "region": [attack.region.value for attack in attacks],
         "pixels": [count(attack.pixels, "pixel") for attack in attacks],
@@ -83,7 +83,7 @@ def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mappi
 def reason_lines(attacks: Iterable[Attack]) -> list[str]:
     """The most frequent reasons for an attack not to have run to its end, with the number of such attacks.
 
-    Pictures that are left out for reasons that differ only in what stands after the colon, such as which of
+    Images that are left out for reasons that differ only in what stands after the colon, such as which of
     1000 classes was taken for which, have a line in common.
     """
     details: dict[tuple[Outcome, str], Counter[str]] = {}

@@ -31,7 +31,7 @@ def list_command(as_json: bool, orchestrator: str | None) -> None:
         click.echo(json.dumps([asdict(target) for target in known], indent=2))
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("target", "state", "picture", "classes", "sparse queries"):
+    for heading in ("target", "state", "image", "classes", "sparse queries"):
         table.add_column(heading)
     for target in known:
         if target.available:

@@ -1,4 +1,4 @@
-"""Picture files in and out: what a person has on disk becomes exact 8-bit RGB pixels, or one clear error."""
+"""Image files in and out: what a person has on disk becomes exact 8-bit RGB pixels, or one clear error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 50_000_000
-"""Largest picture that is ever decoded; the header tells the size before that."""
+"""Largest image that is ever decoded; the header tells the size before that."""
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 """Pillow's decoders that may see a file from outside."""
@@ -28,13 +28,13 @@ _TURNED = range(2, 9)
 """EXIF orientations other than upright."""
 
 
-class PictureError(ValueError):
-    """A picture or mask file cannot be used; the message is one line that names the file and the reason."""
+class ImageError(ValueError):
+    """An image or mask file cannot be used; the message is one line that names the file and the reason."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A decoded picture.
+class InputImage:
+    """A decoded image.
 
     Attributes:
         path: the file, as the caller named it.
@@ -57,32 +57,32 @@ class Picture:
         return int(self.pixels.shape[0])
 
 
-def load_picture(path: Path) -> Picture:
-    """Decode a picture file, upright (EXIF) and as 8-bit RGB.
+def load_image(path: Path) -> InputImage:
+    """Decode an image file, upright (EXIF) and as 8-bit RGB.
 
     Grey, palette, CMYK, 16 bit and fully opaque alpha are converted, and ``notes`` says so.
 
     Raises:
-        PictureError: missing, unreadable, truncated, animated, really transparent, of an unknown format or
+        ImageError: missing, unreadable, truncated, animated, really transparent, of an unknown format or
             sample type, or over MAX_PIXELS.
     """
-    return _picture(_checked_file(path), path)
+    return _image(_checked_file(path), path)
 
 
-def decode_picture(content: bytes, name: str) -> Picture:
-    """Decode a picture file that is in memory, as :func:`load_picture` does; ``name`` takes its path's place.
+def decode_image(content: bytes, name: str) -> InputImage:
+    """Decode an image file that is in memory, as :func:`load_image` does; ``name`` takes its path's place.
 
     Raises:
-        PictureError: as :func:`load_picture`.
+        ImageError: as :func:`load_image`.
     """
-    return _picture(io.BytesIO(content), Path(name))
+    return _image(io.BytesIO(content), Path(name))
 
 
 def load_mask(path: Path) -> NDArray[np.bool_]:
     """Decode a mask file, upright (EXIF): (height, width) bool, True (foreground) for grey values above 127.
 
     Raises:
-        PictureError: as :func:`load_picture`.
+        ImageError: as :func:`load_image`.
     """
     image, _ = _open(_checked_file(path), path)
     rgb, _ = _to_rgb(image, path)
@@ -95,7 +95,7 @@ def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.I
     Args:
         path: where to.
         pixels: (height, width, 3) uint8 RGB, (height, width) uint8 grey, a (height, width) bool mask (white
-            is foreground), or a drawn picture.
+            is foreground), or a drawn image.
 
     Raises:
         OSError: the file cannot be written.
@@ -112,24 +112,24 @@ def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.I
         Path(partial).unlink(missing_ok=True)
 
 
-def _picture(source: Path | IO[bytes], path: Path) -> Picture:
+def _image(source: Path | IO[bytes], path: Path) -> InputImage:
     image, notes = _open(source, path)
     rgb, note = _to_rgb(image, path)
     if note:
         notes.append(note)
-    return Picture(path=path, pixels=np.array(rgb, dtype=np.uint8), notes=tuple(notes))
+    return InputImage(path=path, pixels=np.array(rgb, dtype=np.uint8), notes=tuple(notes))
 
 
 def _checked_file(path: Path) -> Path:
     if not path.exists():
-        raise PictureError(f"{path}: no such file")
+        raise ImageError(f"{path}: no such file")
     if not path.is_file():
-        raise PictureError(f"{path}: not a file")
+        raise ImageError(f"{path}: not a file")
     return path
 
 
 def _open(source: Path | IO[bytes], path: Path) -> tuple[Image.Image, list[str]]:
-    """The picture, decoded and upright, and what was done to it for that; ``path`` names it in messages."""
+    """The image, decoded and upright, and what was done to it for that; ``path`` names it in messages."""
     try:
         with warnings.catch_warnings():
             # The size check below is stricter than Pillow's own warning.
@@ -140,47 +140,47 @@ def _open(source: Path | IO[bytes], path: Path) -> tuple[Image.Image, list[str]]
                 # Pillow's decoders keep the upper byte of 16-bit colours, and do not tell.
                 if any(";16" in str(tile.args) for tile in image.tile) and not image.mode.startswith("I"):
                     notes.append("16-bit colours cut to 8 bits")
-                # Asked before decoding: of a TIFF file that turns the picture already.
+                # Asked before decoding: of a TIFF file that turns the image already.
                 if image.getexif().get(ExifTags.Base.Orientation) in _TURNED:
                     notes.append("turned upright as its EXIF data says")
                 image.load()
                 return ImageOps.exif_transpose(image), notes
-    except PictureError:
+    except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{path}: over {MAX_PIXELS // 1_000_000} megapixels") from error
+        raise ImageError(f"{path}: over {MAX_PIXELS // 1_000_000} megapixels") from error
     except UnidentifiedImageError as error:
-        raise PictureError(f"{path}: not a picture in a format known here ({', '.join(FORMATS)})") from error
+        raise ImageError(f"{path}: not an image in a format known here ({', '.join(FORMATS)})") from error
     except PermissionError as error:
-        raise PictureError(f"{path}: no permission to read it") from error
+        raise ImageError(f"{path}: no permission to read it") from error
     except Exception as error:  # decoders meet broken files with exceptions of every kind
-        raise PictureError(f"{path}: damaged or cut short ({str(error) or type(error).__name__})") from error
+        raise ImageError(f"{path}: damaged or cut short ({str(error) or type(error).__name__})") from error
 
 
 def _check_header(image: Image.Image, path: Path) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise PictureError(f"{path}: {width} x {height} pixels are over {MAX_PIXELS // 1_000_000} megapixels")
+        raise ImageError(f"{path}: {width} x {height} pixels are over {MAX_PIXELS // 1_000_000} megapixels")
     if getattr(image, "n_frames", 1) > 1:
-        raise PictureError(f"{path}: animated or of several pages; give a file with one picture")
+        raise ImageError(f"{path}: animated or of several pages; give a file with one image")
 
 
 def _to_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, str]:
-    """The picture as mode RGB, and a note that is empty when it already was."""
+    """The image as mode RGB, and a note that is empty when it already was."""
     if image.mode.startswith("I;16"):
         if image.has_transparency_data:
-            raise PictureError(f"{path}: transparency in a 16-bit grey picture is not supported")
+            raise ImageError(f"{path}: transparency in a 16-bit grey image is not supported")
         grey = (np.asarray(image, dtype=np.uint32) + 128) // 257
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB"), "16-bit grey rounded to 8-bit RGB"
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         lowest = rgba.getchannel("A").getextrema()[0]
         if lowest != 255:
-            raise PictureError(f"{path}: has transparent pixels; flatten it onto a background first")
+            raise ImageError(f"{path}: has transparent pixels; flatten it onto a background first")
         return rgba.convert("RGB"), "opaque alpha channel dropped"
     names = {"RGB": "", "1": "black and white", "L": "grey", "P": "palette", "CMYK": "CMYK", "YCbCr": "YCbCr"}
     if image.mode not in names:
-        raise PictureError(f"{path}: pixels of type {image.mode} are not supported; save it as 8-bit RGB")
+        raise ImageError(f"{path}: pixels of type {image.mode} are not supported; save it as 8-bit RGB")
     note = names[image.mode] and f"converted from {names[image.mode]} to RGB"
     return image.convert("RGB"), note
 

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pixelprobe_services.common.images import MAX_SIDE
 
-from pixelprobe.inputs.images import Picture, PictureError, load_mask, load_picture
-from pixelprobe.inputs.sizing import Sizing, SizingError, resize_mask, resize_picture
+from pixelprobe.inputs.images import ImageError, InputImage, load_image, load_mask
+from pixelprobe.inputs.sizing import Sizing, SizingError, resize_image, resize_mask
 from pixelprobe.model import CampaignImage, CampaignSpec, Target
+from pixelprobe_services.common.images import MAX_SIDE
 
 _LISTED_LABELS = 20
 _DONE = {
@@ -35,62 +35,62 @@ class TargetNotAvailableError(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class PlannedPicture:
-    """A picture as it will be attacked, with what is known about it."""
+class PlannedImage:
+    """An image as it will be attacked, with what is known about it."""
 
-    picture: Picture
+    image: InputImage
     label: int | None = None
     mask: NDArray[np.bool_] | None = None
 
     @property
     def display_name(self) -> str:
         """The file's name without its suffix."""
-        return self.picture.path.stem
+        return self.image.path.stem
 
 
-def load_pictures(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedPicture]:
-    """Decode pictures with their masks: none, one for all, or one each.
+def load_images(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedImage]:
+    """Decode images with their masks: none, one for all, or one each.
 
     Raises:
-        PictureError: a file cannot be used.
-        PlanError: the number of masks is off, or a mask's size is not its picture's.
+        ImageError: a file cannot be used.
+        PlanError: the number of masks is off, or a mask's size is not its image's.
     """
-    each = per_picture(masks, len(images), "--mask")
-    # A mask for all pictures is decoded once.
+    each = per_image(masks, len(images), "--mask")
+    # A mask for all images is decoded once.
     loaded = {path: load_mask(path) for path in masks}
     planned = []
     for path, mask_path in zip(images, each, strict=True):
-        picture = load_picture(path)
+        image = load_image(path)
         mask = loaded[mask_path] if mask_path is not None else None
-        if mask is not None and mask.shape != picture.pixels.shape[:2]:
+        if mask is not None and mask.shape != image.pixels.shape[:2]:
             raise PlanError(
                 f"{mask_path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, "
-                f"but {path} is {picture.width} x {picture.height}"
+                f"but {path} is {image.width} x {image.height}"
             )
-        planned.append(PlannedPicture(picture, mask=mask))
+        planned.append(PlannedImage(image, mask=mask))
     return planned
 
 
-def per_picture(items: Sequence[Item], pictures: int, option: str) -> list[Item | None]:
-    """One item a picture, from none, one for all, or one each.
+def per_image(items: Sequence[Item], images: int, option: str) -> list[Item | None]:
+    """One item an image, from none, one for all, or one each.
 
     Raises:
         PlanError: another number; ``option`` is what the message calls them.
     """
     if not items:
-        return [None] * pictures
+        return [None] * images
     if len(items) == 1:
-        return [items[0]] * pictures
-    if len(items) == pictures:
+        return [items[0]] * images
+    if len(items) == images:
         return [*items]
-    raise PlanError(f"{option}: given {len(items)} times for {pictures} pictures; once for all, or once each")
+    raise PlanError(f"{option}: given {len(items)} times for {images} images; once for all, or once each")
 
 
 def choose_targets(names: Sequence[str], known: Sequence[Target]) -> list[Target]:
     """The targets of these names, each once, in the order given.
 
     Raises:
-        PlanError: an unknown name, or targets whose pictures differ in size.
+        PlanError: an unknown name, or targets whose images differ in size.
         TargetNotAvailableError: one of them cannot be attacked now.
     """
     by_name = {target.name: target for target in known}
@@ -144,48 +144,47 @@ def _classes(target: Target, text: str) -> str:
 
 
 def fit_to_target(
-    planned: PlannedPicture, target: Target, *, resize: bool, how: Sizing = Sizing.CROP
-) -> PlannedPicture:
-    """The picture in the target's size; resized, with a note, where that was asked for.
+    planned: PlannedImage, target: Target, *, resize: bool, how: Sizing = Sizing.CROP
+) -> PlannedImage:
+    """The image in the target's size; resized, with a note, where that was asked for.
 
     Raises:
         PlanError: the sizes differ and ``resize`` is off.
-        PictureError: it cannot be sized that way.
+        ImageError: it cannot be sized that way.
     """
-    picture = planned.picture
+    image = planned.image
     width, height = target.width, target.height
-    if (picture.width, picture.height) == (width, height):
+    if (image.width, image.height) == (width, height):
         return planned
     if not resize:
         raise PlanError(
-            f"{picture.path} is {picture.width} x {picture.height} pixels, but {target.name} takes "
+            f"{image.path} is {image.width} x {image.height} pixels, but {target.name} takes "
             f"{width} x {height}; add --resize to crop and resample it, or --resize-how for other ways"
         )
     try:
-        pixels = resize_picture(picture.pixels, width, height, how)
+        pixels = resize_image(image.pixels, width, height, how)
         mask = resize_mask(planned.mask, width, height, how) if planned.mask is not None else None
     except SizingError as error:
-        raise PictureError(f"{picture.path}: {error}") from error
-    note = f"{_DONE[how]} from {picture.width} x {picture.height} to {width} x {height}"
-    resized = replace(picture, pixels=pixels, notes=(*picture.notes, note))
-    return replace(planned, picture=resized, mask=mask)
+        raise ImageError(f"{image.path}: {error}") from error
+    note = f"{_DONE[how]} from {image.width} x {image.height} to {width} x {height}"
+    resized = replace(image, pixels=pixels, notes=(*image.notes, note))
+    return replace(planned, image=resized, mask=mask)
 
 
-def check_sides(picture: Picture) -> None:
-    """Raises PlanError if the picture is too large to be sent."""
-    if max(picture.width, picture.height) > MAX_SIDE:
+def check_sides(image: InputImage) -> None:
+    """Raises PlanError if the image is too large to be sent."""
+    if max(image.width, image.height) > MAX_SIDE:
         raise PlanError(
-            f"{picture.path} is {picture.width} x {picture.height} pixels; "
-            f"at most {MAX_SIDE} a side can be sent"
+            f"{image.path} is {image.width} x {image.height} pixels; at most {MAX_SIDE} a side can be sent"
         )
 
 
 def with_images(
-    spec: CampaignSpec, pictures: Sequence[PlannedPicture], digests: Sequence[str]
+    spec: CampaignSpec, planned_images: Sequence[PlannedImage], digests: Sequence[str]
 ) -> CampaignSpec:
-    """The spec for these uploaded pictures."""
+    """The spec for these uploaded images."""
     images = tuple(
         CampaignImage(digest, planned.display_name, planned.label, planned.mask)
-        for planned, digest in zip(pictures, digests, strict=True)
+        for planned, digest in zip(planned_images, digests, strict=True)
     )
     return replace(spec, images=images)

@@ -1,4 +1,4 @@
-"""The ways in which a picture, and its mask along with it, is brought to a target's size.
+"""The ways in which an image, and its mask along with it, is brought to a target's size.
 
 ``stretch`` is the paper's. ``short-side-256`` is how ImageNet's networks are usually evaluated, to the pixel
 as torchvision does it (``Resize(256)``, ``CenterCrop(224)``); at other sizes than 224 in that proportion.
@@ -30,27 +30,27 @@ class Sizing(StrEnum):
 
 
 class SizingError(ValueError):
-    """A picture's shape does not go with the way to size; one line that does not name the picture."""
+    """An image's shape does not go with the way to size; one line that does not name the image."""
 
 
-def resize_picture(
+def resize_image(
     pixels: NDArray[np.uint8], width: int, height: int, how: Sizing = Sizing.CROP
 ) -> NDArray[np.uint8]:
-    """A picture in the wanted size.
+    """An image in the wanted size.
 
     Args:
         pixels: (any height, any width, 3) uint8.
         width: wanted, in pixels.
         height: likewise.
         how: ``crop``: the largest centred crop, by area where it shrinks, else bicubic. ``stretch``: all of
-            the picture, bilinear and antialiased. ``short-side-256``: all of it until it covers 256/224 of
+            the image, bilinear and antialiased. ``short-side-256``: all of it until it covers 256/224 of
             the wanted size, bilinear and antialiased, then the centre.
 
     Returns:
         (height, width, 3) uint8.
 
     Raises:
-        SizingError: a picture so narrow that its shorter side at 256 makes the other one too long.
+        SizingError: an image so narrow that its shorter side at 256 makes the other one too long.
     """
     image = Image.fromarray(pixels)
     if how is Sizing.CROP:
@@ -64,19 +64,19 @@ def resize_picture(
 def resize_mask(
     mask: NDArray[np.bool_], width: int, height: int, how: Sizing = Sizing.CROP
 ) -> NDArray[np.bool_]:
-    """Size a mask as :func:`resize_picture` does; a pixel is foreground where at least half of it was.
+    """Size a mask as :func:`resize_image` does; a pixel is foreground where at least half of it was.
 
     Args:
         mask: (any height, any width) bool.
         width: wanted, in pixels.
         height: likewise.
-        how: as the picture.
+        how: as the image.
 
     Returns:
         (height, width) bool.
 
     Raises:
-        SizingError: as :func:`resize_picture`.
+        SizingError: as :func:`resize_image`.
     """
     image = Image.fromarray(to_uint8(mask))
     if how is Sizing.CROP:
@@ -88,7 +88,7 @@ def resize_mask(
 
 
 def describe_sizing(how: Sizing | None, width: int, height: int) -> str:
-    """How pictures come to a target's size, for people; None is not at all: they must have it."""
+    """How images come to a target's size, for people; None is not at all: they must have it."""
     if how is None:
         return "as they are"
     shorter = min(covering_size(width, height))
@@ -101,12 +101,12 @@ def describe_sizing(how: Sizing | None, width: int, height: int) -> str:
 
 
 def covering_size(width: int, height: int) -> tuple[int, int]:
-    """(width, height) that ``short-side-256`` covers with the picture before it cuts the centre out of it."""
+    """(width, height) that ``short-side-256`` covers with the image before it cuts the centre out of it."""
     return _rounded(width * RESIZED, CROPPED), _rounded(height * RESIZED, CROPPED)
 
 
 def _whole(image: Image.Image, width: int, height: int, how: Sizing, method: Image.Resampling) -> Image.Image:
-    """All of a picture, stretched, or covering what the centre is then cut from."""
+    """All of an image, stretched, or covering what the centre is then cut from."""
     if how is Sizing.STRETCH:
         return image.resize((width, height), method)
     wide, high = covering_size(width, height)

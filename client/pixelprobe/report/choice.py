@@ -1,4 +1,4 @@
-"""Which pictures the gallery shows: those that fell most often, of as many different classes as there are."""
+"""Which images the gallery shows: those that fell most often, of as many different classes as there are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.rows import AttackRow
 
-GALLERY_PICTURES = 8
+GALLERY_IMAGES = 8
 PAPER_REGIONS = ("foreground", "background")
 
 
@@ -19,7 +19,7 @@ class Choice:
     Attributes:
         pixels: of every attack shown.
         regions: of the columns.
-        digests: of the pictures, the one that fell most often first.
+        digests: of the images, the one that fell most often first.
     """
 
     pixels: int
@@ -27,12 +27,12 @@ class Choice:
     digests: Sequence[str]
 
 
-def choose_pictures(evaluation: Evaluation, limit: int = GALLERY_PICTURES) -> Choice | None:
-    """Pictures for the gallery; None where no untargeted attack succeeded.
+def choose_images(evaluation: Evaluation, limit: int = GALLERY_IMAGES) -> Choice | None:
+    """Images for the gallery; None where no untargeted attack succeeded.
 
     Attacks with the fewest pixels that ever succeeded are shown, in foreground and background as in Fig. 1,
-    or in whatever region there is. Pictures that fell in more regions and for more models come first;
-    a second picture of a class comes after the first of every other. Depends on nothing but the attacks.
+    or in whatever region there is. Images that fell in more regions and for more models come first;
+    a second image of a class comes after the first of every other. Depends on nothing but the attacks.
     """
     regions = [region for region in PAPER_REGIONS if region in evaluation.regions] or evaluation.regions[:1]
     for pixels in evaluation.pixel_counts:

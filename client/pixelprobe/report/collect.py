@@ -1,24 +1,23 @@
-"""Reads campaigns from the server: specs, every finished attack, and the few pictures that are shown."""
+"""Reads campaigns from the server: specs, every finished attack, and the few images that are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pixelprobe_services.common.errors import ServiceError
-
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Campaign, Outcome, Target
-from pixelprobe.report.choice import choose_pictures
+from pixelprobe.report.choice import choose_images
 from pixelprobe.report.dataset import classes_by_name
-from pixelprobe.report.material import Gallery, GalleryPicture, Material, ReportedCampaign, Shot
+from pixelprobe.report.material import Gallery, GalleryImage, Material, ReportedCampaign, Shot
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.rows import AttackRow, attack_row
 from pixelprobe.results.records import result_of
+from pixelprobe_services.common.errors import ServiceError
 
 Key = tuple[str, str, str, int]
-"""An untargeted attack: the picture's digest, target, region and pixels."""
+"""An untargeted attack: the image's digest, target, region and pixels."""
 
 
 @dataclass
@@ -132,7 +131,7 @@ def _read(
 
 
 def _gallery(client: PixelprobeClient, evaluation: Evaluation, names: Mapping[Key, str]) -> Gallery:
-    choice = choose_pictures(evaluation)
+    choice = choose_images(evaluation)
     if choice is None:
         return Gallery(missing="No untargeted attack succeeded, so there is nothing to show.")
     rows = {
@@ -141,16 +140,16 @@ def _gallery(client: PixelprobeClient, evaluation: Evaluation, names: Mapping[Ke
         if row.target_class is None and row.pixels == choice.pixels
     }
     try:
-        pictures = tuple(
-            _picture(client, digest, choice.pixels, choice.regions, evaluation.models, rows, names)
+        images = tuple(
+            _image(client, digest, choice.pixels, choice.regions, evaluation.models, rows, names)
             for digest in choice.digests
         )
     except ServiceError as error:
-        return Gallery(missing=f"The server did not hand out the pictures: {error}.")
-    return Gallery(pictures, choice.pixels)
+        return Gallery(missing=f"The server did not hand out the images: {error}.")
+    return Gallery(images, choice.pixels)
 
 
-def _picture(
+def _image(
     client: PixelprobeClient,
     digest: str,
     pixels: int,
@@ -158,7 +157,7 @@ def _picture(
     models: Sequence[str],
     rows: Mapping[tuple[str, str, str], AttackRow],
     names: Mapping[Key, str],
-) -> GalleryPicture:
+) -> GalleryImage:
     mask, shots = None, []
     name, label = digest[:12], None
     for model in models:
@@ -175,4 +174,4 @@ def _picture(
             result = result_of(client.get_attack(names[(digest, model, region, pixels)]))
             mask = result.mask if mask is None else mask
             shots.append(Shot(model, region, pixels, row.outcome, before, row.best_top[0], result.edits))
-    return GalleryPicture(name, digest, label, client.get_image(digest), mask, tuple(shots))
+    return GalleryImage(name, digest, label, client.get_image(digest), mask, tuple(shots))

@@ -13,9 +13,9 @@ class Dataset:
     """What the paper did on one of them.
 
     Attributes:
-        pictures: that it attacked with each network.
-        curves: pictures in Fig. 6.
-        gallery: the number of the figure that shows pictures.
+        images: that it attacked with each network.
+        curves: images in Fig. 6.
+        gallery: the number of the figure that shows images.
         networks: its networks by the names that they have in ``reference.csv``, as the paper calls them.
         drops: the relative drop of untargeted one-pixel success that its text states, by region, in percent.
         generations: its smallest and largest mean number of generations to success, of Table IV.
@@ -23,7 +23,7 @@ class Dataset:
     """
 
     name: str
-    pictures: int
+    images: int
     curves: int
     gallery: int
     networks: Mapping[str, str]
@@ -36,7 +36,7 @@ _MORE = "from 1 to 3 pixels in every column, from 3 to 5 in most (Table II)"
 
 CIFAR10 = Dataset(
     name="CIFAR-10",
-    pictures=500,
+    images=500,
     curves=15,
     gallery=1,
     networks={"allconv_cifar10": "AllConv", "nin_cifar10": "NiN", "vgg16_cifar10": "VGG-16 (C)"},
@@ -47,7 +47,7 @@ CIFAR10 = Dataset(
 
 IMAGENET = Dataset(
     name="ImageNet",
-    pictures=420,
+    images=420,
     curves=10,
     gallery=2,
     networks={

@@ -13,7 +13,7 @@ from pixelprobe.report.metrics.classes import class_pairs, classes_reached
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.metrics.fitness import PAPER_IMAGES, PAPER_REGIONS, fitness_panels
 from pixelprobe.report.metrics.regions import compare_regions
-from pixelprobe.report.metrics.success import targeted_pictures
+from pixelprobe.report.metrics.success import targeted_images
 
 ZEROS_LISTED = 100
 """Up to so many classes, pairs of classes without successes are listed too: of 1000 there are a million."""
@@ -84,7 +84,7 @@ class BudgetRow:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """Two regions on the same ``n`` pictures, untargeted: rates, mean areas and the exact McNemar test."""
+    """Two regions on the same ``n`` images, untargeted: rates, mean areas and the exact McNemar test."""
 
     model: str
     pixels: int
@@ -105,9 +105,9 @@ class ComparisonRow:
 def reached_rows(evaluation: Evaluation, classes: int = 10) -> Iterator[ReachedRow]:
     """Fig. 3, of every condition that has complete targeted attacks."""
     for condition in evaluation.conditions:
-        pictures = targeted_pictures(evaluation.targeted(*condition), classes).complete
-        if pictures:
-            for number, share in enumerate(classes_reached(pictures, classes)):
+        complete = targeted_images(evaluation.targeted(*condition), classes).complete
+        if complete:
+            for number, share in enumerate(classes_reached(complete, classes)):
                 images = share.successes or 0
                 yield ReachedRow(*condition, number, images, share.n, share.value, share.low, share.high)
 
@@ -163,7 +163,7 @@ def budget_rows(evaluation: Evaluation) -> Iterator[BudgetRow]:
 
 
 def comparison_rows(evaluation: Evaluation) -> Iterator[ComparisonRow]:
-    """The pairs of COMPARED, of every model and number of pixels that has pictures attacked in both."""
+    """The pairs of COMPARED, of every model and number of pixels that has images attacked in both."""
     for model in evaluation.models:
         for pixels in evaluation.pixel_counts:
             for first, second in COMPARED:

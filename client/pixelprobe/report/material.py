@@ -33,7 +33,7 @@ class Shot:
 
     Attributes:
         outcome: None where there was no such attack.
-        before: the clean class; None if the picture was never scored.
+        before: the clean class; None if the image was never scored.
         after: the best candidate's class, of successes.
         edits: the changed pixels, of successes.
     """
@@ -48,11 +48,11 @@ class Shot:
 
 
 @dataclass(frozen=True, eq=False)
-class GalleryPicture:
-    """A picture with all its attacks in the gallery.
+class GalleryImage:
+    """An image with all its attacks in the gallery.
 
     Attributes:
-        pixels: (height, width, 3) uint8, the clean picture.
+        pixels: (height, width, 3) uint8, the clean image.
         mask: (height, width) bool, True is foreground; None where no mask was in use.
     """
 
@@ -66,9 +66,9 @@ class GalleryPicture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures as in Fig. 1, all attacked alike; ``missing`` says why there are none."""
+    """Images as in Fig. 1, all attacked alike; ``missing`` says why there are none."""
 
-    pictures: tuple[GalleryPicture, ...] = ()
+    images: tuple[GalleryImage, ...] = ()
     pixels: int = 1
     missing: str = ""
 

@@ -70,7 +70,7 @@ def work_out(
     Args:
         evaluation: the attacks.
         reference: the paper's numbers.
-        accuracies: on clean pictures, by model, for table I.
+        accuracies: on clean images, by model, for table I.
         classes: how many the models know.
         fitness: the attacks for figure 6, where they are not those of ``evaluation``.
 

@@ -52,21 +52,21 @@ class Reference:
         metric: str,
         region: str,
         pixels: int,
-        pictures: int | None = None,
+        images: int | None = None,
     ) -> float | None:
-        """How much lower a rate is in ``region`` than in the whole picture, in percent, averaged over models.
+        """How much lower a rate is in ``region`` than in the whole image, in percent, averaged over models.
 
         Each model's drop is taken first, then their plain mean: of table II's one-pixel column this gives the
         paper's 6.84 and 54.32 percent (untargeted) and 2.86 and 51.56 percent (targeted). Of table III's it
-        gives 5.86 and 58.04 if its rates are taken for what they are, whole numbers of 420 pictures, rounded.
+        gives 5.86 and 58.04 if its rates are taken for what they are, whole numbers of 420 images, rounded.
 
         Args:
             table: of the rates.
             models: whose.
             metric: the rates' name.
-            region: compared with the whole picture.
+            region: compared with the whole image.
             pixels: how many were changed.
-            pictures: the rates are shares of so many, rounded; by default they are taken as they are.
+            images: the rates are shares of so many, rounded; by default they are taken as they are.
 
         Returns:
             None where the paper lacks one of the rates.
@@ -77,8 +77,8 @@ class Reference:
             there = self.value(table, model, metric, region, pixels)
             if not whole or there is None:
                 return None
-            if pictures is not None:
-                whole, there = round(whole * pictures / 100), round(there * pictures / 100)
+            if images is not None:
+                whole, there = round(whole * images / 100), round(there * images / 100)
             drops.append(100 * (1 - there / whole))
         return math.fsum(drops) / len(drops) if drops else None
 

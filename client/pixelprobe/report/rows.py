@@ -6,10 +6,9 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pixelprobe_services.common.errors import InvalidArgumentError
-
 from pixelprobe.model import Attack, CampaignImage, CampaignSpec, ClassScore, Outcome
 from pixelprobe.results.records import result_of
+from pixelprobe_services.common.errors import InvalidArgumentError
 
 REGIONS = ("whole", "foreground", "background", "control")
 """In the order of the tables. ``control``: a random region of the foreground's size, made for comparison."""
@@ -20,24 +19,24 @@ ATTACKED = frozenset({Outcome.SUCCESS, Outcome.FAILURE, Outcome.BUDGET_EXHAUSTED
 
 @dataclass(frozen=True, slots=True)
 class AttackRow:
-    """One picture x one model x one region x k pixels x one goal, and what came of it.
+    """One image x one model x one region x k pixels x one goal, and what came of it.
 
     Attributes:
-        image_digest: what tells pictures apart, across campaigns too.
+        image_digest: what tells images apart, across campaigns too.
         image_name: for people.
         label: true class, where known.
         region: one of REGIONS; InvalidArgumentError otherwise.
         target_class: the class to reach; None is untargeted.
         reason: why it was left out, for people; empty for success and failure.
-        clean_top: the clean picture's best classes, best first; empty if it was never scored.
+        clean_top: the clean image's best classes, best first; empty if it was never scored.
         best_top: the best candidate's, best first; the first is the class of a success.
         best_probability_of_clean_top: the best candidate's, of each class of clean_top, where known.
         queries_to_success: queries sent when the first success was seen; 0 without one.
         generations: of a success, the one that met the goal (the start population is 1); else those run.
         generations_allowed: after how many its search would have been cut, the start population not counted.
         fitness_by_generation: best fitness so far after the start population and each generation.
-        region_area_fraction: share of the picture that the region covers, 0 to 1.
-        mask_area_fraction: share of the picture that is foreground; None without a mask.
+        region_area_fraction: share of the image that the region covers, 0 to 1.
+        mask_area_fraction: share of the image that is foreground; None without a mask.
     """
 
     image_digest: str
@@ -78,12 +77,12 @@ class AttackRow:
 
     @property
     def clean_class(self) -> int | None:
-        """The class that the model gives the clean picture; None if it was never scored."""
+        """The class that the model gives the clean image; None if it was never scored."""
         return self.clean_top[0].class_index if self.clean_top else None
 
     @property
     def aims_at_own_class(self) -> bool:
-        """It is targeted at the class that the picture is of already, so that there is nothing to attack."""
+        """It is targeted at the class that the image is of already, so that there is nothing to attack."""
         return self.target_class is not None and self.target_class == self.clean_class
 
 

@@ -84,7 +84,7 @@ def _foreground(drops: Sequence[TableRow], pixels: int, dataset: Dataset) -> Fin
             interval = f" ({_share(row.high):.2f} to {_share(row.low):.2f})"
         told = f"foreground / whole is {_share(row.ours):.2f}{interval}; {told}"
     return Finding(
-        "Searching the foreground alone succeeds almost as often as searching the whole picture.",
+        "Searching the foreground alone succeeds almost as often as searching the whole image.",
         _paper_drop(row, "foreground", dataset),
         f"{_our_drop(row, 'foreground')}; {told}",
         verdict,
@@ -199,9 +199,9 @@ def _paper_drop(row: TableRow | None, region: str, dataset: Dataset) -> str:
 
 def _our_drop(row: TableRow | None, region: str) -> str:
     if row is None:
-        return f"no picture was attacked both whole and in the {region}"
+        return f"no image was attacked both whole and in the {region}"
     if row.ours is None:
-        return "no picture fell whole, so that there is nothing to drop from"
+        return "no image fell whole, so that there is nothing to drop from"
     told = f"{abs(row.ours):.1f}% {'less' if row.ours >= 0 else 'more'} often"
     if row.low is None or row.high is None:
         return f"{told}, from too few successes for an interval"

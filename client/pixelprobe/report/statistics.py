@@ -1,7 +1,7 @@
 """Estimates with their 95% intervals, and a test for pairs: thin over statsmodels and SciPy.
 
-Attacks on one picture resemble each other, so they are no independent draws. Where several attacks on a
-picture enter one number (the targeted metrics), the intervals are made for whole pictures as the draws.
+Attacks on one image resemble each other, so they are no independent draws. Where several attacks on a
+image enter one number (the targeted metrics), the intervals are made for whole images as the draws.
 Sums are taken with ``math.fsum``, so that no number depends on the order of the attacks.
 """
 
@@ -24,7 +24,7 @@ class Estimate:
 
     Attributes:
         value: None where there is nothing to estimate from.
-        low: the interval's lower end; None where there is none (no value, or a mean of one picture).
+        low: the interval's lower end; None where there is none (no value, or a mean of one image).
         high: its upper end.
         n: the denominator: attacks of a rate, values of a mean.
         successes: of a rate, the numerator.
@@ -46,14 +46,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Exact McNemar test of two conditions on the same pictures.
+    """Exact McNemar test of two conditions on the same images.
 
     Attributes:
-        both: pictures that fell under both conditions.
+        both: images that fell under both conditions.
         only_first: under the first alone.
         only_second: under the second alone.
         neither: under none.
-        p_value: two-sided; None for no pictures.
+        p_value: two-sided; None for no images.
     """
 
     both: int
@@ -64,7 +64,7 @@ class PairedTest:
 
     @property
     def n(self) -> int:
-        """Pictures compared."""
+        """Images compared."""
         return self.both + self.only_first + self.only_second + self.neither
 
 
@@ -90,25 +90,25 @@ def rates(successes: Sequence[int], n: int) -> list[Estimate]:
     ]
 
 
-def clustered_rate(pictures: Sequence[tuple[int, int]]) -> Estimate:
-    """A share of attacks where each picture was attacked several times.
+def clustered_rate(images: Sequence[tuple[int, int]]) -> Estimate:
+    """A share of attacks where each image was attacked several times.
 
     The Wilson interval at the effective number of attacks, n divided by Kish's design effect (the variance of
-    the share with pictures as draws, over the binomial one), kept between the number of pictures and of
-    attacks. Where the design effect is unknown (one picture; all or no attacks succeeded) it is
-    the number of pictures.
+    the share with images as draws, over the binomial one), kept between the number of images and of
+    attacks. Where the design effect is unknown (one image; all or no attacks succeeded) it is
+    the number of images.
 
     Args:
-        pictures: (successes, attacks) of each picture, attacks positive.
+        images: (successes, attacks) of each image, attacks positive.
     """
-    n = sum(attacks for _, attacks in pictures)
+    n = sum(attacks for _, attacks in images)
     if n == 0:
         return rate(0, 0)
-    successes = sum(count for count, _ in pictures)
+    successes = sum(count for count, _ in images)
     value = successes / n
-    effective = float(len(pictures))
-    if len(pictures) > 1 and 0 < successes < n:
-        design_effect = _variance([(float(s), m) for s, m in pictures], value) / (value * (1 - value) / n)
+    effective = float(len(images))
+    if len(images) > 1 and 0 < successes < n:
+        design_effect = _variance([(float(s), m) for s, m in images], value) / (value * (1 - value) / n)
         effective = float(n) if design_effect <= 1 else max(effective, n / design_effect)
     ((low, high),) = _wilson([value * effective], effective)
     return Estimate(value, low, high, n, successes)
@@ -116,16 +116,16 @@ def clustered_rate(pictures: Sequence[tuple[int, int]]) -> Estimate:
 
 def mean(
     values: Sequence[float],
-    pictures: Sequence[Hashable] | None = None,
+    images: Sequence[Hashable] | None = None,
     *,
     lowest: float = -math.inf,
     highest: float = math.inf,
 ) -> Estimate:
-    """A mean with its Student t interval, which takes at least two pictures.
+    """A mean with its Student t interval, which takes at least two images.
 
     Args:
         values: what to average.
-        pictures: which picture each value is from; by default each is from another.
+        images: which image each value is from; by default each is from another.
         lowest: the interval is cut at the least possible value,
         highest: and at the greatest.
     """
@@ -133,8 +133,8 @@ def mean(
         return Estimate(None, None, None, 0)
     value = math.fsum(values) / len(values)
     clusters: dict[Hashable, list[float]] = {}
-    for picture, each in zip(pictures or range(len(values)), values, strict=True):
-        clusters.setdefault(picture, []).append(each)
+    for image, each in zip(images or range(len(values)), values, strict=True):
+        clusters.setdefault(image, []).append(each)
     if len(clusters) < 2:
         return Estimate(value, None, None, len(values))
     error = math.sqrt(_variance([(math.fsum(own), len(own)) for own in clusters.values()], value))
@@ -143,7 +143,7 @@ def mean(
 
 
 def paired_test(outcomes: Iterable[tuple[bool, bool]]) -> PairedTest:
-    """The exact McNemar test; ``outcomes`` says of each picture whether it fell under either condition."""
+    """The exact McNemar test; ``outcomes`` says of each image whether it fell under either condition."""
     both = only_first = only_second = neither = 0
     for first, second in outcomes:
         both += first and second

@@ -54,14 +54,14 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Of a model on clean pictures: how many of a test set it gets right."""
+    """Of a model on clean images: how many of a test set it gets right."""
 
     correct: int
     total: int
 
 
 def table_1(accuracies: Mapping[str, Accuracy], reference: Reference) -> list[TableRow]:
-    """Accuracy on clean pictures; ``accuracies`` by model."""
+    """Accuracy on clean images; ``accuracies`` by model."""
     metric = "top1_accuracy_percent"
     return [
         _row("I", model, metric, rate(of.correct, of.total), reference.value("I", model, metric))
@@ -75,18 +75,18 @@ def table_2(evaluation: Evaluation, reference: Reference, classes: int = 10) -> 
     Args:
         evaluation: the attacks.
         reference: the paper's numbers.
-        classes: how many the models know: a picture counts as targeted if all but its own were aimed at.
+        classes: how many the models know: an image counts as targeted if all but its own were aimed at.
     """
     rows = []
     for condition in evaluation.conditions:
         untargeted = evaluation.untargeted(*condition)
-        pictures = success.targeted_pictures(evaluation.targeted(*condition), classes).complete
+        images = success.targeted_images(evaluation.targeted(*condition), classes).complete
         estimates = {
             "untargeted1_success_percent": success.success_rate(untargeted),
             "untargeted1_confidence_percent": success.confidence(untargeted),
-            "untargeted2_success_percent": success.any_target_rate(pictures),
-            "targeted_success_percent": success.targeted_rate(pictures),
-            "targeted_confidence_percent": success.targeted_confidence(pictures),
+            "untargeted2_success_percent": success.any_target_rate(images),
+            "targeted_success_percent": success.targeted_rate(images),
+            "targeted_confidence_percent": success.targeted_confidence(images),
         }
         model, region, pixels = condition
         for metric, estimate in estimates.items():
@@ -145,7 +145,7 @@ def soon_table(evaluation: Evaluation) -> list[TableRow]:
 
 
 def area_table(evaluation: Evaluation) -> list[TableRow]:
-    """The mean share of the picture that each region covers."""
+    """The mean share of the image that each region covers."""
     return [
         _row("area", "", "mean_area_percent", mean_area(evaluation, region), None, region)
         for region in evaluation.regions
@@ -153,10 +153,10 @@ def area_table(evaluation: Evaluation) -> list[TableRow]:
 
 
 def drop_table(evaluation: Evaluation, reference: Reference, classes: int = 10) -> list[TableRow]:
-    """Relative drops of success against the whole picture, by model and (model "") their average.
+    """Relative drops of success against the whole image, by model and (model "") their average.
 
     The paper's are computed from its table II, or III for its ImageNet models, in the way that gives the
-    averages it states; an average is over the same models as ours. Drops without pictures are not listed.
+    averages it states; an average is over the same models as ours. Drops without images are not listed.
     """
     rows: list[TableRow] = []
     for region in evaluation.regions:
@@ -182,7 +182,7 @@ def paper_drop(
     if small is not None:
         return small
     rate_metric = rate_metric.replace("untargeted1", "untargeted")
-    return reference.relative_drop("III", models, rate_metric, region, pixels, IMAGENET.pictures)
+    return reference.relative_drop("III", models, rate_metric, region, pixels, IMAGENET.images)
 
 
 def _drop_rows(rate_metric: str, drop: RelativeDrop, reference: Reference) -> Iterator[TableRow]:

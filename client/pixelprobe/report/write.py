@@ -53,6 +53,6 @@ def _write_figures(material: Material, charts: Charts, folder: Path) -> None:
     for chart in charts.all:
         (folder / f"{chart.name}.svg").write_bytes(chart.svg)
         (folder / f"{chart.name}.png").write_bytes(chart.png)
-    if material.gallery.pictures:
+    if material.gallery.images:
         name = f"figure_{dataset_of(material.classes).gallery}.png"
         save_png(folder / name, gallery_sheet(material))

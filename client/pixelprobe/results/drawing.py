@@ -26,7 +26,7 @@ RING_DARK: Colour = (220, 0, 70)
 
 ARROW = "→"  # Pillow's built-in font lacks the glyph, so it is drawn
 _SUPERSAMPLE = 4
-_SMALLEST_RING = 6  # inner radius; a ring has to be found on a large picture
+_SMALLEST_RING = 6  # inner radius; a ring has to be found on a large image
 
 
 @functools.cache
@@ -41,20 +41,20 @@ def enlarge(pixels: NDArray[np.uint8], scale: int) -> Image.Image:
 
 
 def scale_for(pixels: NDArray[np.uint8], side: int) -> int:
-    """The whole number that enlarges a picture's longer side to at most ``side`` pixels; at least 1."""
+    """The whole number that enlarges an image's longer side to at most ``side`` pixels; at least 1."""
     return max(1, side // int(max(pixels.shape[:2])))
 
 
 def ring(figure: Image.Image, edits: Sequence[Edit], scale: int, corner: tuple[int, int] = (0, 0)) -> None:
-    """Ring every edited pixel of an enlarged picture, light inside dark so that it shows on any ground.
+    """Ring every edited pixel of an enlarged image, light inside dark so that it shows on any ground.
 
     The edited squares themselves stay as they are.
 
     Args:
-        figure: drawn on; holds the picture with its top left corner at ``corner`` (x, y).
+        figure: drawn on; holds the image with its top left corner at ``corner`` (x, y).
         edits: the pixels to ring.
         scale: side of a pixel's square.
-        corner: where the picture lies, so that rings at its edges may reach beyond it.
+        corner: where the image lies, so that rings at its edges may reach beyond it.
     """
     for edit in edits:
         square = (corner[0] + edit.x * scale, corner[1] + edit.y * scale)
@@ -84,7 +84,7 @@ def _ring_stencil(scale: int) -> Image.Image:
 
 
 def overlay(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], scale: int) -> Image.Image:
-    """The picture enlarged, its background dimmed and greyed, its foreground as it is, the border drawn."""
+    """The image enlarged, its background dimmed and greyed, its foreground as it is, the border drawn."""
     grey = pixels.mean(axis=2, keepdims=True)
     dimmed = 0.35 * (0.3 * pixels + 0.7 * grey)
     shown = np.where(mask[:, :, None], pixels, dimmed).astype(np.uint8)

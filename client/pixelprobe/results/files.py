@@ -1,4 +1,4 @@
-"""The pictures of a campaign as PNG files: a folder for each attacked picture, exact pixels in every one.
+"""The images of a campaign as PNG files: a folder for each attacked image, exact pixels in every one.
 
 ``NAME/clean.png`` is what was attacked, ``NAME/mask.png`` and ``NAME/mask_overlay.png`` its mask, and each
 success leaves ``NAME/TARGET_REGION_Kpx_GOAL.png`` (``clean.png`` with exactly the edits) and the same with
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pixelprobe.inputs.images import save_png
-from pixelprobe.inputs.planned import PlannedPicture
+from pixelprobe.inputs.planned import PlannedImage
 from pixelprobe.model import Attack, Target
 from pixelprobe.results.captions import attack_title, describe_class, how_it_ended
 from pixelprobe.results.drawing import overlay, scale_for
@@ -20,11 +20,11 @@ from pixelprobe.results.gallery import PANEL_SIDE, apply_edits, attack_figure
 from pixelprobe.results.records import AttackFiles, result_of, succeeded
 
 
-def picture_folders(out: Path, pictures: Sequence[PlannedPicture]) -> list[Path]:
-    """A folder of its own for each picture, named after its file."""
+def image_folders(out: Path, images: Sequence[PlannedImage]) -> list[Path]:
+    """A folder of its own for each image, named after its file."""
     folders: list[Path] = []
-    for planned in pictures:
-        name = re.sub(r"[^\w.-]", "_", planned.display_name).strip(".") or "picture"
+    for planned in images:
+        name = re.sub(r"[^\w.-]", "_", planned.display_name).strip(".") or "image"
         folder, number = out / name, 1
         while folder in folders:
             number += 1
@@ -33,13 +33,13 @@ def picture_folders(out: Path, pictures: Sequence[PlannedPicture]) -> list[Path]
     return folders
 
 
-def write_pictures(
+def write_images(
     out: Path,
-    pictures: Sequence[PlannedPicture],
+    images: Sequence[PlannedImage],
     attacks: Sequence[Attack],
     targets: Mapping[str, Target],
 ) -> list[AttackFiles]:
-    """Write all PNGs of finished attacks; ``image_index`` of each counts in ``pictures``.
+    """Write all PNGs of finished attacks; ``image_index`` of each counts in ``images``.
 
     Returns:
         The files of each attack, in order.
@@ -47,31 +47,31 @@ def write_pictures(
     Raises:
         OSError: a file cannot be written.
     """
-    folders = picture_folders(out, pictures)
-    for planned, folder in zip(pictures, folders, strict=True):
-        save_png(folder / "clean.png", planned.picture.pixels)
+    folders = image_folders(out, images)
+    for planned, folder in zip(images, folders, strict=True):
+        save_png(folder / "clean.png", planned.image.pixels)
     with_mask: set[int] = set()
     files = []
     for attack in attacks:
         folder = folders[attack.image_index]
-        clean = pictures[attack.image_index].picture.pixels
+        clean = images[attack.image_index].image.pixels
         mask = result_of(attack).mask
         if mask is not None and attack.image_index not in with_mask:
             save_png(folder / "mask.png", mask)
             save_png(folder / "mask_overlay.png", overlay(clean, mask, scale_for(clean, PANEL_SIDE)))
             with_mask.add(attack.image_index)
-        files.append(_write_attack(folder, pictures[attack.image_index], attack, targets[attack.target]))
+        files.append(_write_attack(folder, images[attack.image_index], attack, targets[attack.target]))
     return files
 
 
-def _write_attack(folder: Path, planned: PlannedPicture, attack: Attack, target: Target) -> AttackFiles:
+def _write_attack(folder: Path, planned: PlannedImage, attack: Attack, target: Target) -> AttackFiles:
     result = result_of(attack)
     mask_path = folder / "mask.png" if result.mask is not None else None
     if not succeeded(attack):
         return AttackFiles(mask=mask_path)
     goal = "untargeted" if attack.target_class is None else f"targeted-{attack.target_class}"
     stem = f"{attack.target}_{attack.region.value}_{attack.pixels}px_{goal}"
-    clean = planned.picture.pixels
+    clean = planned.image.pixels
     figure = attack_figure(
         clean,
         result.edits,

@@ -36,7 +36,7 @@ _GAP = 16
 
 
 def apply_edits(pixels: NDArray[np.uint8], edits: Sequence[Edit]) -> NDArray[np.uint8]:
-    """The picture, (height, width, 3) uint8, with exactly these pixels replaced."""
+    """The image, (height, width, 3) uint8, with exactly these pixels replaced."""
     changed = pixels.copy()
     for edit in edits:
         changed[edit.y, edit.x] = (edit.red, edit.green, edit.blue)
@@ -53,7 +53,7 @@ def attack_figure(
     before: str,
     after: str,
 ) -> Image.Image:
-    """One attack, enlarged: the clean picture, its mask where there is one, the adversarial one with rings.
+    """One attack, enlarged: the clean image, its mask where there is one, the adversarial one with rings.
 
     Args:
         clean: (height, width, 3) uint8.
@@ -61,7 +61,7 @@ def attack_figure(
         mask: (height, width) bool or None.
         title: which attack this is.
         subtitle: how it ended.
-        before: class and probability of the clean picture.
+        before: class and probability of the clean image.
         after: the same of the adversarial one.
     """
     scale = scale_for(clean, PANEL_SIDE)
@@ -107,12 +107,12 @@ def _edit_line(pen: ImageDraw.ImageDraw, top: int, edit: Edit, clean: NDArray[np
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a contact sheet with two lines below; ``picture`` None is an empty, shaded square.
+    """One image of a contact sheet with two lines below; ``image`` None is an empty, shaded square.
 
-    ``edits`` are ringed, ``scale`` being a pixel's side in ``picture``; they call for a red frame.
+    ``edits`` are ringed, ``scale`` being a pixel's side in ``image``; they call for a red frame.
     """
 
-    picture: Image.Image | None
+    image: Image.Image | None
     headline: str = ""
     detail: str = ""
     edits: tuple[Edit, ...] = ()
@@ -120,18 +120,18 @@ class Cell:
 
 
 def clean_cell(pixels: NDArray[np.uint8], headline: str, detail: str = "") -> Cell:
-    """A picture as it is."""
+    """An image as it is."""
     return Cell(enlarge(pixels, scale_for(pixels, CELL_SIDE)), headline, detail)
 
 
 def mask_cell(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> Cell:
-    """A picture with its mask."""
+    """An image with its mask."""
     drawn = overlay(pixels, mask, scale_for(pixels, CELL_SIDE))
     return Cell(drawn, f"{percent(float(mask.mean()))} foreground")
 
 
 def success_cell(pixels: NDArray[np.uint8], edits: Sequence[Edit], headline: str, detail: str) -> Cell:
-    """An adversarial picture: ``pixels`` is the clean one."""
+    """An adversarial image: ``pixels`` is the clean one."""
     scale = scale_for(pixels, CELL_SIDE)
     return Cell(enlarge(apply_edits(pixels, edits), scale), headline, detail, tuple(edits), scale)
 
@@ -143,7 +143,7 @@ def contact_sheet(
     rows: Sequence[Sequence[Cell]],
     legend: str,
 ) -> Image.Image:
-    """Many pictures in a grid: a row each, columns in named groups.
+    """Many images in a grid: a row each, columns in named groups.
 
     Args:
         title: the first line.
@@ -152,7 +152,7 @@ def contact_sheet(
         rows: the cells, as many a row as there are columns in all.
         legend: the last line.
     """
-    side = max([CELL_SIDE, *(max(cell.picture.size) for row in rows for cell in row if cell.picture)])
+    side = max([CELL_SIDE, *(max(cell.image.size) for row in rows for cell in row if cell.image)])
     cell_width, cell_height = side + 12, side + 50
     group_gap = 26
     columns = sum(len(names) for _, names in groups)
@@ -187,16 +187,16 @@ def _draw_cell(
 ) -> None:
     left, top = at
     centre = left + side / 2
-    if cell.picture is None:
+    if cell.image is None:
         pen.rectangle((left, top, left + side - 1, top + side - 1), fill=SHADE)
         colour, below = FAINT, top + side / 2 - 20
     else:
-        corner = (left + (side - cell.picture.width) // 2, top + (side - cell.picture.height) // 2)
+        corner = (left + (side - cell.image.width) // 2, top + (side - cell.image.height) // 2)
         colour, frame, width = (ALARM, ALARM, 3) if cell.edits else (INK, OUTLINE, 1)
         below = top + side
         pen.rectangle((left - width, top - width, left + side - 1 + width, below - 1 + width), frame)
         pen.rectangle((left, top, left + side - 1, below - 1), SHADE)
-        sheet.paste(cell.picture, corner)
+        sheet.paste(cell.image, corner)
         ring(sheet, cell.edits, cell.scale, corner)
     write(pen, (centre, below + 5), fit(cell.headline, 14, side + 8), 14, colour, centred=True)
     write(pen, (centre, below + 23), fit(cell.detail, 12, side + 8), 12, FAINT, centred=True)

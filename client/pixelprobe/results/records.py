@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from pixelprobe_services.common.errors import ServiceError
-
 from pixelprobe.model import Attack, CampaignSpec, Outcome, Result, Target
+from pixelprobe_services.common.errors import ServiceError
 
 
 class Record(TypedDict):
     """One attack; classes are indices, labels their names where known, None where there is nothing to tell.
 
     ``adversarial_*`` and ``edits`` describe the best candidate, which met the goal only where ``outcome``
-    is ``success``; ``adversarial_path`` is there for successes only. ``image_preparation`` says how pictures
+    is ``success``; ``adversarial_path`` is there for successes only. ``image_preparation`` says how images
     were brought to the target's size, as far as the campaign tells.
     """
 
@@ -48,7 +47,7 @@ class Record(TypedDict):
 
 @dataclass(frozen=True)
 class AttackFiles:
-    """Where an attack's pictures were written; None for those that it has not."""
+    """Where an attack's images were written; None for those that it has not."""
 
     adversarial: Path | None = None
     enlarged: Path | None = None
@@ -58,7 +57,7 @@ class AttackFiles:
 def attack_record(
     attack: Attack, image: Path, target: Target, spec: CampaignSpec, files: AttackFiles
 ) -> Record:
-    """The record of a finished attack of the campaign ``spec`` on the picture ``image``."""
+    """The record of a finished attack of the campaign ``spec`` on the image ``image``."""
     result = result_of(attack)
     clean = result.clean_top[0] if result.clean_top else None
     best = result.best_top[0] if result.best_top else None
@@ -99,7 +98,7 @@ def result_of(attack: Attack) -> Result:
 
 
 def is_misread(attack: Attack, label: int | None) -> bool:
-    """It was left out because the target takes the clean picture for another class than ``label``."""
+    """It was left out because the target takes the clean image for another class than ``label``."""
     result = result_of(attack)
     if result.outcome is not Outcome.NOT_APPLICABLE or label is None or not result.clean_top:
         return False

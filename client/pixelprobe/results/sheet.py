@@ -1,4 +1,4 @@
-"""A campaign on one page: a row a picture, a column a target and region, the best attack in each cell."""
+"""A campaign on one page: a row an image, a column a target and region, the best attack in each cell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from pixelprobe.inputs.planned import PlannedPicture
+from pixelprobe.inputs.planned import PlannedImage
 from pixelprobe.model import Attack, Outcome, Result, Target
 from pixelprobe.results.captions import class_name, count, describe_class, percent
 from pixelprobe.results.drawing import ARROW
@@ -21,7 +21,7 @@ LEGEND = (
 
 def campaign_sheet(
     title: str,
-    pictures: Sequence[PlannedPicture],
+    images: Sequence[PlannedImage],
     attacks: Sequence[Attack],
     targets: Sequence[Target],
 ) -> Image.Image:
@@ -29,16 +29,16 @@ def campaign_sheet(
 
     Args:
         title: the first line.
-        pictures: what ``image_index`` counts in.
+        images: what ``image_index`` counts in.
         attacks: the finished ones.
         targets: in the order of the columns.
     """
     by_name = {target.name: target for target in targets}
     regions = list(dict.fromkeys(attack.region for attack in attacks))
-    groups: list[tuple[str, list[str]]] = [("picture", ["clean", "mask"])]
+    groups: list[tuple[str, list[str]]] = [("image", ["clean", "mask"])]
     groups += [(target.name, [region.value for region in regions]) for target in targets]
     rows = []
-    for index, planned in enumerate(pictures):
+    for index, planned in enumerate(images):
         own = [attack for attack in attacks if attack.image_index == index]
         row = [_clean(planned, targets, own), _mask(planned, own)]
         for target in targets:
@@ -47,29 +47,29 @@ def campaign_sheet(
                 row.append(_best_cell(planned, tried, by_name))
         rows.append(row)
     wins = sum(succeeded(attack) for attack in attacks)
-    subtitle = f"{count(len(pictures), 'picture')}, {count(len(attacks), 'attack')}, "
+    subtitle = f"{count(len(images), 'image')}, {count(len(attacks), 'attack')}, "
     subtitle += count(wins, "success", "successes")
     return contact_sheet(title, subtitle, groups, rows, LEGEND)
 
 
-def _clean(planned: PlannedPicture, targets: Sequence[Target], attacks: Sequence[Attack]) -> Cell:
+def _clean(planned: PlannedImage, targets: Sequence[Target], attacks: Sequence[Attack]) -> Cell:
     """With its true class; where that is not known, with what the one target takes it for."""
-    pixels, name = planned.picture.pixels, planned.display_name
+    pixels, name = planned.image.pixels, planned.display_name
     if planned.label is not None:
         return clean_cell(pixels, class_name(targets[0], planned.label), name)
     seen = [top[0] for attack in attacks if (top := result_of(attack).clean_top)]
     return clean_cell(pixels, name, describe_class(targets[0], seen[0]) if seen and len(targets) == 1 else "")
 
 
-def _mask(planned: PlannedPicture, attacks: Sequence[Attack]) -> Cell:
+def _mask(planned: PlannedImage, attacks: Sequence[Attack]) -> Cell:
     for attack in attacks:
         mask = result_of(attack).mask
         if mask is not None:
-            return mask_cell(planned.picture.pixels, mask)
+            return mask_cell(planned.image.pixels, mask)
     return Cell(None, "no mask")
 
 
-def _best_cell(planned: PlannedPicture, attacks: Sequence[Attack], targets: Mapping[str, Target]) -> Cell:
+def _best_cell(planned: PlannedImage, attacks: Sequence[Attack], targets: Mapping[str, Target]) -> Cell:
     if not attacks:
         return Cell(None)
     best = min(attacks, key=_rank)
@@ -78,7 +78,7 @@ def _best_cell(planned: PlannedPicture, attacks: Sequence[Attack], targets: Mapp
     if result.outcome is Outcome.SUCCESS:
         detail = f"{change} · {best.pixels} px"
         headline = describe_class(target, result.best_top[0])
-        return success_cell(planned.picture.pixels, result.edits, headline, detail)
+        return success_cell(planned.image.pixels, result.edits, headline, detail)
     if result.outcome in (Outcome.FAILURE, Outcome.BUDGET_EXHAUSTED):
         return Cell(None, "not fooled", change)
     if is_misread(best, planned.label):

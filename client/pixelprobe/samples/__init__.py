@@ -1,4 +1,4 @@
-"""The demos' pictures.
+"""The demos' images.
 
 A dozen of CIFAR-10's test set, 32 x 32, one of each class and two more: the first of each class that all
 three shipped classifiers get right without being very sure (0.9 at most), so that there is something to see,
@@ -19,7 +19,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Sample:
-    """A shipped picture and its true class."""
+    """A shipped image and its true class."""
 
     path: Path
     label: int

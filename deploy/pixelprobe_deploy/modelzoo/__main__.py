@@ -134,7 +134,7 @@ def evaluate(name: str, folder: Path, address: str, timeout: float, write_card: 
         model = shipped_model(name, weights)
         model.verify()
         data = load_cifar10(folder, "test")
-        with _progress_bar("pictures") as bar, ServedModel(name, address, timeout_seconds=timeout) as served:
+        with _progress_bar("images") as bar, ServedModel(name, address, timeout_seconds=timeout) as served:
             task = bar.add_task(name, total=len(data.images))
             accuracy = measure(served, model, data, lambda done: bar.update(task, completed=done))
         if write_card:

@@ -45,7 +45,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class ServedAccuracy:
-    """``correct`` of ``images`` test pictures, classified by Triton over gRPC."""
+    """``correct`` of ``images`` test images, classified by Triton over gRPC."""
 
     correct: int
     images: int
@@ -154,9 +154,9 @@ _ORIGINS = {
     "vgg16": _Origin(
         "VGG-16 (configuration D) of Simonyan and Zisserman, *Very Deep Convolutional Networks for "
         "Large-Scale Image Recognition* (2015): its thirteen convolutions and five poolings, for "
-        "32x32 pictures",
+        "32x32 images",
         (
-            "Five poolings leave 1x1x512 of a 32x32 picture, so one hidden layer of 512 stands in for the "
+            "Five poolings leave 1x1x512 of a 32x32 image, so one hidden layer of 512 stands in for the "
             "paper's two of 4096.",
             "Batch norm follows each convolution in training (the paper has none); it is folded into the "
             "convolution for export, so the served network has none either.",
@@ -206,7 +206,7 @@ is loaded; all arithmetic is float32.
 ## Intended use
 
 A target for robustness measurements with pixelprobe: demonstrations, tests, and comparison with published
-numbers for networks of about this accuracy. Not for deciding anything about real pictures: it knows ten
+numbers for networks of about this accuracy. Not for deciding anything about real images: it knows ten
 classes at 32x32, and one changed pixel can be enough to fool it.
 """
 
@@ -234,7 +234,7 @@ def _accuracy(card: Card) -> str:
         return "Not measured yet."
     found = card.accuracy
     return (
-        f"**{found.rate:.2%}**: {found.correct:,} of {found.images:,} pictures of the test split (stored as "
+        f"**{found.rate:.2%}**: {found.correct:,} of {found.images:,} images of the test split (stored as "
         f"{found.encoding}), classified by this file as Triton serves it, over gRPC."
     )
 
@@ -243,7 +243,7 @@ def _training(card: Card) -> str:
     recipe, data = card.recipe, card.data
     if card.training is None:
         return f"- By others: {recipe['weights']}."
-    size = f"{data.images:,} pictures" if data.images is not None else "number of pictures not recorded"
+    size = f"{data.images:,} images" if data.images is not None else "number of images not recorded"
     stored = f", stored as {data.encoding}" if data.encoding else ""
     restart = recipe.get("restart_epochs", 0)
     cycles = f"one-cycle learning rate with a peak of {recipe['peak_learning_rate']}"

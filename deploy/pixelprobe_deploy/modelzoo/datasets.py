@@ -1,7 +1,7 @@
 """CIFAR-10 as arrays, from either of the two layouts people have on disk.
 
 * the parquet layout of the Hugging Face hub: ``train.parquet`` and ``test.parquet`` (or files whose
-  names contain the split) with the columns ``img.bytes`` (an encoded picture) and ``label``;
+  names contain the split) with the columns ``img.bytes`` (an encoded image) and ``label``;
 * torchvision's: the folder that ``torchvision.datasets.CIFAR10`` made (``cifar-10-batches-py``).
 """
 
@@ -21,11 +21,11 @@ CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 SIDE = 32
-"""Width and height of a CIFAR-10 picture, in pixels."""
+"""Width and height of a CIFAR-10 image, in pixels."""
 
 
 class LabelledImages(NamedTuple):
-    """``images``: (n, 32, 32, 3) uint8 RGB; ``labels``: (n,) int64, 0 to 9; ``encoding``: how the pictures
+    """``images``: (n, 32, 32, 3) uint8 RGB; ``labels``: (n,) int64, 0 to 9; ``encoding``: how the images
     were stored (PNG, JPEG, raw), since a lossy copy is not quite the original data.
     """
 
@@ -70,18 +70,18 @@ def _from_parquet(files: list[Path]) -> LabelledImages:
         try:
             table = pq.read_table(file)
             if "img" in table.column_names:
-                pictures = [cell["bytes"] for cell in table.column("img").to_pylist()]
+                encoded_images = [cell["bytes"] for cell in table.column("img").to_pylist()]
             else:
-                pictures = table.column("img.bytes").to_pylist()
-            for encoded in pictures:
-                picture = Image.open(io.BytesIO(encoded))
-                encodings.add(picture.format or "raw")
-                images.append(_checked(np.asarray(picture.convert("RGB"))))
+                encoded_images = table.column("img.bytes").to_pylist()
+            for encoded in encoded_images:
+                image = Image.open(io.BytesIO(encoded))
+                encodings.add(image.format or "raw")
+                images.append(_checked(np.asarray(image.convert("RGB"))))
             labels += table.column("label" if "label" in table.column_names else "labels").to_pylist()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"cannot read CIFAR-10 from {file}: {error}") from error
     if not images or not all(0 <= label < len(CIFAR10_CLASSES) for label in labels):
-        raise DatasetError(f"no pictures with labels 0 to 9 in {files[0].parent}")
+        raise DatasetError(f"no images with labels 0 to 9 in {files[0].parent}")
     return LabelledImages(
         np.stack(images), np.asarray(labels, dtype=np.int64), " and ".join(sorted(encodings))
     )
@@ -89,7 +89,7 @@ def _from_parquet(files: list[Path]) -> LabelledImages:
 
 def _checked(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if image.shape != (SIDE, SIDE, 3):
-        raise ValueError(f"a picture of {image.shape[1]}x{image.shape[0]} pixels, expected {SIDE}x{SIDE}")
+        raise ValueError(f"an image of {image.shape[1]}x{image.shape[0]} pixels, expected {SIDE}x{SIDE}")
     return image
 
 

@@ -75,7 +75,7 @@ class ServedModel:
         )
         found: NDArray[np.float32] | None = answer.as_numpy("probabilities")
         if found is None or found.ndim != 2 or len(found) != len(images):
-            raise EvaluationError(f"{self._name} at {self._address} gave no probabilities for each picture")
+            raise EvaluationError(f"{self._name} at {self._address} gave no probabilities for each image")
         return found
 
     def _ask(self, call: Callable[[], Any]) -> Any:

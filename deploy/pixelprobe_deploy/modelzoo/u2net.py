@@ -1,7 +1,7 @@
 """U2-Net as a served model: a given ONNX file, mended for batches, with its preprocessing put in front.
 
 The graph takes ``image`` UINT8 (N, 320, 320, 3) RGB and gives ``saliency`` FP32 (N, 320, 320): the network's
-first output as it is, not stretched to 0 to 1. Each picture is divided by its own largest value, as the
+first output as it is, not stretched to 0 to 1. Each image is divided by its own largest value, as the
 network was trained. All operators added are the same in every opset since 9, so that the file's
 own opset can stay.
 """
@@ -88,7 +88,7 @@ def served_graph(content: bytes, origin: str) -> bytes:
 
 
 def _ends(network: onnx.ModelProto, origin: str) -> tuple[str, str]:
-    """The names of the network's picture and of its first output."""
+    """The names of the network's image and of its first output."""
     weights = {weight.name for weight in network.graph.initializer}
     inputs = [value for value in network.graph.input if value.name not in weights]
     outputs = list(network.graph.output)
@@ -121,7 +121,7 @@ def _preprocess(target: str) -> list[NodeProto]:
     return [
         node("Cast", ["image"], ["image_float"], to=TensorProto.FLOAT),
         node("Transpose", ["image_float"], ["image_nchw"], perm=[0, 3, 1, 2]),
-        # The largest value of each picture, all colours together; of a black one 1, to divide by.
+        # The largest value of each image, all colours together; of a black one 1, to divide by.
         node("Reshape", ["image_nchw", "as_one_row"], ["image_row"]),
         node("GlobalMaxPool", ["image_row"], ["image_brightest"]),
         node("Max", ["image_brightest", "least_brightest"], ["image_scale"]),

@@ -68,14 +68,14 @@ def read_network(checkpoint: Path) -> tuple[str, SaliencyNetwork]:
 def largest_difference(content: bytes, network: SaliencyNetwork) -> float:
     """Largest difference of a pixel's saliency between the graph to serve and the network.
 
-    On two pictures at once: coarse blocks of colour, bright and dark.
+    On two images at once: coarse blocks of colour, bright and dark.
     """
     blocks = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    pictures = blocks.repeat(SIDE // 8, axis=1).repeat(SIDE // 8, axis=2)
-    pictures[1] //= 3
+    images = blocks.repeat(SIDE // 8, axis=1).repeat(SIDE // 8, axis=2)
+    images[1] //= 3
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (found,) = session.run(["saliency"], {"image": pictures})
-    scaled = pictures / pictures.max(axis=(1, 2, 3), keepdims=True)
+    (found,) = session.run(["saliency"], {"image": images})
+    scaled = images / images.max(axis=(1, 2, 3), keepdims=True)
     inputs = ((scaled - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
     with torch.inference_mode():
         expected = network(torch.from_numpy(inputs))[:, 0].numpy()

@@ -136,10 +136,10 @@ class SaliencyNetwork(nn.Module):  # type: ignore[misc]
             self.add_module(f"side{number}", nn.Conv2d(block.given, 1, 3, padding=1))
         self.outconv = nn.Conv2d(self.depth, 1, 1)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """See the module."""
         kept: list[Tensor] = []
-        found = picture
+        found = image
         for number in range(1, self.depth + 1):
             found = self.get_submodule(f"stage{number}")(halved(found) if kept else found)
             kept.append(found)

@@ -1,7 +1,7 @@
 """Runs an ONNX model in Triton's Python backend, on the CPU; the builder copies this as ``model.py``.
 
 It runs in the server's own venv and may import only what that holds: numpy, onnxruntime and Triton's
-``triton_python_backend_utils``. It serves ``NAME``, a classifier or a saliency model of whole pictures, whose
+``triton_python_backend_utils``. It serves ``NAME``, a classifier or a saliency model of whole images, whose
 requests Triton batches, and ``NAME_edits`` (max_batch_size 0; see edits_graph.py), whose requests come one by
 one.
 

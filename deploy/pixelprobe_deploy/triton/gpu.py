@@ -2,7 +2,7 @@
 TensorRT where the operator asks for it.
 
 TensorRT's engines are FP32 here, but they are other arithmetic than ONNX Runtime's own kernels: the same
-picture scores the same to about single precision, not to the last bit. Nor do whole pictures and sparse
+image scores the same to about single precision, not to the last bit. Nor do whole images and sparse
 queries then agree bit for bit, nor two engines that were built on different GPUs.
 """
 
@@ -57,6 +57,6 @@ def _sample(spec: ModelSpec, size: int) -> Sample:
         return Sample(f"{size} at once", size, {tensor.name: tensor.dims for tensor in spec.inputs})
     dims = {}
     for tensor in spec.inputs:
-        first = 1 if tensor.name == "images" else size  # one picture, and ``size`` queries about it
+        first = 1 if tensor.name == "images" else size  # one image, and ``size`` queries about it
         dims[tensor.name] = (first, *(1 if dim == -1 else dim for dim in tensor.dims[1:]))
     return Sample(f"{size} at once", 1, dims)

@@ -36,7 +36,7 @@ PIXELS_AT_A_TIME, LEAST_AT_A_TIME = 100 * 32 * 32, 8
 """How much the Python backend runs at once, in input pixels and in images. Measured at 32x32: runs of 25 to
 400 images take the same time an image, runs of 400 up to 1.4 GB a model, runs of 100 at most 0.4 GB."""
 SALIENCY_BATCH_SIZE, SALIENCY_AT_A_TIME = 16, 1
-"""Of saliency models, which keep their pictures' full resolution in dozens of layers."""
+"""Of saliency models, which keep their images' full resolution in dozens of layers."""
 
 Files = Mapping[str, bytes]
 """A model folder's contents: path inside the folder -> bytes."""
@@ -133,7 +133,7 @@ def classifier_spec(classifier: Classifier, options: Options) -> ModelSpec:
 
 
 def saliency_spec(model: SaliencyModel, options: Options) -> ModelSpec:
-    """``NAME``: whole pictures in, a value for each pixel out, batched by Triton."""
+    """``NAME``: whole images in, a value for each pixel out, batched by Triton."""
     spec = ModelSpec(
         name=model.name,
         backend=options.backend,

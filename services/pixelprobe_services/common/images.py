@@ -1,4 +1,4 @@
-"""Pictures and masks between the wire (``pixelprobe.image.v1``) and NumPy.
+"""Images and masks between the wire (``pixelprobe.image.v1``) and NumPy.
 
 Light on purpose: the client imports this too.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pixelprobe_api.image.v1.image_pb2 import Image, Mask
 
+from pixelprobe_api.image.v1.image_pb2 import Image, Mask
 from pixelprobe_services.common.errors import InvalidArgumentError
 
 MAX_SIDE = 4096
-"""Longest side of a picture, in pixels: 48 MiB of RGB, which still fits one message."""
+"""Longest side of an image, in pixels: 48 MiB of RGB, which still fits one message."""
 
 
 def to_array(image: Image, *, field: str = "image") -> NDArray[np.uint8]:
-    """The picture as (height, width, 3) uint8 RGB: read-only; a copy of the message's bytes.
+    """The image as (height, width, 3) uint8 RGB: read-only; a copy of the message's bytes.
 
     Raises:
         InvalidArgumentError: a side is 0 or over MAX_SIDE, or the bytes are not height x width x 3;

@@ -21,7 +21,7 @@ MAX_ATTACKS = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class CampaignImage:
-    """A picture to attack. ``mask`` is one made elsewhere; without it the segmentation service makes one."""
+    """An image to attack. ``mask`` is one made elsewhere; without it the segmentation service makes one."""
 
     digest: str
     display_name: str = ""
@@ -77,7 +77,7 @@ class CampaignSpec:
             if name != "images" and len(set(values)) != len(values):
                 raise InvalidSpecError(name, "a value stands there twice")
         if len(self.images) > MAX_IMAGES:
-            raise InvalidSpecError("images", f"{len(self.images)} pictures are more than {MAX_IMAGES}")
+            raise InvalidSpecError("images", f"{len(self.images)} images are more than {MAX_IMAGES}")
         if self.attack_count > MAX_ATTACKS:
             raise InvalidSpecError("images", f"{self.attack_count} attacks are more than {MAX_ATTACKS}")
         for pixels in self.pixel_counts:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
-"""A picture: (height, width, 3) uint8 RGB."""
+"""An image: (height, width, 3) uint8 RGB."""
 
 MaskArray = NDArray[np.bool_]
 """(height, width) bool; True is foreground."""
@@ -159,7 +159,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Queries of one attack; ``sent`` is what went on the wire, retries and the clean picture included."""
+    """Queries of one attack; ``sent`` is what went on the wire, retries and the clean image included."""
 
     sent: int = 0
     skipped: int = 0
@@ -219,6 +219,6 @@ def attack_seed(campaign_seed: int, key: AttackKey) -> int:
 
 
 def control_seed(campaign_seed: int, image_digest: str) -> int:
-    """A 128-bit seed of a picture's control region: one for all attacks of a campaign on that picture."""
+    """A 128-bit seed of an image's control region: one for all attacks of a campaign on that image."""
     parts = ("pixelprobe-control-region-1", str(campaign_seed), image_digest)
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:16], "big")

@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from pixelprobe_api.attack.v1 import campaign_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2
-
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import mask_from_array, mask_to_array
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec, MaskSettings

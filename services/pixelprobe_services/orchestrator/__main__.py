@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 import grpc
-from pixelprobe_api.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from pixelprobe_api.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
 from pixelprobe_services.common.errors import FailedPreconditionError, InvalidArgumentError, ServiceError
 from pixelprobe_services.common.peers import Peer
 from pixelprobe_services.common.status import ErrorMap

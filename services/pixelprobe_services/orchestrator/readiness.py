@@ -1,6 +1,6 @@
 """What the orchestrator needs to be of use: a store that can write, and at least one target that answers.
 
-The segmentation service is not among it: attacks on whole pictures, and those that come with masks, do
+The segmentation service is not among it: attacks on whole images, and those that come with masks, do
 without, and campaigns that need it wait for it.
 """
 

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import grpc
+
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
-
 from pixelprobe_services.common.errors import InvalidArgumentError, ServiceError
 from pixelprobe_services.common.images import from_array, to_array
 from pixelprobe_services.common.values import CampaignState, image_digest
@@ -30,7 +30,7 @@ MAX_IMAGES_A_CALL = 10_000
 IMAGES_AT_ONCE = 64
 """Put away together: a durable store shares one flush among them."""
 BYTES_AT_ONCE = 16 * 2**20
-"""Put away together at most, the last picture not counted: 64 of the largest would be 3 GiB."""
+"""Put away together at most, the last image not counted: 64 of the largest would be 3 GiB."""
 MAX_REQUEST_ID = 128
 MAX_SEQUENCE = 2**63 - 1
 """Databases have no larger number."""
@@ -59,7 +59,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         held = 0
         async for request in request_iterator:
             if len(digests) == MAX_IMAGES_A_CALL:
-                raise InvalidArgumentError("image", f"more than {MAX_IMAGES_A_CALL} pictures in one call")
+                raise InvalidArgumentError("image", f"more than {MAX_IMAGES_A_CALL} images in one call")
             image = to_array(request.image, field=f"image[{len(digests)}]")
             digests.append(image_digest(image))
             puts.append(self._store.put_image(digests[-1], image))

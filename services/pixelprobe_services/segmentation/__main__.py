@@ -6,10 +6,10 @@ import asyncio
 
 import click
 import grpc
-from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
-from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 from prometheus_client import CollectorRegistry
 
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
+from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
 from pixelprobe_services.common.peers import Peer
 from pixelprobe_services.segmentation.grabcut import GrabCut
 from pixelprobe_services.segmentation.metrics import SegmentationMetrics
@@ -50,7 +50,7 @@ _SERVICE = pb.DESCRIPTOR.services_by_name["SegmentationService"].full_name
 @security_options
 @peer_options("triton", "Triton")
 def command(listen: str, triton: str, metrics: str, triton_peer: Peer, security: Security) -> None:
-    """Serve masks for pictures over gRPC."""
+    """Serve masks for images over gRPC."""
     configure_logging()
     if triton:
         check_peer(triton_peer, triton)
@@ -71,7 +71,7 @@ async def main(
         pb_grpc.add_SegmentationServiceServicer_to_server(servicer, server)
         return [_SERVICE]
 
-    # Some more than are cut, so that a worker never waits for a picture to be read.
+    # Some more than are cut, so that a worker never waits for an image to be read.
     count = 2 * servicer.workers + 4
     places = {f"/{_SERVICE}/Segment": Places(count, share=count // 2)}
     try:

@@ -1,4 +1,4 @@
-"""What every way of splitting a picture keeps to: a picture and hints in, a foreground mask out."""
+"""What every way of splitting an image keeps to: an image and hints in, a foreground mask out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
-"""A picture: (height, width, 3) uint8 RGB."""
+"""An image: (height, width, 3) uint8 RGB."""
 
 MaskArray = NDArray[np.bool_]
 """(height, width) bool; True is foreground."""
@@ -26,7 +26,7 @@ class SegmentationStoppedError(Exception):
 
 @dataclass(frozen=True)
 class Rectangle:
-    """The object lies inside. In pixels of the picture; ``right`` and ``bottom`` are exclusive."""
+    """The object lies inside. In pixels of the image; ``right`` and ``bottom`` are exclusive."""
 
     left: int
     top: int
@@ -70,7 +70,7 @@ Options = GrabCutOptions | SalientOptions
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """What a segmenter makes of a picture; ``saliency`` is None where its method has none."""
+    """What a segmenter makes of an image; ``saliency`` is None where its method has none."""
 
     mask: MaskArray
     saliency: SaliencyMap | None = None
@@ -82,7 +82,7 @@ class Segmentation:
 
     Attributes:
         mask: (height, width) bool, True is foreground.
-        area_fraction: the foreground's share of the picture, 0 to 1.
+        area_fraction: the foreground's share of the image, 0 to 1.
         review_reason: why a person should look before it is trusted, in words; empty when none need.
         segmenter: id of the segmenter that ran.
         choice_reason: why that one, in words; empty when it was asked for by name.
@@ -103,7 +103,7 @@ class Segmentation:
 
 
 class Segmenter(ABC):
-    """One way of splitting pictures. Called from several threads at once; same input, same mask."""
+    """One way of splitting images. Called from several threads at once; same input, same mask."""
 
     id: str
     description: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
-
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import mask_from_array
 from pixelprobe_services.segmentation.base import (
@@ -24,10 +23,10 @@ MAX_POINTS = 100_000
 
 
 def to_options(request: pb.SegmentRequest, width: int, height: int) -> Options | None:
-    """The request's options for a picture of ``width`` x ``height``; None when it has none.
+    """The request's options for an image of ``width`` x ``height``; None when it has none.
 
     Raises:
-        InvalidArgumentError: a value is out of its range, or lies outside the picture.
+        InvalidArgumentError: a value is out of its range, or lies outside the image.
     """
     kind = request.WhichOneof("options")
     if kind == "grabcut":

@@ -1,7 +1,7 @@
-"""GrabCut (Rother et al., 2004, with OpenCV) that works on pictures as small as 32x32.
+"""GrabCut (Rother et al., 2004, with OpenCV) that works on images as small as 32x32.
 
-With no more than a rectangle GrabCut leaves most CIFAR-10 pictures without any foreground: there are too few
-pixels to learn two colour models from. So the picture is enlarged first, and ``seeding`` says more.
+With no more than a rectangle GrabCut leaves most CIFAR-10 images without any foreground: there are too few
+pixels to learn two colour models from. So the image is enlarged first, and ``seeding`` says more.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pixelprobe_services.segmentation.base import (
 from pixelprobe_services.segmentation.seeding import Seeds, draw, seeds
 
 WORKING_SHORT_SIDE = 128
-"""A smaller picture is enlarged until its shorter side has this many pixels (4x at 32x32)."""
+"""A smaller image is enlarged until its shorter side has this many pixels (4x at 32x32)."""
 
 WORKING_LONG_SIDE = 256
-"""A larger picture is reduced until its longer side has: its time would grow, its mask hardly change."""
+"""A larger image is reduced until its longer side has: its time would grow, its mask hardly change."""
 
 _SEED = 1
 _NO_RECTANGLE = (0, 0, 0, 0)
@@ -48,10 +48,10 @@ class GrabCut(Segmenter):
         return ""
 
     def segment(self, image: Pixels, options: Options | None, stop: threading.Event) -> Cut:
-        """See the base class. A picture of one colour has no foreground but what strokes say.
+        """See the base class. An image of one colour has no foreground but what strokes say.
 
         Raises:
-            ServiceError: OpenCV refused the picture (SEGMENTATION_FAILED).
+            ServiceError: OpenCV refused the image (SEGMENTATION_FAILED).
             SegmentationStoppedError: ``stop`` was set meanwhile.
         """
         hints = options if isinstance(options, GrabCutOptions) else GrabCutOptions()
@@ -67,7 +67,7 @@ class GrabCut(Segmenter):
 
 
 def working_scale(height: int, width: int) -> float:
-    """How much to enlarge (> 1) or reduce (< 1) a picture before cutting; 1 leaves it alone."""
+    """How much to enlarge (> 1) or reduce (< 1) an image before cutting; 1 leaves it alone."""
     enlarged = max(1.0, WORKING_SHORT_SIDE / min(height, width))
     return min(enlarged, WORKING_LONG_SIDE / max(height, width))
 

@@ -28,7 +28,7 @@ class SegmentationMetrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self._made = Counter(
             "pixelprobe_segmentations",
-            "Pictures segmented: accepted, for a person to review, or failed.",
+            "Images segmented: accepted, for a person to review, or failed.",
             ["method", "verdict"],
             registry=registry,
         )
@@ -40,7 +40,7 @@ class SegmentationMetrics:
             registry=registry,
         )
         self._held = Gauge(
-            "pixelprobe_segmentations_held", "Pictures in work or waiting now.", registry=registry
+            "pixelprobe_segmentations_held", "Images in work or waiting now.", registry=registry
         )
 
     def watch_held(self, held: Callable[[], float]) -> None:

@@ -63,7 +63,7 @@ class Registry:
     def choose(self, name: str, image: Pixels, options: Options | None) -> Choice:
         """The segmenter to run for ``name`` (an id, "auto" or empty). May wait a few seconds for its server.
 
-        Options decide for "auto": they mean the segmenter that takes them. Without any, a picture of at most
+        Options decide for "auto": they mean the segmenter that takes them. Without any, an image of at most
         SMALL_SIDE pixels a side gets GrabCut, a larger one U2-Net where it is available.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MIN_AREA = 0.02
-"""Below this share of the picture the object was probably missed. (ours)"""
+"""Below this share of the image the object was probably missed. (ours)"""
 
 MAX_AREA = 0.90
 """Above it the background was probably missed. (ours)"""
@@ -16,7 +16,7 @@ def review_reason(area_fraction: float) -> str:
     if area_fraction == 1.0:
         return "no background was found"
     if area_fraction < MIN_AREA:
-        return f"the foreground is only {area_fraction:.2%} of the picture (below {MIN_AREA:.0%})"
+        return f"the foreground is only {area_fraction:.2%} of the image (below {MIN_AREA:.0%})"
     if area_fraction > MAX_AREA:
-        return f"the foreground is {area_fraction:.2%} of the picture (above {MAX_AREA:.0%})"
+        return f"the foreground is {area_fraction:.2%} of the image (above {MAX_AREA:.0%})"
     return ""

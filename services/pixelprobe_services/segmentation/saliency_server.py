@@ -35,7 +35,7 @@ CHECK_SECONDS = 2.0
 """Of asking whether the model is there."""
 
 REMEMBERED_SECONDS = 3.0
-"""How long the answer to that is believed: many pictures come at once."""
+"""How long the answer to that is believed: many images come at once."""
 
 _LOOK_UP_SECONDS = 0.1  # between looks at whether anybody still waits
 _MENDED_SOON = ("Stub process", "is not healthy")
@@ -161,7 +161,7 @@ class TritonSaliency:
         )
 
     def _translated(self, error: grpc.RpcError) -> ServiceError:
-        self._checked_at = float("-inf")  # ask anew before the next picture
+        self._checked_at = float("-inf")  # ask anew before the next image
         message = f"{self._where}: {error.code().name}: {_told(error)}"
         if _is_passing(error) or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return UnavailableError(message)

@@ -1,6 +1,6 @@
-"""Salient object detection (U2-Net, Qin et al., 2020): the picture's own size in and out of the model's.
+"""Salient object detection (U2-Net, Qin et al., 2020): the image's own size in and out of the model's.
 
-The model runs elsewhere (see :mod:`~pixelprobe_services.segmentation.saliency_server`); here a picture is
+The model runs elsewhere (see :mod:`~pixelprobe_services.segmentation.saliency_server`); here an image is
 fitted to it and its answer turned into a mask, as the paper's authors do: min-max scaled, resized back, cut
 at a threshold.
 """
@@ -68,7 +68,7 @@ class Salient(Segmenter):
 
 
 def to_model(image: Pixels) -> Pixels:
-    """The picture as (320, 320, 3) uint8, its proportions given up as in training."""
+    """The image as (320, 320, 3) uint8, its proportions given up as in training."""
     # Averages where it shrinks, so that no detail turns into noise.
     interpolation = cv2.INTER_AREA if min(image.shape[:2]) > MODEL_SIDE else cv2.INTER_LINEAR
     resized = cv2.resize(image, (MODEL_SIDE, MODEL_SIDE), interpolation=interpolation)

@@ -27,13 +27,13 @@ UNDRAWN = 255
 """In a map of strokes: no stroke covers this pixel."""
 
 _POINTS_A_LINE = 256
-"""Drawn without a look at whether anybody still waits: 0.1 s, if they are wide and cross a large picture."""
+"""Drawn without a look at whether anybody still waits: 0.1 s, if they are wide and cross a large image."""
 
 Seeds = NDArray[np.uint8]
 
 
 def seeds(height: int, width: int, options: GrabCutOptions, scale: float) -> Seeds:
-    """The seeds of a working picture of ``height`` x ``width``, ``scale`` times the one that was given.
+    """The seeds of a working image of ``height`` x ``width``, ``scale`` times the one that was given.
 
     Without a rectangle the border is background and an ellipse in the middle probably foreground. A
     rectangle makes all outside of it background, and the ellipse that it encloses probably foreground. The
@@ -65,7 +65,7 @@ def draw(
     scale: float = 1.0,
     stop: threading.Event | None = None,
 ) -> Seeds:
-    """Strokes on a picture ``scale`` times theirs: GC_FGD, GC_BGD or UNDRAWN; later ones win.
+    """Strokes on an image ``scale`` times theirs: GC_FGD, GC_BGD or UNDRAWN; later ones win.
 
     Raises:
         SegmentationStoppedError: ``stop`` was set meanwhile.

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
-
 from pixelprobe_services.common.errors import ResourceExhaustedError
 from pixelprobe_services.common.images import to_array
 from pixelprobe_services.segmentation import convert
@@ -23,13 +23,13 @@ from pixelprobe_services.segmentation.review import review_reason
 from pixelprobe_services.server.interceptors import Context
 
 MAX_WAITING = 128
-"""Pictures held at once, in work or waiting; a large one takes 48 MiB."""
+"""Images held at once, in work or waiting; a large one takes 48 MiB."""
 
 _SELF_TEST_SIDE = 16
 
 
 class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
-    """Cuts pictures in ``workers`` threads (one a core unless told), so that the event loop stays free.
+    """Cuts images in ``workers`` threads (one a core unless told), so that the event loop stays free.
 
     Segmenters that wait for another server have as many threads of their own, and so has choosing one, which
     may wait as well: whatever happens to U2-Net's server, GrabCut goes on.
@@ -77,7 +77,7 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         return convert.to_list_response(await asyncio.to_thread(self._registry.list))
 
     async def ready(self) -> bool:
-        """True once a tiny picture has gone the whole way; later calls do not wait behind real work.
+        """True once a tiny image has gone the whole way; later calls do not wait behind real work.
 
         By GrabCut, whose needs all come with the service. Whether U2-Net can be used is told by
         ListSegmenters: its server's troubles make no service unready that is of use without it.
@@ -96,7 +96,7 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
 
     async def _run(self, name: str, image: Pixels, options: Options | None) -> Segmentation:
         if self._held >= self._max_waiting:
-            raise ResourceExhaustedError(f"{self._held} pictures are waiting already; try again later")
+            raise ResourceExhaustedError(f"{self._held} images are waiting already; try again later")
         stop = threading.Event()
         loop = asyncio.get_running_loop()
         self._held += 1

@@ -21,7 +21,7 @@ from pixelprobe_services.common.errors import InvalidArgumentError, ResourceExha
 from pixelprobe_services.server.interceptors import Context, Handler
 
 MESSAGE_SECONDS = 60.0
-"""Within so long a request, or the next one of a stream, has come whole: the largest picture at 7 Mbit/s."""
+"""Within so long a request, or the next one of a stream, has come whole: the largest image at 7 Mbit/s."""
 
 STREAM_SECONDS = 600.0
 """Within so long a client has sent its whole stream: a message now and then must not hold a call forever."""
@@ -148,7 +148,7 @@ class Bounds(grpc.aio.ServerInterceptor):
         """What comes, as it comes, while it comes in time."""
         end = asyncio.get_running_loop().time() + self._stream_seconds
         # Closed at the end, whatever ends it: gRPC's iterator holds the last message and is part of a cycle,
-        # so that every large picture would stay until Python's next full collection, hundreds of calls later.
+        # so that every large image would stay until Python's next full collection, hundreds of calls later.
         messages: Any = aiter(received)
         async with contextlib.aclosing(messages):
             while True:

@@ -21,7 +21,7 @@ from pixelprobe_services.server.security import OPEN, Security
 from pixelprobe_services.server.settings import StartError
 
 MAX_MESSAGE_BYTES = 64 * 2**20
-"""Both ways; a picture of the largest size takes 48 MiB."""
+"""Both ways; an image of the largest size takes 48 MiB."""
 
 DRAIN_SECONDS = 6.0
 """RPCs under way get this long to finish; with what follows, a stop stays within 10 s."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 
-def pictures(count: int) -> np.ndarray:
+def sample_images(count: int) -> np.ndarray:
     return np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-
 from tests.unit.client.servicer import FaultyServicer, serving
 
 

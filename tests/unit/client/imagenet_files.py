@@ -1,4 +1,4 @@
-"""ImageNet as people have it, made up: a few small pictures of the real classes."""
+"""ImageNet as people have it, made up: a few small images of the real classes."""
 
 from __future__ import annotations
 

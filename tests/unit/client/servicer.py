@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 from grpc_status import rpc_status
+
 from pixelprobe.addresses import Addresses
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
@@ -17,7 +18,6 @@ from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
 from pixelprobe_api.image.v1 import image_pb2
 from pixelprobe_services.common.errors import NotFoundError, ServiceError
 from pixelprobe_services.common.status import to_status
-
 from tests.unit.client.values import NAME
 
 Context = grpc.ServicerContext

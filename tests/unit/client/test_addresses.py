@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from pixelprobe.addresses import AddressError, Addresses, find_addresses
 
 

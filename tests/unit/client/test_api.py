@@ -7,6 +7,7 @@ import socket
 import grpc
 import numpy as np
 import pytest
+
 from pixelprobe import api
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
@@ -23,7 +24,6 @@ from pixelprobe_services.common.errors import (
     UnavailableError,
 )
 from pixelprobe_services.common.images import from_array
-
 from tests.unit.client.servicer import FaultyServicer
 from tests.unit.client.values import NAME, SPEC
 
@@ -128,7 +128,7 @@ def test_uploads_are_split_by_size_and_survive_a_retry(
     assert len(set(digests)) == 5
 
 
-def test_a_picture_comes_back_as_it_was_sent(client: PixelprobeClient, servicer: FaultyServicer) -> None:
+def test_a_image_comes_back_as_it_was_sent(client: PixelprobeClient, servicer: FaultyServicer) -> None:
     pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
     servicer.images["d"] = from_array(pixels)
     servicer.faults = [UNAVAILABLE]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from pixelprobe.model import Campaign, CampaignImage, CampaignSpec, CampaignState, Outcome
 from pixelprobe.results.export import COLUMNS, Exported, Format, Row, attack_row, write_rows
-
 from tests.unit.client.values import NAME, TARGET, make_attack, make_result
 
 SPEC = CampaignSpec(

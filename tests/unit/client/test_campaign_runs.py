@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
+
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns import probe
 from pixelprobe.campaigns.names import find_campaigns, run_label, start_run
@@ -20,8 +22,6 @@ from pixelprobe.cli.campaign_watch import Pace, duration, follow
 from pixelprobe.model import AttackFinished, AttackProgress, Campaign, CampaignImage, CampaignState, Event
 from pixelprobe_api.attack.v1 import campaign_pb2
 from pixelprobe_services.common.errors import NotFoundError, UnavailableError
-from rich.console import Console
-
 from tests.unit.client.servicer import CampaignServicer, serving
 from tests.unit.client.test_spec_resolve import IMAGES, SPEC, TARGETS
 from tests.unit.client.values import TARGET, make_attack
@@ -270,8 +270,8 @@ class Probed:
 def test_the_rate_is_that_of_the_answers_and_the_probe_is_cancelled(answers: bool) -> None:
     time = Time()
     probed = Probed(time, answers)
-    pictures = [np.full((6, 8, 3), value, np.uint8) for value in (1, 2)]
-    rate = probe.measure_rate(probed, pictures, [TARGET], time)  # type: ignore[arg-type]
+    images = [np.full((6, 8, 3), value, np.uint8) for value in (1, 2)]
+    rate = probe.measure_rate(probed, images, [TARGET], time)  # type: ignore[arg-type]
     assert rate == (pytest.approx(500, rel=0.1) if answers else None)
     assert probed.cancelled == ["campaigns/p"]
     assert probed.targets == ("net",)
@@ -292,7 +292,7 @@ class ColdStart(Probed):
 
 def test_the_rate_is_measured_once_every_target_has_answered() -> None:
     time = Time()
-    pictures = [np.full((6, 8, 3), value, np.uint8) for value in (1, 2)]
+    images = [np.full((6, 8, 3), value, np.uint8) for value in (1, 2)]
     targets = [TARGET, replace(TARGET, name="other")]
-    rate = probe.measure_rate(ColdStart(time, True), pictures, targets, time)  # type: ignore[arg-type]
+    rate = probe.measure_rate(ColdStart(time, True), images, targets, time)  # type: ignore[arg-type]
     assert rate == pytest.approx(500, rel=0.1)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
+
 from pixelprobe.campaigns.spec_values import DataKind, DataSource, Spec
 from pixelprobe.cli.campaign_start import Plan, make_plan
 from pixelprobe.inputs.images import save_png
@@ -15,11 +17,9 @@ from pixelprobe.inputs.planned import PlanError
 from pixelprobe.inputs.sizing import Sizing
 from pixelprobe.model import Region, Target
 from pixelprobe.rpc import UnreachableError
-from rich.console import Console
-
 from tests.unit.client import cifar10_files
 from tests.unit.client.imagenet_files import CRANE_BIRD, TENCH, jpeg, photograph, write_jpeg, write_parquet
-from tests.unit.client.test_spec_pictures import SPEC
+from tests.unit.client.test_spec_images import SPEC
 
 
 class Nobody:
@@ -45,13 +45,13 @@ def test_imagenets_targets_are_assumed_and_what_cannot_be_read_is_told(tmp_path:
     write_jpeg(tmp_path / CRANE_BIRD / "b.JPEG", 20)
     (tmp_path / TENCH / "cut.JPEG").write_bytes(jpeg(photograph(30))[:-100])
     plan, told = planned(spec(DataKind.IMAGENET, "val", Sizing.STRETCH), tmp_path)
-    assert plan.pictures == 2
+    assert plan.images == 2
     assert (plan.rate, plan.rate_origin) == (150.0, "assumed; --rate gives another")
     ((_, made, cost),) = plan.groups
     assert made.image_preparation.startswith("as they are where 224 x 224, else stretched")
     assert cost.attacks == 2
     assert "The orchestrator does not answer: targets are not checked." in told
-    assert "1 picture cannot be read and is left out:" in told
+    assert "1 image cannot be read and is left out:" in told
     assert "cut.JPEG: damaged or cut short" in told
 
 
@@ -64,17 +64,17 @@ def test_goals_are_looked_up_among_the_assumed_classes(tmp_path: Path) -> None:
 
 
 def test_cifar10s_targets_are_assumed(tmp_path: Path) -> None:
-    images = cifar10_files.pictures(3)
+    images = cifar10_files.sample_images(3)
     cells = [cifar10_files.png(image) for image in images]
     cifar10_files.write_parquet(tmp_path / "test.parquet", cells, [0, 1, 2])
     plan, _ = planned(spec(DataKind.CIFAR10, "test"), tmp_path)
-    assert (plan.pictures, plan.rate) == (3, 700.0)
+    assert (plan.images, plan.rate) == (3, 700.0)
     assert plan.groups[0][1].image_preparation == "as they are"
 
 
 def test_attacks_on_imagenet_are_expected_to_cost_more(tmp_path: Path) -> None:
     """The paper's networks there are fooled less often, and each failure costs all its candidates."""
-    cells = [cifar10_files.png(image) for image in cifar10_files.pictures(3)]
+    cells = [cifar10_files.png(image) for image in cifar10_files.sample_images(3)]
     cifar10_files.write_parquet(tmp_path / "test.parquet", cells, [0, 1, 2])
     write_parquet(tmp_path / "val.parquet", [jpeg(photograph(value)) for value in (1, 90, 180)], [0, 1, 2])
     small, _ = planned(spec(DataKind.CIFAR10, "test"), tmp_path)

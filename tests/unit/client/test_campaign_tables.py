@@ -6,11 +6,12 @@ import io
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
+
 from pixelprobe.cli.campaign_tables import show_campaign, spec_json
 from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
 from pixelprobe.inputs.sizing import Sizing, describe_sizing
 from pixelprobe.model import Campaign, CampaignImage, CampaignSpec, CampaignState, Target
-from rich.console import Console
 
 TARGET = Target("net", True, "", 224, 224, 1000, tuple(known.name for known in imagenet_classes()), True)
 SPEC = CampaignSpec(
@@ -47,8 +48,8 @@ def test_targets_that_have_gone_are_not_missed() -> None:
     assert "targeted at 2 classes" in shown(replace(SPEC, goals=(281, 285)), {})
 
 
-def test_how_pictures_were_sized_is_stated() -> None:
+def test_how_images_were_sized_is_stated() -> None:
     assert "3, as they are where 224 x 224, else stretched to that" in shown(SPEC, {"net": TARGET})
     assert spec_json(SPEC)["image_preparation"] == SPEC.image_preparation
     older = shown(replace(SPEC, image_preparation=""), {"net": TARGET})
-    assert [line.split() for line in older.splitlines() if line.startswith("pictures")] == [["pictures", "3"]]
+    assert [line.split() for line in older.splitlines() if line.startswith("images")] == [["images", "3"]]

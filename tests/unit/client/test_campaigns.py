@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.run import run_campaign
 from pixelprobe.model import CampaignState, Event
 from pixelprobe_services.common.errors import FailedPreconditionError
-
 from tests.unit.client.servicer import FaultyServicer
 from tests.unit.client.test_api import ended, finished, progress
 from tests.unit.client.values import SPEC

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+
 from pixelprobe import connection
 from pixelprobe.connection import ConnectionOptions, find_peer
 from pixelprobe_services.common.peers import PLAIN, PeerError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from pixelprobe import convert
 from pixelprobe.masks import GrabCutHints, Rectangle, Stroke, StrokeKind
 from pixelprobe.model import (

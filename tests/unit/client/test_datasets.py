@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pixelprobe.inputs.datasets.base import DatasetError, Entry, in_seeds_order
 from pixelprobe.inputs.datasets.cifar10 import CLASSES, cifar10_entries
 from pixelprobe.inputs.datasets.folder import folder_entries
 from pixelprobe.inputs.datasets.pickled import read_batch
-from pixelprobe.inputs.images import Picture, PictureError, save_png
+from pixelprobe.inputs.images import ImageError, InputImage, save_png
 from pixelprobe.samples import load_photographs
-
-from tests.unit.client.cifar10_files import pictures, png, write_parquet
+from tests.unit.client.cifar10_files import png, sample_images, write_parquet
 
 FIRST_OF_2022 = ["test-00546", "test-00502", "test-00070"]
 SAMPLES = sorted((Path(__file__).parents[3] / "client" / "pixelprobe" / "samples").glob("*.png"))
@@ -53,7 +53,7 @@ def write_batch(path: Path, content: Any, *, python2: bool = True) -> None:
 
 @pytest.mark.parametrize("column", ["img", "img.bytes"])
 def test_the_hubs_parquet_files(tmp_path: Path, column: str) -> None:
-    images = pictures(5)
+    images = sample_images(5)
     cells = [png(image) for image in images]
     write_parquet(tmp_path / "data" / "test-00000-of-00002.parquet", cells[:3], [3, 0, 9], column)
     write_parquet(tmp_path / "data" / "test-00001-of-00002.parquet", cells[3:], [1, 1], column)
@@ -71,7 +71,7 @@ def test_the_hubs_parquet_files(tmp_path: Path, column: str) -> None:
 @pytest.mark.parametrize("inside", [True, False])
 def test_torchvisions_batches(tmp_path: Path, python2: bool, inside: bool) -> None:
     folder = tmp_path / "cifar-10-batches-py"
-    images = pictures(6)
+    images = sample_images(6)
     for number in range(5):
         one = batch(images[number : number + 1], [number])
         write_batch(folder / f"data_batch_{number + 1}", one, python2=python2)
@@ -105,7 +105,7 @@ class Forged:
         (np.float64(3), "it asks for numpy"),
         ([1, 2], "expected data, uint8 of n x 3072, and n labels"),
         ({}, "expected data, uint8"),
-        (batch(pictures(2), [1]), "and n labels"),
+        (batch(sample_images(2), [1]), "and n labels"),
         ({b"data": np.zeros((2, 3072)), b"labels": [1, 2]}, "expected data, uint8"),
         ({b"data": np.zeros((2, 3071), np.uint8), b"labels": [1, 2]}, "expected data, uint8"),
         ({b"data": [0] * 3072, b"labels": [1]}, "expected data, uint8"),
@@ -128,14 +128,14 @@ def test_a_damaged_batch_is_an_error_of_one_line(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, cut: int
 ) -> None:
     path = tmp_path_factory.mktemp("batch") / "test_batch"
-    sound = pickle.dumps(batch(pictures(1), [1]), protocol=2)
+    sound = pickle.dumps(batch(sample_images(1), [1]), protocol=2)
     path.write_bytes(sound[:cut] + noise)
     with pytest.raises(DatasetError, match="not a CIFAR-10 batch"):
         read_batch(path)
 
 
 def test_labels_out_of_range_name_the_row(tmp_path: Path) -> None:
-    write_batch(tmp_path / "test_batch", batch(pictures(2), [1, 10]))
+    write_batch(tmp_path / "test_batch", batch(sample_images(2), [1, 10]))
     with pytest.raises(DatasetError, match=r"test_batch: row 1: expected a label from 0 to 9, got 10"):
         cifar10_entries(tmp_path, "test")
     write_parquet(tmp_path / "test.parquet", [b"", b""], [0, None])
@@ -143,17 +143,17 @@ def test_labels_out_of_range_name_the_row(tmp_path: Path) -> None:
         cifar10_entries(tmp_path, "test")
 
 
-def test_a_picture_in_parquet_that_cannot_be_decoded_is_an_error_of_its_own(tmp_path: Path) -> None:
-    cells = [png(pictures(1)[0]), b"no picture", None, png(np.zeros((8, 8, 3), np.uint8))]
+def test_a_image_in_parquet_that_cannot_be_decoded_is_an_error_of_its_own(tmp_path: Path) -> None:
+    cells = [png(sample_images(1)[0]), b"no image", None, png(np.zeros((8, 8, 3), np.uint8))]
     write_parquet(tmp_path / "test.parquet", cells, [0, 1, 2, 3])
     entries = cifar10_entries(tmp_path, "test")
     assert entries[0].load().pixels.shape == (32, 32, 3)
     for entry, told in zip(
         entries[1:],
-        ("neither PNG nor JPEG", "the cell holds no picture", "8 x 8 pixels, not 32 x 32"),
+        ("neither PNG nor JPEG", "the cell holds no image", "8 x 8 pixels, not 32 x 32"),
         strict=True,
     ):
-        with pytest.raises(PictureError, match=f"{entry.name}: .*{told}"):
+        with pytest.raises(ImageError, match=f"{entry.name}: .*{told}"):
             entry.load()
 
 
@@ -172,21 +172,21 @@ def test_a_folder_without_cifar10_says_what_was_looked_for(tmp_path: Path) -> No
 
 def test_a_folder_with_class_subfolders(tmp_path: Path) -> None:
     for name in ("cat/b.png", "cat/deep/a.PNG", "dog/c.png", "loose.png", ".hidden/d.png", "cat/.e.png"):
-        save_png(tmp_path / name, pictures(1)[0])
-    (tmp_path / "notes.txt").write_text("no picture")
+        save_png(tmp_path / name, sample_images(1)[0])
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "dog" / "folder.png").mkdir()
     entries = folder_entries(tmp_path, class_folders=True)
     assert [(entry.name, entry.class_name) for entry in entries] == [
         ("cat/b.png", "cat"), ("cat/deep/a.PNG", "cat"), ("dog/c.png", "dog"), ("loose.png", None),
     ]  # fmt: skip
     assert {entry.class_name for entry in folder_entries(tmp_path, class_folders=False)} == {None}
-    np.testing.assert_array_equal(entries[0].load().pixels, pictures(1)[0])
+    np.testing.assert_array_equal(entries[0].load().pixels, sample_images(1)[0])
 
 
-def test_a_folder_without_pictures(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no picture")
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
     for folder, told in (
-        (tmp_path, "no pictures"),
+        (tmp_path, "no images"),
         (tmp_path / "x", "no such"),
         (tmp_path / "notes.txt", "not a"),
     ):
@@ -195,7 +195,7 @@ def test_a_folder_without_pictures(tmp_path: Path) -> None:
 
 
 def entry(name: str) -> Entry:
-    return Entry(name, None, None, lambda: Picture(Path(name), pictures(1)[0]))
+    return Entry(name, None, None, lambda: InputImage(Path(name), sample_images(1)[0]))
 
 
 NAMES = st.lists(st.text("abc/.-0123", min_size=1, max_size=8), unique=True, max_size=12)
@@ -214,7 +214,7 @@ def test_the_order_is_the_seeds_alone_and_others_may_come_and_go(
 
 
 def test_a_seeds_order_never_changes_and_seeds_differ() -> None:
-    """Published campaigns must pick the same pictures on every machine and in every version."""
+    """Published campaigns must pick the same images on every machine and in every version."""
     entries = [entry(f"test-{place:05d}") for place in range(1000)]
     assert [item.name for item in in_seeds_order(entries, 2022)[:3]] == FIRST_OF_2022
     orders = {tuple(item.name for item in in_seeds_order(entries, seed)[:5]) for seed in range(50)}

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from pixelprobe.inputs.images import Picture, load_mask, load_picture
-from pixelprobe.inputs.planned import PlannedPicture
+
+from pixelprobe.inputs.images import InputImage, load_image, load_mask
+from pixelprobe.inputs.planned import PlannedImage
 from pixelprobe.model import Attack, Edit, Outcome, Region
 from pixelprobe.results.captions import describe_class, how_it_ended, percent
 from pixelprobe.results.drawing import RING_DARK, RING_LIGHT, enlarge, fit, overlay, ring, text_width
-from pixelprobe.results.files import picture_folders, write_pictures
+from pixelprobe.results.files import image_folders, write_images
 from pixelprobe.results.gallery import CELL_SIDE, Cell, apply_edits, attack_figure, clean_cell
 from pixelprobe.results.records import result_of
 from pixelprobe.results.sheet import campaign_sheet
-
 from tests.unit.client.values import OTHER, TARGET, make_attack, make_result
 
 CLEAN = np.random.default_rng(3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -25,8 +25,8 @@ MASK = np.zeros((6, 8), np.bool_)
 MASK[1:4, 2:6] = True
 
 
-def planned(name: str = "a", label: int | None = 0) -> PlannedPicture:
-    return PlannedPicture(Picture(Path(f"{name}.png"), CLEAN), label)
+def planned(name: str = "a", label: int | None = 0) -> PlannedImage:
+    return PlannedImage(InputImage(Path(f"{name}.png"), CLEAN), label)
 
 
 def test_edits_change_exactly_their_pixels() -> None:
@@ -83,7 +83,7 @@ def test_text_is_cut_to_its_room_and_odd_scripts_do_no_harm() -> None:
     assert text_width("пиксель é", 14) > 0
 
 
-def test_an_attack_figure_holds_the_enlarged_adversarial_picture() -> None:
+def test_an_attack_figure_holds_the_enlarged_adversarial_image() -> None:
     figure = attack_figure(CLEAN, EDITS, MASK, title="t", subtitle="s", before="cat 75%", after="dog 50%")
     pixels = np.asarray(figure)
     scale = 448 // 8
@@ -94,7 +94,7 @@ def test_an_attack_figure_holds_the_enlarged_adversarial_picture() -> None:
 
 def test_files_of_a_success(tmp_path: Path) -> None:
     attack = make_attack(make_result(edits=EDITS, mask=MASK), region=Region.WHOLE)
-    (files,) = write_pictures(tmp_path, [planned()], [attack], {"net": TARGET})
+    (files,) = write_images(tmp_path, [planned()], [attack], {"net": TARGET})
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == [
         "clean.png",
@@ -105,21 +105,21 @@ def test_files_of_a_success(tmp_path: Path) -> None:
     ]
     assert files.adversarial is not None
     assert files.mask is not None
-    np.testing.assert_array_equal(load_picture(tmp_path / "a" / "clean.png").pixels, CLEAN)
-    np.testing.assert_array_equal(load_picture(files.adversarial).pixels, apply_edits(CLEAN, EDITS))
+    np.testing.assert_array_equal(load_image(tmp_path / "a" / "clean.png").pixels, CLEAN)
+    np.testing.assert_array_equal(load_image(files.adversarial).pixels, apply_edits(CLEAN, EDITS))
     np.testing.assert_array_equal(load_mask(files.mask), MASK)
 
 
-def test_a_failure_leaves_no_adversarial_picture(tmp_path: Path) -> None:
-    (files,) = write_pictures(
+def test_a_failure_leaves_no_adversarial_image(tmp_path: Path) -> None:
+    (files,) = write_images(
         tmp_path, [planned()], [make_attack(make_result(Outcome.FAILURE))], {"net": TARGET}
     )
     assert files.adversarial is None
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["clean.png"]
 
 
-def test_pictures_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
-    folders = picture_folders(tmp_path, [planned("x/a"), planned("y/a"), planned("a b/../.."), planned("…")])
+def test_images_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:
+    folders = image_folders(tmp_path, [planned("x/a"), planned("y/a"), planned("a b/../.."), planned("…")])
     assert len(set(folders)) == 4
     assert all(folder.parent == tmp_path for folder in folders)
 
@@ -155,7 +155,7 @@ def test_a_contact_sheet_has_a_cell_for_every_column(tmp_path: Path) -> None:
     assert ((pixels == np.array([255, 0, 255])).all(axis=2)).sum() >= scale * scale
 
 
-def test_a_picture_of_unknown_class_says_what_its_one_target_takes_it_for(
+def test_a_image_of_unknown_class_says_what_its_one_target_takes_it_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     below: list[tuple[str, str]] = []

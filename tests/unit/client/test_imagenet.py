@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pixelprobe.inputs.datasets import parquet
 from pixelprobe.inputs.datasets.base import DatasetError
 from pixelprobe.inputs.datasets.imagenet import imagenet_entries
 from pixelprobe.inputs.datasets.imagenet_classes import WORDNET_ID, by_wordnet_id, imagenet_classes
-from pixelprobe.inputs.images import PictureError
-
+from pixelprobe.inputs.images import ImageError
 from tests.unit.client.imagenet_files import (
     CRANE_BIRD,
     CRANE_MACHINE,
@@ -54,7 +54,7 @@ def test_folders_by_wordnet_id(tmp_path: Path, inside: str) -> None:
     write_jpeg(root / "loose.jpeg", 40)
     write_jpeg(root / "not a class" / "d.jpeg", 50)
     (tmp_path / "meta.bin").write_bytes(b"torchvision's, a pickle")
-    (root / TENCH / "notes.txt").write_text("no picture")
+    (root / TENCH / "notes.txt").write_text("no image")
     entries = imagenet_entries(tmp_path, "val")
     assert [(entry.name, entry.class_name, entry.class_index) for entry in entries] == [
         (f"{TENCH}/ILSVRC2012_val_00000293.JPEG", "tench", 0),
@@ -88,7 +88,7 @@ def test_the_hubs_parquet_files(tmp_path: Path, flat: bool, rows: int | None) ->
     assert [entry.class_name for entry in imagenet_entries(tmp_path, "train")] == ["goldfish"]
 
 
-def test_file_names_in_parquet_are_the_pictures_names_if_all_differ(tmp_path: Path) -> None:
+def test_file_names_in_parquet_are_the_images_names_if_all_differ(tmp_path: Path) -> None:
     cells = [jpeg(photograph(10)), jpeg(photograph(20))]
     for paths, names in (
         (["deep/a.JPEG", "b.JPEG"], ["a.JPEG", "b.JPEG"]),
@@ -126,25 +126,25 @@ def test_row_groups_are_let_go_of_and_read_again(tmp_path: Path, monkeypatch: py
     assert groups_read() == [0, 2, 0, 2, 1, 0]
 
 
-def test_pictures_of_any_kind_are_decoded_with_care(tmp_path: Path) -> None:
+def test_images_of_any_kind_are_decoded_with_care(tmp_path: Path) -> None:
     pixels = photograph(200)
-    cells = [jpeg(pixels, "CMYK"), jpeg(pixels, "L"), jpeg(pixels)[:-200], b"no picture", None]
+    cells = [jpeg(pixels, "CMYK"), jpeg(pixels, "L"), jpeg(pixels)[:-200], b"no image", None]
     write_parquet(tmp_path / "val.parquet", cells, [0, 1, 2, 3, 4])
     entries = imagenet_entries(tmp_path, "val")
     assert "converted from CMYK to RGB" in entries[0].load().notes
     np.testing.assert_allclose(entries[0].load().pixels.astype(int), pixels, atol=3)
     assert "converted from grey to RGB" in entries[1].load().notes
-    told = ("damaged or cut short", "not a picture in a format known here", "the cell holds no picture")
+    told = ("damaged or cut short", "not an image in a format known here", "the cell holds no image")
     for entry, reason in zip(entries[2:], told, strict=True):
-        with pytest.raises(PictureError, match=f"^{entry.name}: {reason}"):
+        with pytest.raises(ImageError, match=f"^{entry.name}: {reason}"):
             entry.load()
 
 
-def test_a_file_that_goes_away_is_a_picture_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_file_that_goes_away_is_a_image_that_cannot_be_read(tmp_path: Path) -> None:
     write_parquet(tmp_path / "val.parquet", [jpeg(photograph(1))], [0])
     (entry,) = imagenet_entries(tmp_path, "val")
     (tmp_path / "val.parquet").unlink()
-    with pytest.raises(PictureError, match=r"val-00000: .*No such file"):
+    with pytest.raises(ImageError, match=r"val-00000: .*No such file"):
         entry.load()
 
 
@@ -191,10 +191,10 @@ def test_folders_of_other_wordnet_ids_are_refused(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path}: not among ImageNet's 1000 classes: {some}, ..."
 
 
-def test_class_folders_without_pictures_are_told(tmp_path: Path) -> None:
+def test_class_folders_without_images_are_told(tmp_path: Path) -> None:
     (tmp_path / TENCH).mkdir()
-    with pytest.raises(DatasetError, match="no pictures"):
+    with pytest.raises(DatasetError, match="no images"):
         imagenet_entries(tmp_path, "val")
     write_jpeg(tmp_path / "loose.jpeg", 40)
-    with pytest.raises(DatasetError, match="no pictures in its folders by WordNet id"):
+    with pytest.raises(DatasetError, match="no images in its folders by WordNet id"):
         imagenet_entries(tmp_path, "val")

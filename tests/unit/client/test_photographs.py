@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
+
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.demos import IMAGENET
 from pixelprobe.cli.imagenet_models import CLASSIFIER, SEGMENTER, check_served
@@ -43,8 +44,8 @@ def test_photographs_are_small_free_and_in_the_targets_size() -> None:
     assert sum(path.stat().st_size for path in files) < 300_000
     licences = (files[0].parent / "LICENSES.md").read_text()
     assert all(f"`{path.name}`" in licences for path in files)
-    for planned in IMAGENET.pictures(SERVED):
-        assert planned.picture.pixels.shape == (224, 224, 3)
+    for planned in IMAGENET.images(SERVED):
+        assert planned.image.pixels.shape == (224, 224, 3)
 
 
 def test_served_models_pass() -> None:
@@ -53,7 +54,9 @@ def test_served_models_pass() -> None:
 
 
 def test_a_classifier_that_is_unknown_or_away_is_named_with_the_remedy() -> None:
-    remedy = r"run `python -m pixelprobe_deploy\.modelzoo imagenet efficientnet_lite0_imagenet --missing`, then `pixel"
+    remedy = (
+        r"run `python -m pixelprobe_deploy\.modelzoo imagenet efficientnet_lite0_imagenet --missing`, then"
+    )
     with pytest.raises(TargetNotAvailableError, match=rf"\(no such target\): {remedy}"):
         check([], [U2NET])
     away = Target(CLASSIFIER, False, "not loaded", 0, 0, 0, (), False)

@@ -7,52 +7,52 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
-from pixelprobe.inputs.images import Picture, PictureError, save_png
+from pixelprobe.inputs.images import ImageError, InputImage, save_png
 from pixelprobe.inputs.planned import (
     PlanError,
-    PlannedPicture,
+    PlannedImage,
     TargetNotAvailableError,
     check_sides,
     choose_class,
     choose_targets,
     fit_to_target,
-    load_pictures,
-    per_picture,
+    load_images,
+    per_image,
     with_images,
 )
-from pixelprobe.inputs.sizing import Sizing, resize_mask, resize_picture
+from pixelprobe.inputs.sizing import Sizing, resize_image, resize_mask
 from pixelprobe.model import Target
-
 from tests.unit.client.values import OTHER, SPEC, TARGET
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
 
-def planned(pixels: np.ndarray = PIXELS, mask: np.ndarray | None = None) -> PlannedPicture:
-    return PlannedPicture(Picture(Path("a.png"), pixels), mask=mask)
+def planned(pixels: np.ndarray = PIXELS, mask: np.ndarray | None = None) -> PlannedImage:
+    return PlannedImage(InputImage(Path("a.png"), pixels), mask=mask)
 
 
 def test_items_are_none_one_for_all_or_one_each() -> None:
-    assert per_picture([], 3, "--mask") == [None, None, None]
-    assert per_picture([7], 3, "--mask") == [7, 7, 7]
-    assert per_picture([1, 2, 3], 3, "--mask") == [1, 2, 3]
-    with pytest.raises(PlanError, match="--mask: given 2 times for 3 pictures; once for all, or once each"):
-        per_picture([1, 2], 3, "--mask")
+    assert per_image([], 3, "--mask") == [None, None, None]
+    assert per_image([7], 3, "--mask") == [7, 7, 7]
+    assert per_image([1, 2, 3], 3, "--mask") == [1, 2, 3]
+    with pytest.raises(PlanError, match="--mask: given 2 times for 3 images; once for all, or once each"):
+        per_image([1, 2], 3, "--mask")
 
 
-def test_a_mask_must_have_its_pictures_size(tmp_path: Path) -> None:
+def test_a_mask_must_have_its_images_size(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png", PIXELS)
     save_png(tmp_path / "m.png", np.ones((8, 6), dtype=np.bool_))
     with pytest.raises(PlanError, match=r"m\.png: the mask is 6 x 8 pixels, but .*a\.png is 8 x 6"):
-        load_pictures([tmp_path / "a.png"], [tmp_path / "m.png"])
+        load_images([tmp_path / "a.png"], [tmp_path / "m.png"])
 
 
-def test_pictures_come_with_their_masks(tmp_path: Path) -> None:
+def test_images_come_with_their_masks(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png", PIXELS)
     save_png(tmp_path / "b.png", PIXELS[::-1])
     save_png(tmp_path / "m.png", PIXELS[:, :, 0] > 99)
-    loaded = load_pictures([tmp_path / "a.png", tmp_path / "b.png"], [tmp_path / "m.png"])
+    loaded = load_images([tmp_path / "a.png", tmp_path / "b.png"], [tmp_path / "m.png"])
     assert [item.display_name for item in loaded] == ["a", "b"]
     for item in loaded:
         assert item.mask is not None
@@ -147,10 +147,10 @@ def test_resizing_says_so_and_takes_the_mask_along() -> None:
     fitted = fit_to_target(
         planned(big, np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)), TARGET, resize=True
     )
-    np.testing.assert_array_equal(fitted.picture.pixels, PIXELS)
+    np.testing.assert_array_equal(fitted.image.pixels, PIXELS)
     assert fitted.mask is not None
     np.testing.assert_array_equal(fitted.mask, mask)
-    assert fitted.picture.notes == ("cropped and resampled from 16 x 12 to 8 x 6",)
+    assert fitted.image.notes == ("cropped and resampled from 16 x 12 to 8 x 6",)
 
 
 @pytest.mark.parametrize(
@@ -164,28 +164,28 @@ def test_every_way_to_resize_takes_the_mask_along_the_same_way(how: Sizing, note
     pixels = np.random.default_rng(1).integers(0, 256, (20, 31, 3), dtype=np.uint8)
     mask = pixels[..., 0] > 99
     fitted = fit_to_target(planned(pixels, mask), TARGET, resize=True, how=how)
-    np.testing.assert_array_equal(fitted.picture.pixels, resize_picture(pixels, 8, 6, how))
+    np.testing.assert_array_equal(fitted.image.pixels, resize_image(pixels, 8, 6, how))
     assert fitted.mask is not None
     np.testing.assert_array_equal(fitted.mask, resize_mask(mask, 8, 6, how))
-    assert fitted.picture.notes == (note,)
+    assert fitted.image.notes == (note,)
 
 
-def test_a_picture_too_narrow_to_be_resized_is_told_by_its_name() -> None:
+def test_a_image_too_narrow_to_be_resized_is_told_by_its_name() -> None:
     strip = planned(np.zeros((1, 5_000_000, 3), np.uint8))
-    with pytest.raises(PictureError, match=r"^a\.png: 5000000 x 1 pixels are too narrow for short-side-256"):
+    with pytest.raises(ImageError, match=r"^a\.png: 5000000 x 1 pixels are too narrow for short-side-256"):
         fit_to_target(strip, TARGET, resize=True, how=Sizing.SHORT_SIDE)
 
 
-def test_a_picture_of_the_right_size_is_left_alone() -> None:
+def test_a_image_of_the_right_size_is_left_alone() -> None:
     right = planned()
     assert fit_to_target(right, TARGET, resize=True) is right
 
 
-def test_pictures_that_no_message_holds_are_refused() -> None:
+def test_images_that_no_message_holds_are_refused() -> None:
     with pytest.raises(PlanError, match="at most 4096 a side"):
-        check_sides(Picture(Path("a.png"), np.zeros((1, 4097, 3), np.uint8)))
+        check_sides(InputImage(Path("a.png"), np.zeros((1, 4097, 3), np.uint8)))
 
 
-def test_the_spec_names_each_picture() -> None:
+def test_the_spec_names_each_image() -> None:
     spec = with_images(SPEC, [replace(planned(), label=2)], ["f" * 64])
     assert (spec.images[0].digest, spec.images[0].display_name, spec.images[0].label) == ("f" * 64, "a", 2)

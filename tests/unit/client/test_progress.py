@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from pixelprobe.cli.progress import LINES, CampaignProgress, describe_attack
-from pixelprobe.model import AttackFinished, AttackProgress, CampaignImage, CampaignSpec, Outcome, Region
 from rich.console import Console
 
+from pixelprobe.cli.progress import LINES, CampaignProgress, describe_attack
+from pixelprobe.model import AttackFinished, AttackProgress, CampaignImage, CampaignSpec, Outcome, Region
 from tests.unit.client.values import NAME, OTHER, TARGET, make_attack, make_result
 
 SPEC = CampaignSpec(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pixelprobe.model import CampaignSpec, ClassScore, Outcome
 from pixelprobe.results.records import AttackFiles, attack_record
 from pixelprobe_services.common.errors import ServiceError
-
 from tests.unit.client.values import TARGET, make_attack, make_result
 
 KEYS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pixelprobe.campaigns.spec_values import SpecError
 from pixelprobe.cli.review_file import Decision, Verdict, read_review, review_text
 from pixelprobe.cli.review_sheet import SIDE, Entry, review_sheet
@@ -17,13 +18,13 @@ from pixelprobe.masks import GrabCutHints, Rectangle, Stroke, StrokeKind
 
 GOOD = Segmented("/p/cat.png", "00", 40, 30, "u2net", "", 0.25, False, "")
 ODD = replace(GOOD, needs_review=True, area_fraction=0.0, review_reason="no foreground\nwas found")
-PICTURES = {"cat": GOOD, 'a "b".c\\d\x7fä𝄞': ODD}
-IDS = dict.fromkeys(PICTURES, "1234")
+IMAGES = {"cat": GOOD, 'a "b".c\\d\x7fä𝄞': ODD}
+IDS = dict.fromkeys(IMAGES, "1234")
 
 
 def write(folder: Path, body: str, name: str = "cat") -> Path:
     path = folder / "review.toml"
-    path.write_text(f'[pictures.{name}]\nmask = "1234"\n{body}\n')
+    path.write_text(f'[images.{name}]\nmask = "1234"\n{body}\n')
     return path
 
 
@@ -33,9 +34,9 @@ def read(folder: Path, body: str) -> Decision:
 
 def test_what_is_written_is_read_and_only_what_is_odd_waits_for_a_person(tmp_path: Path) -> None:
     path = tmp_path / "review.toml"
-    path.write_text(review_text(PICTURES, IDS, "review.png"), encoding="utf-8")
-    decisions = read_review(path, PICTURES)
-    assert list(decisions) == list(PICTURES)
+    path.write_text(review_text(IMAGES, IDS, "review.png"), encoding="utf-8")
+    decisions = read_review(path, IMAGES)
+    assert list(decisions) == list(IMAGES)
     assert [each.verdict for each in decisions.values()] == [Verdict.ACCEPT, Verdict.UNDECIDED]
     assert {each.mask_id for each in decisions.values()} == {"1234"}
     assert "# 40 x 30 pixels, u2net, 0% foreground; to look at: no foreground was found\n" in path.read_text(
@@ -74,35 +75,35 @@ def test_everything_drawn_arrives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("", "pictures.cat.verdict: missing; expected one of accept, reject, redo, undecided"),
+        ("", "images.cat.verdict: missing; expected one of accept, reject, redo, undecided"),
         (
             'verdict = "good"',
-            'pictures.cat.verdict: expected one of accept, reject, redo, undecided, got "good"',
+            'images.cat.verdict: expected one of accept, reject, redo, undecided, got "good"',
         ),
-        ('verdict = "redo"', "pictures.cat.verdict: expected a rectangle or strokes along with it"),
-        ('verdict = "accept"\nrectangle = "0,0,4,4"', 'pictures.cat.verdict: expected "redo" where'),
-        ('verdict = "redo"\nrectangle = "0,0,41,4"', "pictures.cat.rectangle: expected one inside 40 x 30"),
-        ('verdict = "redo"\nrectangle = "4,0,4,4"', "pictures.cat.rectangle: expected L,T,R,B"),
-        ('verdict = "redo"\nrectangle = [1, 2]', "pictures.cat.rectangle: expected L,T,R,B"),
+        ('verdict = "redo"', "images.cat.verdict: expected a rectangle or strokes along with it"),
+        ('verdict = "accept"\nrectangle = "0,0,4,4"', 'images.cat.verdict: expected "redo" where'),
+        ('verdict = "redo"\nrectangle = "0,0,41,4"', "images.cat.rectangle: expected one inside 40 x 30"),
+        ('verdict = "redo"\nrectangle = "4,0,4,4"', "images.cat.rectangle: expected L,T,R,B"),
+        ('verdict = "redo"\nrectangle = [1, 2]', "images.cat.rectangle: expected L,T,R,B"),
         (
             'verdict = "redo"\nforeground_strokes = ["1,1", "1,30"]',
-            "pictures.cat.foreground_strokes[1]: expected points inside 40 x 30 pixels",
+            "images.cat.foreground_strokes[1]: expected points inside 40 x 30 pixels",
         ),
         (
             'verdict = "redo"\nbackground_strokes = ["1;1"]',
-            "pictures.cat.background_strokes[0]: expected X,Y",
+            "images.cat.background_strokes[0]: expected X,Y",
         ),
-        ('verdict = "redo"\nforeground_strokes = "1,1"', "pictures.cat.foreground_strokes: expected a list"),
+        ('verdict = "redo"\nforeground_strokes = "1,1"', "images.cat.foreground_strokes: expected a list"),
         (
             'verdict = "redo"\niterations = 51',
-            "pictures.cat.iterations: expected a whole number from 1 to 50",
+            "images.cat.iterations: expected a whole number from 1 to 50",
         ),
-        ('verdict = "redo"\nstroke_width = 0', "pictures.cat.stroke_width: expected a whole number from 1"),
+        ('verdict = "redo"\nstroke_width = 0', "images.cat.stroke_width: expected a whole number from 1"),
         (
             'verdict = "accept"\nrectangel = "1"',
-            "pictures.cat.rectangel: unknown key; did you mean rectangle?",
+            "images.cat.rectangel: unknown key; did you mean rectangle?",
         ),
-        ('verdict = "accept"\n[pictures.cta]', "pictures.cta: unknown key; did you mean cat?"),
+        ('verdict = "accept"\n[images.cta]', "images.cta: unknown key; did you mean cat?"),
         ('verdict = "accept"\n[extra]', "extra: unknown key"),
         ("verdict = accept", "is not TOML"),
     ],
@@ -114,8 +115,8 @@ def test_mistakes_name_file_and_key(tmp_path: Path, body: str, told: str) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_a_picture_without_a_verdict_is_missed(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"pictures\.dog\.verdict: missing"):
+def test_a_image_without_a_verdict_is_missed(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"images\.dog\.verdict: missing"):
         read_review(write(tmp_path, 'verdict = "accept"'), {"cat": GOOD, "dog": GOOD})
 
 
@@ -135,14 +136,14 @@ def test_the_record_grows_and_a_name_that_comes_again_is_replaced(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["segment.json"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1, "pictures": {"a": {}}}', '{"version": 2}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1, "images": {"a": {}}}', '{"version": 2}'])
 def test_a_damaged_record_is_told_in_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "segment.json").write_text(text)
-    with pytest.raises(PlanError, match=r"segment.json: .* segment the pictures again$"):
+    with pytest.raises(PlanError, match=r"segment.json: .* segment the images again$"):
         read_record(tmp_path)
 
 
-def test_the_sheet_shows_every_picture_at_its_size_or_reduced() -> None:
+def test_the_sheet_shows_every_image_at_its_size_or_reduced() -> None:
     red = np.full((300, 600, 3), (250, 0, 0), np.uint8)
     small = np.full((32, 32, 3), (0, 0, 250), np.uint8)
     half = np.zeros((300, 600), np.bool_)
@@ -155,7 +156,7 @@ def test_the_sheet_shows_every_picture_at_its_size_or_reduced() -> None:
     assert sheet.width > 3 * 2 * SIDE
     assert sheet.height > 3 * SIDE
     shown = (pixels == (250, 0, 0)).all(axis=2).sum()
-    # The picture whole, and half of it beside, but for the border.
+    # The image whole, and half of it beside, but for the border.
     assert shown == pytest.approx(1.5 * SIDE * SIDE / 2, rel=0.02)
     blue = (pixels == (0, 0, 250)).all(axis=2).sum()
     assert blue == 11 * SIDE * SIDE

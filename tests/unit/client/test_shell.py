@@ -8,10 +8,11 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
+
 from pixelprobe.addresses import AddressError
 from pixelprobe.cli.root import cli
 from pixelprobe.cli.shell import Shell
-from pixelprobe.inputs.images import PictureError
+from pixelprobe.inputs.images import ImageError
 from pixelprobe.inputs.planned import PlanError, TargetNotAvailableError
 from pixelprobe.rpc import UnreachableError
 from pixelprobe_services.common.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
@@ -31,7 +32,7 @@ def run(error: BaseException) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [
-        (PictureError("a.png: no such file"), 2, "a.png: no such file"),
+        (ImageError("a.png: no such file"), 2, "a.png: no such file"),
         (PlanError("unknown target"), 2, "unknown target"),
         (AddressError("not HOST:PORT"), 2, "not HOST:PORT"),
         (InvalidArgumentError("spec.seed", "is odd"), 2, "spec.seed: is odd"),

@@ -1,4 +1,4 @@
-"""Pictures and masks in a target's size: the geometry of each way, for all shapes."""
+"""Images and masks in a target's size: the geometry of each way, for all shapes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
+
 from pixelprobe.inputs.sizing import (
     Sizing,
     SizingError,
     covering_size,
     describe_sizing,
+    resize_image,
     resize_mask,
-    resize_picture,
 )
 
 SIDES = st.integers(1, 40)
@@ -29,20 +30,20 @@ def colour_ramp(width: int, height: int) -> np.ndarray:
 def test_shrinking_averages_areas() -> None:
     blocks = np.kron(np.array([[10, 30]]), np.ones((2, 2), dtype=int))[:, :, None]
     pixels = np.broadcast_to(blocks, (2, 4, 3)).astype(np.uint8)
-    assert resize_picture(pixels, 2, 1)[:, :, 0].tolist() == [[10, 30]]
+    assert resize_image(pixels, 2, 1)[:, :, 0].tolist() == [[10, 30]]
 
 
 def test_resizing_crops_around_the_centre_and_keeps_proportions() -> None:
     pixels = np.zeros((4, 8, 3), dtype=np.uint8)
     pixels[:, 2:6] = 200  # only the middle square survives
-    assert (resize_picture(pixels, 2, 2) == 200).all()
+    assert (resize_image(pixels, 2, 2) == 200).all()
     assert resize_mask(pixels[:, :, 0] > 0, 2, 2).all()
-    assert resize_picture(pixels, 32, 32).shape == (32, 32, 3)
+    assert resize_image(pixels, 32, 32).shape == (32, 32, 3)
 
 
 def test_stretching_keeps_every_corner() -> None:
     pixels = colour_ramp(400, 100)
-    stretched = resize_picture(pixels, 50, 50, Sizing.STRETCH)
+    stretched = resize_image(pixels, 50, 50, Sizing.STRETCH)
     np.testing.assert_allclose(stretched.astype(int), colour_ramp(50, 50).astype(int), atol=3)
     mask = np.zeros((100, 400), np.bool_)
     mask[:, :200] = True
@@ -70,7 +71,7 @@ def test_the_short_side_goes_to_256_and_the_centre_is_224(
     whole = np.asarray(Image.fromarray(pixels).resize(resized, Image.Resampling.BILINEAR))
     left, top = corner
     np.testing.assert_array_equal(
-        resize_picture(pixels, 224, 224, Sizing.SHORT_SIDE), whole[top : top + 224, left : left + 224]
+        resize_image(pixels, 224, 224, Sizing.SHORT_SIDE), whole[top : top + 224, left : left + 224]
     )
 
 
@@ -79,7 +80,7 @@ def test_any_shape_becomes_any_other(
     old_width: int, old_height: int, width: int, height: int, how: Sizing, seed: int
 ) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (old_height, old_width, 3), dtype=np.uint8)
-    sized = resize_picture(pixels, width, height, how)
+    sized = resize_image(pixels, width, height, how)
     assert sized.shape == (height, width, 3)
     assert sized.dtype == np.uint8
     mask = resize_mask(pixels[..., 0] > 127, width, height, how)
@@ -87,7 +88,7 @@ def test_any_shape_becomes_any_other(
     assert mask.dtype == np.bool_
     for value in (0, 77, 255):
         flat = np.full_like(pixels, value)
-        assert (resize_picture(flat, width, height, how) == value).all()
+        assert (resize_image(flat, width, height, how) == value).all()
     assert resize_mask(np.ones((old_height, old_width), np.bool_), width, height, how).all()
     assert not resize_mask(np.zeros((old_height, old_width), np.bool_), width, height, how).any()
 
@@ -104,24 +105,24 @@ def test_any_shape_becomes_any_other(
 def test_a_mask_stays_on_its_object(
     old_width: int, old_height: int, width: int, height: int, how: Sizing, quarter: int
 ) -> None:
-    """A white quarter of the picture and its mask land on the same pixels, but for the blurred edge."""
+    """A white quarter of the image and its mask land on the same pixels, but for the blurred edge."""
     mask = np.zeros((old_height, old_width), np.bool_)
     rows = slice(0, old_height // 2) if quarter < 2 else slice(old_height // 2, None)
     columns = slice(0, old_width // 2) if quarter % 2 else slice(old_width // 2, None)
     mask[rows, columns] = True
-    picture = np.where(mask[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
-    white = resize_picture(picture, width, height, how)[..., 0]
+    image = np.where(mask[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
+    white = resize_image(image, width, height, how)[..., 0]
     sized = resize_mask(mask, width, height, how)
     assert sized[white > 220].all()
     assert not sized[white < 35].any()
 
 
 @given(SIDES, SIDES, st.sampled_from(OTHERS))
-def test_turning_a_picture_over_turns_its_result_over(width: int, height: int, how: Sizing) -> None:
+def test_turning_a_image_over_turns_its_result_over(width: int, height: int, how: Sizing) -> None:
     pixels = np.random.default_rng(width * 41 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    turned = resize_picture(pixels.transpose(1, 0, 2), 28, 28, how).transpose(1, 0, 2)
+    turned = resize_image(pixels.transpose(1, 0, 2), 28, 28, how).transpose(1, 0, 2)
     # Pillow resamples the rows first and rounds between.
-    np.testing.assert_allclose(turned.astype(int), resize_picture(pixels, 28, 28, how).astype(int), atol=1)
+    np.testing.assert_allclose(turned.astype(int), resize_image(pixels, 28, 28, how).astype(int), atol=1)
 
 
 def test_what_the_short_side_covers() -> None:
@@ -134,11 +135,11 @@ def test_a_strip_is_refused_before_it_is_made() -> None:
     strip = np.zeros((1, 5000, 3), np.uint8)
     for size in (strip, strip.transpose(1, 0, 2)):
         with pytest.raises(SizingError, match=r"too narrow for short-side-256: .* over 50 megapixels"):
-            resize_picture(size, 224, 224, Sizing.SHORT_SIDE)
+            resize_image(size, 224, 224, Sizing.SHORT_SIDE)
         with pytest.raises(SizingError, match="too narrow"):
             resize_mask(size[..., 0] > 0, 224, 224, Sizing.SHORT_SIDE)
-    assert resize_picture(strip, 224, 224, Sizing.STRETCH).shape == (224, 224, 3)
-    assert resize_picture(strip, 224, 224, Sizing.CROP).shape == (224, 224, 3)
+    assert resize_image(strip, 224, 224, Sizing.STRETCH).shape == (224, 224, 3)
+    assert resize_image(strip, 224, 224, Sizing.CROP).shape == (224, 224, 3)
 
 
 def test_each_way_has_words_of_its_own() -> None:

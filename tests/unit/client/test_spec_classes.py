@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pixelprobe.campaigns.classes import class_labels
 from pixelprobe.inputs.datasets.base import Entry
 from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
-from pixelprobe.inputs.images import Picture
+from pixelprobe.inputs.images import InputImage
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Target
-
 from tests.unit.client.values import OTHER, TARGET
 
 MINE = Path("mine.toml")
@@ -25,8 +25,8 @@ IMAGENET = Target("imagenet", True, "", 224, 224, 1000, NAMES, True)
 
 
 def labelled(class_name: str, index: int | None = None, also_called: tuple[str, ...] = ()) -> Entry:
-    def load() -> Picture:
-        return Picture(Path("x"), np.zeros((6, 8, 3), np.uint8))
+    def load() -> InputImage:
+        return InputImage(Path("x"), np.zeros((6, 8, 3), np.uint8))
 
     return Entry("x", class_name, index, load, also_called)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pixelprobe import api, convert, model
 from pixelprobe.api import PixelprobeClient
 from pixelprobe_api.attack.v1 import campaign_pb2
 from pixelprobe_services.common import values as domain
 from pixelprobe_services.common.wire import spec_from_bytes, spec_from_pb, spec_to_pb
-
 from tests.unit.client.servicer import FaultyServicer
 from tests.unit.client.values import NAME
 
@@ -104,14 +104,14 @@ def test_uploads_are_split_by_number_and_take_an_iterator(
     client: PixelprobeClient, servicer: FaultyServicer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "UPLOAD_IMAGES", 3)
-    pictures = [np.full((6, 8, 3), value, np.uint8) for value in range(7)]
-    digests = client.upload_images(picture for picture in pictures)
+    images = [np.full((6, 8, 3), value, np.uint8) for value in range(7)]
+    digests = client.upload_images(image for image in images)
     assert servicer.uploads == [3, 3, 1]
-    assert digests == client.upload_images(pictures)
+    assert digests == client.upload_images(images)
     assert len(set(digests)) == 7
 
 
-def test_a_store_of_an_older_version_says_nothing_of_how_pictures_were_prepared() -> None:
+def test_a_store_of_an_older_version_says_nothing_of_how_images_were_prepared() -> None:
     spec = model.CampaignSpec(images=IMAGES[1:], targets=("net",), image_preparation="stretched")
     message = convert.campaign_spec(spec)
     assert spec_from_bytes(message.SerializeToString()).image_preparation == "stretched"

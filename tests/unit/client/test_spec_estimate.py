@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pixelprobe.campaigns.estimate import Cost, campaign_cost, expected_queries
 from pixelprobe.model import CampaignImage, CampaignSpec, Region, RegionMode, SearchOptions
 
@@ -26,7 +27,7 @@ def test_table_2_untargeted_is_13_500_attacks_of_at_most_40_401_queries() -> Non
     assert 0 < cost.expected_queries < cost.most_queries
 
 
-def test_of_all_classes_the_pictures_own_costs_one_query() -> None:
+def test_of_all_classes_the_images_own_costs_one_query() -> None:
     cost = campaign_cost(replace(SPEC, goals=tuple(range(10))))
     assert cost.attacks == 135_000
     assert cost.most_queries == 13_500 * (9 * 40_401 + 1)
@@ -43,7 +44,7 @@ def test_costs_add_up() -> None:
     assert Cost(1, 2, 3) + Cost(10, 20, 30) == Cost(11, 22, 33)
 
 
-def test_without_early_stop_the_whole_picture_costs_every_candidate() -> None:
+def test_without_early_stop_the_whole_image_costs_every_candidate() -> None:
     search = replace(PAPER, early_stop=False)
     assert expected_queries(search, Region.WHOLE, 1, None, targeted=False) == 40_401
     assert expected_queries(search, Region.FOREGROUND, 1, None, targeted=False) < 40_401
@@ -77,7 +78,7 @@ def test_more_of_anything_costs_more(
 
 
 @pytest.mark.parametrize("pixels", [1, 2, 3, 4, 5, 6, 64])
-def test_more_pixels_win_sooner_on_the_whole_picture(pixels: int) -> None:
+def test_more_pixels_win_sooner_on_the_whole_image(pixels: int) -> None:
     fewer = expected_queries(PAPER, Region.WHOLE, pixels, None, targeted=False)
     more = expected_queries(PAPER, Region.WHOLE, pixels + 1, None, targeted=False)
     assert more <= fewer

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from pixelprobe.campaigns.spec_file import find_spec, read_spec, shipped_specs
 from pixelprobe.campaigns.spec_values import DataKind, Spec, SpecError
 from pixelprobe.inputs.sizing import Sizing
@@ -29,7 +30,7 @@ budget = 900
 
 [data]
 kind = "folder"
-folder = "pictures"
+folder = "images"
 count = 40
 seed = 3
 only_correct = false
@@ -90,7 +91,7 @@ def test_the_smallest_spec_is_the_papers_untargeted_one_pixel_attack(tmp_path: P
 def test_everything_that_can_be_said_is_heard(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, FULL)
     assert (spec.name, spec.seed) == ("Full-1.0_b", 2**64 - 1)
-    assert spec.data.folder == tmp_path / "pictures"
+    assert spec.data.folder == tmp_path / "images"
     assert (spec.data.kind, spec.data.count, spec.data.seed) == (DataKind.FOLDER, 40, 3)
     assert (spec.data.class_folders, spec.data.resize) == (False, Sizing.CROP)
     assert (spec.segmenter, spec.accept_unreviewed, spec.attack_misclassified) == ("grabcut", True, True)
@@ -116,7 +117,7 @@ def test_ways_to_size_go_by_name(tmp_path: Path, written: str, how: Sizing | Non
     assert spec_of(tmp_path, SMALLEST).data.resize is None
 
 
-def test_imagenet_is_its_validation_pictures_unless_said_otherwise(tmp_path: Path) -> None:
+def test_imagenet_is_its_validation_images_unless_said_otherwise(tmp_path: Path) -> None:
     text = SMALLEST.replace("cifar10", "imagenet")
     data = spec_of(tmp_path, text).data
     assert (data.kind, data.split, data.resize) == (DataKind.IMAGENET, "val", None)

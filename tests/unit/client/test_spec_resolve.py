@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+
 from pixelprobe.campaigns.resolve import Run, group_spec, make_run, targets_of
 from pixelprobe.campaigns.spec_values import AttackGroup, Spec, SpecError
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.inputs.sizing import Sizing
 from pixelprobe.model import CampaignImage, Region, SearchOptions, Target
-
-from tests.unit.client.test_spec_pictures import SPEC as EMPTY
+from tests.unit.client.test_spec_images import SPEC as EMPTY
 from tests.unit.client.values import OTHER, TARGET
 
 FIRST = AttackGroup(
@@ -67,8 +67,8 @@ def test_names_tell_run_and_group() -> None:
     assert "/" not in only.spec.display_name
 
 
-def test_how_pictures_were_sized_is_told_and_tells_no_runs_apart() -> None:
-    """What does is the pictures that came of it; so runs of older versions are found again."""
+def test_how_images_were_sized_is_told_and_tells_no_runs_apart() -> None:
+    """What does is the images that came of it; so runs of older versions are found again."""
     plain = run()
     stretched = run(replace(SPEC, data=replace(SPEC.data, resize=Sizing.STRETCH)))
     assert [item.spec.image_preparation for item in plain.campaigns] == ["as they are"] * 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from pixelprobe.cli.tables import attack_table, reason_lines, summary_table
-from pixelprobe.model import Outcome, Region
 from rich.console import Console
 from rich.table import Table
 
+from pixelprobe.cli.tables import attack_table, reason_lines, summary_table
+from pixelprobe.model import Outcome, Region
 from tests.unit.client.values import TARGET, make_attack, make_result
 
 TARGETS = {"net": TARGET}
@@ -63,8 +63,8 @@ def test_a_narrow_terminal_breaks_long_names_and_loses_no_column() -> None:
         assert word in shown
 
 
-def test_pictures_left_out_for_like_reasons_have_a_line_in_common() -> None:
-    misread = "the clean picture is misclassified: "
+def test_images_left_out_for_like_reasons_have_a_line_in_common() -> None:
+    misread = "the clean image is misclassified: "
     reasons = [misread + "bikini instead of maillot"] * 2 + [f"{misread}{n} instead of 0" for n in range(20)]
     attacks = [make_attack(make_result(Outcome.NOT_APPLICABLE, reason=reason)) for reason in reasons]
     attacks += [make_attack(make_result(Outcome.ERROR, reason=f"net: {n}")) for n in range(2)]

@@ -10,11 +10,11 @@ from typing import Any
 
 import grpc
 import pytest
+
 from pixelprobe.cli.root import cli
 from pixelprobe.rpc import open_channel
 from pixelprobe.tracing import traced_command
 from pixelprobe_services.common import tracing
-
 from tests.collector import Collector, collecting
 
 

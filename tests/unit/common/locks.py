@@ -12,6 +12,7 @@ import grpc
 import trustme
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
+
 from pixelprobe_api.attack.v1 import attack_service_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2
 from pixelprobe_services.common.peers import Peer

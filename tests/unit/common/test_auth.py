@@ -10,12 +10,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
 from pixelprobe_services.common.errors import PermissionDeniedError, UnauthenticatedError
 from pixelprobe_services.common.status import from_rpc_error
 from pixelprobe_services.server.auth import NEEDED, check
 from pixelprobe_services.server.caller import SCOPES, Caller, caller, check_owner
 from pixelprobe_services.server.security import Security
-
 from tests.unit.common.locks import RPCS, kind, locked, one_each, token_of
 
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

@@ -1,4 +1,4 @@
-"""Pictures and masks survive the wire, and whatever does not fit is refused by field."""
+"""Images and masks survive the wire, and whatever does not fit is refused by field."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+
 from pixelprobe_api.image.v1.image_pb2 import Image, Mask
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import (
@@ -23,7 +24,7 @@ SIDES = st.integers(min_value=1, max_value=40)
 @given(
     pixels=st.tuples(SIDES, SIDES).flatmap(lambda shape: arrays(np.uint8, (*shape, 3))),
 )
-def test_a_picture_comes_back_as_it_went(pixels: np.ndarray) -> None:
+def test_a_image_comes_back_as_it_went(pixels: np.ndarray) -> None:
     image = from_array(pixels)
     assert (image.height, image.width) == pixels.shape[:2]
     np.testing.assert_array_equal(to_array(image), pixels)
@@ -50,7 +51,7 @@ def test_mask_bits_run_most_significant_first_over_row_ends() -> None:
     assert mask_from_array(np.array(expected)) == mask
 
 
-def test_what_is_not_contiguous_is_sent_in_picture_order() -> None:
+def test_what_is_not_contiguous_is_sent_in_image_order() -> None:
     pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)[::2, ::-1]
     np.testing.assert_array_equal(to_array(from_array(pixels)), pixels)
 
@@ -69,7 +70,7 @@ def test_what_is_not_contiguous_is_sent_in_picture_order() -> None:
         (Image(), "image.width"),
     ],
 )
-def test_a_picture_that_does_not_fit_is_refused(image: Image, field: str) -> None:
+def test_a_image_that_does_not_fit_is_refused(image: Image, field: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         to_array(image)
     assert caught.value.field == field
@@ -100,7 +101,7 @@ def test_the_error_names_the_field_that_the_caller_named(mask: Mask, field: str)
         np.zeros((1, MAX_SIDE + 1, 3), np.uint8),
     ],
 )
-def test_arrays_of_another_kind_are_no_pictures(pixels: np.ndarray) -> None:
+def test_arrays_of_another_kind_are_no_images(pixels: np.ndarray) -> None:
     with pytest.raises(InvalidArgumentError):
         from_array(pixels)
 
@@ -113,6 +114,6 @@ def test_arrays_of_another_kind_are_no_masks(foreground: np.ndarray) -> None:
         mask_from_array(foreground)
 
 
-def test_the_largest_picture_is_taken() -> None:
+def test_the_largest_image_is_taken() -> None:
     pixels = np.zeros((MAX_SIDE, MAX_SIDE, 3), np.uint8)
     assert to_array(from_array(pixels)).shape == pixels.shape

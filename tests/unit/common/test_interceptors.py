@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from pixelprobe_api.image.v1.image_pb2 import Mask
 from pixelprobe_services.common.errors import (
     FailedPreconditionError,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from pixelprobe_services.server.interceptors import request_id
 from pixelprobe_services.server.logs import about
 from pixelprobe_services.server.settings import StartError, configure_logging

@@ -11,12 +11,12 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import CollectorRegistry
+
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.server.interceptors import interceptors
 from pixelprobe_services.server.metrics import RpcMetrics, exposed, new_registry
 from pixelprobe_services.server.settings import StartError
-from prometheus_client import CollectorRegistry
-
 from tests.prometheus import of, scrape, total
 
 

@@ -11,6 +11,7 @@ import click
 import grpc
 import pytest
 import trustme
+
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.tls_errors import TlsError
@@ -18,7 +19,6 @@ from pixelprobe_services.common.peers import PLAIN, Peer, PeerError, is_loopback
 from pixelprobe_services.server.security import OPEN, Security, check_peer, peer_options, security_options
 from pixelprobe_services.server.server import serve
 from pixelprobe_services.server.settings import StartError
-
 from tests.unit.common.locks import Authority, locked, one_each, token_of
 
 

@@ -13,6 +13,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
 from pixelprobe_services.common.errors import NotFoundError
 from pixelprobe_services.common.status import from_rpc_error
 from pixelprobe_services.server import server as server_module

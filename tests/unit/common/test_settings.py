@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+
 from pixelprobe_services.server.interceptors import request_id
 from pixelprobe_services.server.settings import StartError, address, configure_logging, run, setting
 

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
+
 from pixelprobe_services.common.errors import (
     AlreadyExistsError,
     ConflictError,

@@ -7,6 +7,7 @@ import hmac
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_services.server.caller import Caller
 from pixelprobe_services.server.tokens import Tokens, TokensFileError, load_tokens
 

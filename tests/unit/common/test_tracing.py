@@ -13,11 +13,11 @@ from typing import Any
 
 import grpc
 import pytest
+
 from pixelprobe_services.common import tracing
 from pixelprobe_services.common.errors import NotFoundError
 from pixelprobe_services.server.interceptors import interceptors
 from pixelprobe_services.server.rpc_spans import RpcSpans
-
 from tests.collector import Collector, SentSpan, collecting
 
 SERVER, CLIENT = 2, 3

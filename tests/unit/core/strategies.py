@@ -1,4 +1,4 @@
-"""What hypothesis draws for the core's tests: small pictures, masks and edits that collide often."""
+"""What hypothesis draws for the core's tests: small images, masks and edits that collide often."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+
 from pixelprobe_services.common.values import MaskArray, Pixels
 
 SIDES = st.integers(1, 5)
@@ -14,7 +15,7 @@ SHADES = st.sampled_from([0, 1, 255])
 
 
 @st.composite
-def pictures(draw: st.DrawFn) -> Pixels:
+def images(draw: st.DrawFn) -> Pixels:
     return draw(hnp.arrays(np.uint8, (draw(SIDES), draw(SIDES), 3), elements=SHADES))
 
 
@@ -24,7 +25,7 @@ def masks_of(image: Pixels) -> st.SearchStrategy[MaskArray]:
 
 @st.composite
 def edits_of(draw: st.DrawFn, image: Pixels, pixels: int | None = None) -> NDArray[np.int16]:
-    """(n, k, 5) int16 within the picture."""
+    """(n, k, 5) int16 within the image."""
     height, width, _ = image.shape
     shape = (draw(st.integers(0, 6)), pixels or draw(st.integers(1, 5)))
     columns = [

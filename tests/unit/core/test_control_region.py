@@ -1,4 +1,4 @@
-"""The control region: the foreground's size, anywhere in the picture, and always the same for one seed."""
+"""The control region: the foreground's size, anywhere in the image, and always the same for one seed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pixelprobe_services.common.values import InvalidSpecError, MaskArray, Region, control_seed
 from pixelprobe_services.orchestrator.core.region import RegionMap
+from tests.unit.core.strategies import images, masks_of
 
-from tests.unit.core.strategies import masks_of, pictures
-
-masks = pictures().flatmap(masks_of)
+masks = images().flatmap(masks_of)
 SEEDS = st.integers(0, 2**128 - 1)
 PIXELS_OF_SEED = "a94256862d94420b88af53763b6f0f7256c90e7cdb392ce98345f432ace209c0"
 
@@ -59,7 +59,7 @@ def test_every_pixel_is_as_likely_as_any_other() -> None:
     assert np.abs(counts - draws * share).max() < 5 * spread
 
 
-def test_pictures_and_campaigns_have_controls_of_their_own() -> None:
+def test_images_and_campaigns_have_controls_of_their_own() -> None:
     seeds = {control_seed(campaign, digest * 64) for campaign in range(20) for digest in "0123456789abcdef"}
     assert len(seeds) == 20 * 16
     assert max(seeds) < 2**128

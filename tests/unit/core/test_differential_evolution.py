@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import chisquare, kstest
+
 from pixelprobe_services.common.values import SearchSettings, Strategy
 from pixelprobe_services.orchestrator.core.perturbation import decode
 from pixelprobe_services.orchestrator.core.search.differential_evolution import (
@@ -18,7 +20,6 @@ from pixelprobe_services.orchestrator.core.search.differential_evolution import 
     distinct_indices,
     latin_hypercube,
 )
-from scipy.stats import chisquare, kstest
 
 SMALL = SearchSettings(population=12, generations=40)
 NEVER_REJECTED = 1e-4

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+
 from pixelprobe_services.common.values import Goal
 from pixelprobe_services.orchestrator.core.goal import cost, is_success, not_applicable_reason, scored_class
 
@@ -62,12 +63,12 @@ def test_what_cannot_be_attacked_is_told_with_its_reason(
 def test_reasons_use_names_where_they_are_known() -> None:
     names = ("airplane", "automobile", "bird", "cat")
     reason = not_applicable_reason(Goal(), 3, 0, False, names)
-    assert reason == "the clean picture is misclassified: cat instead of airplane"
+    assert reason == "the clean image is misclassified: cat instead of airplane"
     beyond = not_applicable_reason(Goal(), 3, 7, False, names)
-    assert beyond == "the clean picture is misclassified: cat instead of class 7"
+    assert beyond == "the clean image is misclassified: cat instead of class 7"
 
 
 def test_names_that_several_classes_share_come_with_their_numbers() -> None:
     names = ("crane", "dog", "crane")
     reason = not_applicable_reason(Goal(), 0, 2, False, names)
-    assert reason == "the clean picture is misclassified: crane (0) instead of crane (2)"
+    assert reason == "the clean image is misclassified: crane (0) instead of crane (2)"

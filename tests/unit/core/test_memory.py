@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+
 from pixelprobe_services.orchestrator.core.memory import ScoredMemory, first_occurrences
 
 EditBatch = NDArray[np.int16]

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+
 from pixelprobe_services.common.values import Edit, Pixels, Region, RegionMode
 from pixelprobe_services.orchestrator.core.perturbation import (
     EffectiveEdits,
@@ -15,15 +16,14 @@ from pixelprobe_services.orchestrator.core.perturbation import (
     to_edits,
 )
 from pixelprobe_services.orchestrator.core.region import RegionMap
-
-from tests.unit.core.strategies import edits_of, masks_of, pictures
+from tests.unit.core.strategies import edits_of, images, masks_of
 
 UNDER_ONE = np.nextafter(1.0, 0.0)
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[NDArray[np.int16], Pixels, RegionMap, RegionMode]:
-    image = draw(pictures())
+    image = draw(images())
     height, width, _ = image.shape
     region = RegionMap.from_mask(draw(st.sampled_from(Region)), draw(masks_of(image)), height, width)
     return draw(edits_of(image)), image, region, draw(st.sampled_from(RegionMode))
@@ -32,15 +32,15 @@ def cases(draw: st.DrawFn) -> tuple[NDArray[np.int16], Pixels, RegionMap, Region
 def perturbed_by_hand(
     candidate: NDArray[np.int16], image: Pixels, region: RegionMap, mode: RegionMode
 ) -> Pixels:
-    """The definition, one edit after another: paint, then take the clean picture back outside the region."""
-    picture = image.copy()
+    """The definition, one edit after another: paint, then take the clean image back outside the region."""
+    painted = image.copy()
     for x, y, *colour in candidate.tolist():
         if mode is RegionMode.PROJECT and not region.is_empty:
             new_x, new_y = region.nearest(np.array(x), np.array(y))
-            picture[int(new_y), int(new_x)] = colour
+            painted[int(new_y), int(new_x)] = colour
         else:
-            picture[y, x] = colour
-    return np.where(region.allowed[..., None], picture, image)
+            painted[y, x] = colour
+    return np.where(region.allowed[..., None], painted, image)
 
 
 def applied(kept: EffectiveEdits, image: Pixels) -> Pixels:
@@ -49,7 +49,7 @@ def applied(kept: EffectiveEdits, image: Pixels) -> Pixels:
 
 @given(cases())
 @settings(max_examples=300, deadline=None)
-def test_effective_edits_give_the_same_picture_as_painting_by_hand(
+def test_effective_edits_give_the_same_image_as_painting_by_hand(
     case: tuple[NDArray[np.int16], Pixels, RegionMap, RegionMode],
 ) -> None:
     edits, image, region, mode = case
@@ -57,14 +57,14 @@ def test_effective_edits_give_the_same_picture_as_painting_by_hand(
     expected = [perturbed_by_hand(candidate, image, region, mode) for candidate in edits]
     np.testing.assert_array_equal(applied(kept, image), np.array(expected).reshape(-1, *image.shape))
     # One edit for each pixel that differs: k at most, none of them idle.
-    changed = [(picture != image).any(axis=-1).sum() for picture in expected]
+    changed = [(painted != image).any(axis=-1).sum() for painted in expected]
     assert kept.counts.tolist() == changed
     assert all(count <= edits.shape[1] for count in changed)
 
 
 @given(cases())
 @settings(max_examples=300, deadline=None)
-def test_equal_pictures_have_equal_keys_and_only_those(
+def test_equal_images_have_equal_keys_and_only_those(
     case: tuple[NDArray[np.int16], Pixels, RegionMap, RegionMode],
 ) -> None:
     edits, image, region, mode = case
@@ -134,7 +134,7 @@ def test_a_later_edit_back_to_the_clean_colour_undoes_the_earlier() -> None:
     assert kept_of((1, 2, 255, 255, 255), (1, 2, 0, 0, 0)) == (Edit(1, 2, 0, 0, 0),)
 
 
-def test_a_black_corner_is_not_taken_for_the_clean_picture() -> None:
+def test_a_black_corner_is_not_taken_for_the_clean_image() -> None:
     black_corner, clean = (0, 0, 0, 0, 0), (3, 3, 255, 255, 255)
     edits = np.array([[black_corner], [clean]], dtype=np.int16)
     kept = effective(edits, WHITE, ANYWHERE, RegionMode.COMPOSITE)
@@ -174,9 +174,7 @@ def test_genes_are_in_the_order_x_y_red_green_blue() -> None:
     st.integers(1, 32767),
     st.integers(1, 32767),
 )
-def test_decoded_edits_are_within_the_picture(
-    candidates: NDArray[np.float64], height: int, width: int
-) -> None:
+def test_decoded_edits_are_within_the_image(candidates: NDArray[np.float64], height: int, width: int) -> None:
     edits = decode(candidates, height, width)
     assert edits.min() >= 0
     assert (edits.max(axis=(0, 1)) < [width, height, 256, 256, 256]).all()
@@ -189,19 +187,19 @@ def test_every_pixel_and_colour_is_equally_likely() -> None:
         assert set(np.bincount(edits[:, 0, gene], minlength=values)) == {6 * 256 // values}
 
 
-def test_edits_go_to_the_picture_that_each_candidate_names() -> None:
+def test_edits_go_to_the_image_that_each_candidate_names() -> None:
     images = np.stack([np.zeros((4, 6, 3), np.uint8), WHITE])
     edits = np.array([[[5, 3, 1, 2, 3]], [[0, 1, 4, 5, 6]], [[5, 3, 7, 8, 9]]], dtype=np.int16)
-    pictures_made = apply_edits(images, np.array([1, 0, 1], dtype=np.int32), edits)
-    assert pictures_made.dtype == np.uint8
-    assert pictures_made[:, 3, 5].tolist() == [[1, 2, 3], [0, 0, 0], [7, 8, 9]]
-    assert pictures_made[:, 1, 0].tolist() == [[255] * 3, [4, 5, 6], [255] * 3]
-    assert (pictures_made != images[[1, 0, 1]]).any(axis=-1).sum() == 3
+    images_made = apply_edits(images, np.array([1, 0, 1], dtype=np.int32), edits)
+    assert images_made.dtype == np.uint8
+    assert images_made[:, 3, 5].tolist() == [[1, 2, 3], [0, 0, 0], [7, 8, 9]]
+    assert images_made[:, 1, 0].tolist() == [[255] * 3, [4, 5, 6], [255] * 3]
+    assert (images_made != images[[1, 0, 1]]).any(axis=-1).sum() == 3
     assert (images[0] == 0).all()
     assert (images[1] == 255).all()
 
 
 def test_of_raw_edits_on_one_pixel_the_later_is_painted() -> None:
     edits = np.array([[[2, 1, 1, 1, 1], [2, 1, 9, 8, 7]]], dtype=np.int16)
-    (picture,) = apply_edits(WHITE[None], np.zeros(1, dtype=np.int32), edits)
-    assert picture[1, 2].tolist() == [9, 8, 7]
+    (image,) = apply_edits(WHITE[None], np.zeros(1, dtype=np.int32), edits)
+    assert image[1, 2].tolist() == [9, 8, 7]

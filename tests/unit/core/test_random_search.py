@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import kstest
+
 from pixelprobe_services.common.values import SearchSettings
 from pixelprobe_services.orchestrator.core.search.random_search import RandomSearch
-from scipy.stats import kstest
 
 
 def test_candidates_are_uniform_whatever_it_is_told() -> None:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pixelprobe_services.common.values import InvalidSpecError, MaskArray, Pixels, Region
 from pixelprobe_services.orchestrator.core.region import RegionMap
+from tests.unit.core.strategies import images, masks_of
 
-from tests.unit.core.strategies import masks_of, pictures
-
-masks = pictures().flatmap(masks_of)
+masks = images().flatmap(masks_of)
 
 
 def region_map(region: Region, mask: MaskArray | None) -> RegionMap:
@@ -61,7 +61,7 @@ def test_contains_takes_columns_first() -> None:
     assert [int(found[0]) for found in places.nearest(np.array([0]), np.array([0]))] == [2, 1]
 
 
-def test_the_whole_picture_needs_no_mask() -> None:
+def test_the_whole_image_needs_no_mask() -> None:
     places = region_map(Region.WHOLE, None)
     assert places.allowed.shape == (4, 6)
     assert places.allowed.all()
@@ -73,8 +73,8 @@ def test_the_whole_picture_needs_no_mask() -> None:
     ("mask", "said"),
     [
         (None, "needs a mask"),
-        (np.ones((4, 5), dtype=np.bool_), "5 x 4 pixels, the picture 6 x 4"),
-        (np.ones((4, 6, 1), dtype=np.bool_), "1 x 6 x 4 pixels, the picture 6 x 4"),
+        (np.ones((4, 5), dtype=np.bool_), "5 x 4 pixels, the image 6 x 4"),
+        (np.ones((4, 6, 1), dtype=np.bool_), "1 x 6 x 4 pixels, the image 6 x 4"),
         (np.ones((4, 6), dtype=np.uint8), "uint8"),
     ],
     ids=["none", "size", "dimensions", "type"],
@@ -85,7 +85,7 @@ def test_a_missing_or_unfit_mask_is_refused(region: Region, mask: MaskArray | No
     assert caught.value.field == "mask"
 
 
-@given(pictures())
+@given(images())
 def test_a_region_does_not_change_with_the_mask_it_came_from(image: Pixels) -> None:
     mask = np.ones(image.shape[:2], dtype=np.bool_)
     places = region_map(Region.FOREGROUND, mask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pixelprobe_services.common.values import Region, RegionMode
 from pixelprobe_services.orchestrator.core.memory import ScoredMemory
 from pixelprobe_services.orchestrator.core.perturbation import EffectiveEdits, apply_edits, effective
@@ -28,21 +29,21 @@ def candidates(seed: int, count: int = 60, pixels: int = 2) -> EffectiveEdits:
     )
 
 
-def picture_scores(edits: EffectiveEdits) -> np.ndarray:
-    """Any function of the picture alone."""
+def image_scores(edits: EffectiveEdits) -> np.ndarray:
+    """Any function of the image alone."""
     effective_rows = np.where(edits.counts[:, None, None] > 0, edits.edits, 0)
-    pictures = apply_edits(IMAGE[None], np.zeros(len(effective_rows), np.int32), effective_rows)
+    images = apply_edits(IMAGE[None], np.zeros(len(effective_rows), np.int32), effective_rows)
     weights = np.arange(SIDE * SIDE * 3, dtype=np.float64)
-    scores = (pictures.reshape(len(pictures), -1) @ weights % 97 / 97).astype(np.float32)
+    scores = (images.reshape(len(images), -1) @ weights % 97 / 97).astype(np.float32)
     return np.where(edits.counts == 0, np.float32(CLEAN_PROBABILITY), scores)
 
 
 @given(st.integers(0, 10_000))
-def test_everyone_gets_the_answer_of_their_picture(seed: int) -> None:
+def test_everyone_gets_the_answer_of_their_image(seed: int) -> None:
     memory = ScoredMemory(pixels=2)
     for generation in range(3):
         edits = candidates(seed + generation)
-        truth = picture_scores(edits)
+        truth = image_scores(edits)
         scoring = GenerationScoring(edits, memory, CLEAN_PROBABILITY, CLEAN_CLASS)
         rows = scoring.fresh
         assert len({edits.edits[row].tobytes() for row in rows}) == len(rows)
@@ -58,7 +59,7 @@ def test_the_second_time_nothing_is_sent() -> None:
     memory = ScoredMemory(pixels=2)
     edits = candidates(1)
     first = GenerationScoring(edits, memory, CLEAN_PROBABILITY, CLEAN_CLASS)
-    truth = picture_scores(edits)
+    truth = image_scores(edits)
     first.record(first.fresh, truth[first.fresh].astype(np.float32), np.zeros(len(first.fresh), np.int32))
     second = GenerationScoring(edits, memory, CLEAN_PROBABILITY, CLEAN_CLASS)
     assert len(first.fresh) > 0

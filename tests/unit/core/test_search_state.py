@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from pixelprobe_services.common.values import InvalidSpecError, SearchSettings
 from pixelprobe_services.orchestrator.core.search import (
     SearchState,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from pixelprobe_services.common.values import ClassScore, Edit
 from pixelprobe_services.orchestrator.core.trace import (
     Best,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+
 from pixelprobe_deploy.triton.__main__ import main
 from pixelprobe_deploy.triton.gpu import ENGINES
 from pixelprobe_deploy.triton.served import find_served
 from pixelprobe_services.orchestrator.targets.config import load_targets
-
 from tests.unit.deploy.rendered import KUBERNETES, ROOT, Object, of_kind, overlay, pods, ports, render
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]

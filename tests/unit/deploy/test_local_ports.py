@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_deploy.local import parts
 from pixelprobe_deploy.local.errors import LocalStackError, PortTakenError
 from pixelprobe_deploy.local.ports import KINDS, check_ports, choose_ports

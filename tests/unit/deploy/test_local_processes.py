@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_deploy.local.processes import ProcessId, identify, is_alive, members, spawn, stop
 
 STUBBORN = """

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_deploy.local.errors import Interrupted, StateError
 from pixelprobe_deploy.local.interrupts import SIGNALS, Interrupts
 from pixelprobe_deploy.local.processes import ProcessId

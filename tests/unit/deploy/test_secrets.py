@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
+
 from pixelprobe_deploy.secrets.__main__ import main
 from pixelprobe_deploy.secrets.folder import MOUNTED, OWN_HOSTS, FolderError, make
 from pixelprobe_services.common.peers import read_peer

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 from google.protobuf import text_format
-from pixelprobe_deploy.triton.config import HEADER, Backend, ConfigError, DataType, ModelSpec, Tensor, to_text
 from tritonclient.grpc import model_config_pb2
+
+from pixelprobe_deploy.triton.config import HEADER, Backend, ConfigError, DataType, ModelSpec, Tensor, to_text
 
 SPEC = ModelSpec(
     name="vgg",

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
 from pixelprobe_deploy.triton.__main__ import main
 from pixelprobe_deploy.triton.config import Accelerator, Backend, ConfigError, Sample, to_text
 from pixelprobe_deploy.triton.contract import read_classifier, read_model
 from pixelprobe_deploy.triton.repository import Options, Source, build_repository, classifier_spec, edits_spec
-from tritonclient.grpc import model_config_pb2
-
 from tests.unit.deploy.tiny import HEIGHT, WIDTH, tiny_model, tiny_saliency_model, write_model
 
 GPUS = Options(Backend.ONNXRUNTIME, max_batch_size=64)
@@ -45,7 +45,7 @@ def test_two_instances_run_on_each_gpu(sources: list[Source], tmp_path: Path) ->
         assert not group.gpus, "all that there are"
 
 
-def test_whole_pictures_are_batched_and_sparse_queries_come_as_they_are(
+def test_whole_images_are_batched_and_sparse_queries_come_as_they_are(
     sources: list[Source], tmp_path: Path
 ) -> None:
     found = configs(sources, tmp_path / "models", GPUS)
@@ -63,14 +63,14 @@ def test_every_model_is_warmed_up_with_one_query_and_with_the_most(
 ) -> None:
     found = configs(sources, tmp_path / "models", GPUS)
 
-    picture = {"image": [HEIGHT, WIDTH, 3]}
+    image = {"image": [HEIGHT, WIDTH, 3]}
     assert [(sample.batch_size, dims(sample)) for sample in found["tiny"].model_warmup] == [
-        (1, picture),
-        (64, picture),
+        (1, image),
+        (64, image),
     ]
     assert [(sample.batch_size, dims(sample)) for sample in found["salient"].model_warmup] == [
-        (1, picture),
-        (16, picture),
+        (1, image),
+        (16, image),
     ]
     assert [(sample.batch_size, dims(sample)) for sample in found["tiny_edits"].model_warmup] == [
         (1, {"images": [1, HEIGHT, WIDTH, 3], "image_index": [n], "edits": [n, 1, 5], "classes": [n, 1]})

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
 from pixelprobe_deploy.triton.__main__ import main
 from pixelprobe_deploy.triton.config import Backend, ConfigError
 from pixelprobe_deploy.triton.contract import ContractError
 from pixelprobe_deploy.triton.repository import Options, RepositoryError, Source, build_repository, own_models
-from tritonclient.grpc import model_config_pb2
-
 from tests.unit.deploy.tiny import HEIGHT, WIDTH, tiny_model, tiny_saliency_model, write_model
 
 FILES = ["1/model.onnx", "1/model.py", "config.pbtxt"]
@@ -69,7 +69,7 @@ def test_a_saliency_model_is_served_alone(source: Source, folder: Path, tmp_path
     assert (folder / "salient/1/model.onnx").read_bytes() == saliency.onnx.read_bytes()
 
 
-def test_a_saliency_of_another_size_than_the_picture_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_saliency_of_another_size_than_the_image_is_refused(folder: Path, tmp_path: Path) -> None:
     model = tiny_saliency_model()
     model.graph.output[0].type.tensor_type.shape.dim[2].dim_value = WIDTH + 1
     source = Source("salient", write_model(tmp_path / "salient.onnx", model))

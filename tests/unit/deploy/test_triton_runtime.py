@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from pixelprobe_deploy.triton import venv
 from pixelprobe_deploy.triton.interpreter import Interpreter, RuntimeSetupError, check_platform, probe
 from pixelprobe_deploy.triton.logs import telling_line

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from pixelprobe_deploy.local import parts
 from pixelprobe_deploy.local.state import StateFolder
 from pixelprobe_deploy.modelzoo.catalogue import WeightsError
 from pixelprobe_deploy.triton.__main__ import main
 from pixelprobe_deploy.triton.served import find_served, triton_names
-
 from tests.unit.deploy.zoo import LABELS, add_classifier, add_u2net
 
 SHIPPED = ["allconv_cifar10", "nin_cifar10", "vgg16_cifar10"]

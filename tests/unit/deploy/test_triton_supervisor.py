@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pixelprobe_deploy.triton.supervisor import Watched, stubs_of
 
+from pixelprobe_deploy.triton.supervisor import Watched, stubs_of
 from tests.stacks import ROOT
 
 SECONDS = 20.0

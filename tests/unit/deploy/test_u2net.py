@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+
 from pixelprobe_deploy.modelzoo.__main__ import main
 from pixelprobe_deploy.modelzoo.u2net import MEAN, SIDE, STD, U2NetError, served_graph, write_u2net
 from pixelprobe_deploy.modelzoo.u2net_package import MEMBER, extract
 from pixelprobe_deploy.triton.contract import SaliencyModel, read_model
-
 from tests.unit.deploy.tiny import tiny_model, write_model
 from tests.unit.deploy.zoo import add_classifier, add_u2net
 
@@ -46,7 +46,7 @@ def stand_in(opset: int = 11, side: int = SIDE) -> onnx.ModelProto:
 
 
 def expected(images: np.ndarray) -> np.ndarray:
-    """The same in NumPy, picture by picture."""
+    """The same in NumPy, image by image."""
     answers = []
     for image in images:
         scaled = image / max(image.max(), 1)
@@ -55,7 +55,7 @@ def expected(images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("opset", [9, 11, 18])
-def test_a_batch_is_answered_picture_by_picture(opset: int) -> None:
+def test_a_batch_is_answered_image_by_image(opset: int) -> None:
     graph = ReferenceEvaluator(served_graph(stand_in(opset).SerializeToString(), "stand-in"))
     images = np.random.default_rng(3).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
     images[1] //= 4  # darker: its own largest value counts

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
 from pixelprobe_services.orchestrator.core.perturbation import apply_edits
 from pixelprobe_services.orchestrator.store.base import QueryCount
 from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores, Target, TargetInfo
@@ -62,13 +63,13 @@ class FakeTarget(Target):
 
 
 def score(batch: QueryBatch, classes: int = INFO.classes) -> Scores:
-    """A softmax over so many shades of brightness, of each edited picture."""
-    pictures = apply_edits(batch.images, batch.image_index, batch.edits)
-    brightness = pictures.reshape(len(pictures), -1).mean(axis=1, dtype=np.float64)
+    """A softmax over so many shades of brightness, of each edited image."""
+    images = apply_edits(batch.images, batch.image_index, batch.edits)
+    brightness = images.reshape(len(images), -1).mean(axis=1, dtype=np.float64)
     logits = -np.abs(brightness[:, None] - np.linspace(0, 255, classes)) / 8
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-    rows = np.arange(len(pictures))[:, None]
+    rows = np.arange(len(images))[:, None]
     return Scores(
         probabilities[rows, batch.classes].astype(np.float32),
         order.astype(np.int32),

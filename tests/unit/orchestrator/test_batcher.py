@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
+
 from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.common.values import image_digest
 from pixelprobe_services.orchestrator.query.batcher import Batcher
@@ -18,7 +19,6 @@ from pixelprobe_services.orchestrator.targets.base import (
     TargetInfo,
     TargetUnavailableError,
 )
-
 from tests.unit.orchestrator.fakes import INFO, FakeTarget, ListLedger, score
 
 QUICK = RetryPolicy(attempts=3, first_pause=0.001, longest_pause=0.002)
@@ -50,7 +50,7 @@ def test_fusing_changes_no_answer() -> None:
     asks = [make_ask(1, 7, 1, 2), make_ask(2, 3, 5, 6), make_ask(1, 4, 3, 1)]
     batch = fuse(asks)
     assert len(batch) == 14
-    assert len(batch.images) == 2  # the first and the last share their picture
+    assert len(batch.images) == 2  # the first and the last share their image
     for ask, answer in zip(asks, split(score(batch), asks), strict=True):
         assert_same(answer, alone(ask))
 

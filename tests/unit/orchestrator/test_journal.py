@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
 from pixelprobe_services.common.values import Goal, Region, SearchSettings, image_digest
 from pixelprobe_services.orchestrator.attacks import journal
@@ -15,7 +16,7 @@ from pixelprobe_services.orchestrator.store.memory import MemoryStore
 
 SETTINGS = SearchSettings(population=4, generations=3)
 PIXELS = 2
-PICTURE = np.zeros((4, 4, 3), dtype=np.uint8)
+IMAGE = np.zeros((4, 4, 3), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ async def store() -> MemoryStore:
 
 async def claim(store: MemoryStore) -> AttackId:
     spec = CampaignSpec(
-        (CampaignImage(image_digest(PICTURE)),), ("one",), (Region.WHOLE,), (PIXELS,), (Goal(),)
+        (CampaignImage(image_digest(IMAGE)),), ("one",), (Region.WHOLE,), (PIXELS,), (Goal(),)
     )
     record, _ = await store.create_campaign(spec, "")
     attack = await store.claim_attack(record.id)

@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+
 from pixelprobe_services.common.errors import NotFoundError
 from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.common.values import CampaignState, Outcome, Region
@@ -18,8 +20,6 @@ from pixelprobe_services.orchestrator.store.measured import OPERATIONS, measured
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
-from prometheus_client import CollectorRegistry
-
 from tests.contract.stores import SPEC
 from tests.prometheus import of, total
 from tests.unit.orchestrator.fakes import INFO, FakeTarget, ListLedger

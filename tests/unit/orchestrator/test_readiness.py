@@ -6,12 +6,12 @@ import asyncio
 from typing import cast
 
 import pytest
+
 from pixelprobe_services.orchestrator.readiness import any_target_answers, store_works
 from pixelprobe_services.orchestrator.store.errors import StoreFullError
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.targets.base import TargetError, TargetInfo, TargetUnavailableError
 from pixelprobe_services.orchestrator.targets.registry import Registry
-
 from tests.unit.orchestrator.fakes import FakeTarget
 
 

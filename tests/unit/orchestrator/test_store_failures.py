@@ -6,12 +6,13 @@ import sqlite3
 
 import psycopg
 import pytest
+from psycopg import errors as pg
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
 from pixelprobe_services.common.values import AttackResult, Outcome
 from pixelprobe_services.orchestrator.store.errors import StoreError, StoreFullError, StoreUnavailableError
 from pixelprobe_services.orchestrator.store.sql.failures import failure_of
 from pixelprobe_services.orchestrator.store.sql.payload import PayloadError, decode_result, encode_result
-from psycopg import errors as pg
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
 
 def sqlite_error(code: int) -> sqlite3.OperationalError:
@@ -40,7 +41,7 @@ def sqlite_error(code: int) -> sqlite3.OperationalError:
     ],
 )
 def test_outages(cause: Exception, kind: type[StoreError], passing: bool) -> None:
-    for error in (cause, OperationalError("INSERT secret", {"picture": "secret"}, cause)):
+    for error in (cause, OperationalError("INSERT secret", {"image": "secret"}, cause)):
         failure = failure_of(error)
         assert failure is not None
         assert type(failure.error) is kind

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+
 from pixelprobe_services.orchestrator.store.errors import StoreSetupError
 from pixelprobe_services.orchestrator.store.location import StoreLocation, locate
 from pixelprobe_services.orchestrator.store.options import store_options

@@ -19,7 +19,7 @@ POPULATION = 400
 
 
 def campaign(
-    pictures: int = 500,
+    images: int = 500,
     *,
     models: Sequence[str] = MODELS,
     regions: Sequence[str] = REGIONS,
@@ -29,9 +29,9 @@ def campaign(
     generations: int = 100,
     seed: int = 0,
 ) -> Iterator[AttackRow]:
-    """Untargeted attacks on pictures, and one-pixel attacks at all classes on the first ``targeted``."""
-    for number in range(pictures):
-        # A picture that falls in one region falls in others too, so that pairs resemble each other.
+    """Untargeted attacks on images, and one-pixel attacks at all classes on the first ``targeted``."""
+    for number in range(images):
+        # An image that falls in one region falls in others too, so that pairs resemble each other.
         ease = random.Random(f"{seed} {number}").random()
         for model, pixels, region in product(models, pixel_counts, regions):
             yield _attack(number, model, region, pixels, None, ease, early_stop, generations, seed)
@@ -58,7 +58,7 @@ def _attack(
     if label != clean and outcome is not Outcome.NOT_APPLICABLE and number % 7 == 0:
         outcome, reason = Outcome.NOT_APPLICABLE, f"misclassified: taken for class {clean}"
     if goal == clean:
-        outcome, reason = Outcome.NOT_APPLICABLE, "the goal is the picture's own class"
+        outcome, reason = Outcome.NOT_APPLICABLE, "the goal is the image's own class"
     success = outcome is Outcome.SUCCESS
     start = draw.uniform(0.5, 1)
     reached = goal if goal is not None else (clean + draw.choice((1, 2, 2, 5, 7))) % CLASSES
@@ -100,7 +100,7 @@ def _outcome(
     number: int, model: str, region: str, pixels: int, goal: int | None, ease: float, draw: random.Random
 ) -> tuple[Outcome, str]:
     if region != "whole" and number % 23 == 0:
-        return Outcome.NOT_APPLICABLE, "mask needs review: the foreground covers 1.2% of the picture"
+        return Outcome.NOT_APPLICABLE, "mask needs review: the foreground covers 1.2% of the image"
     if number % 211 == 7:
         return Outcome.ERROR, "target failed: the server closed the connection"
     metric = "untargeted1_success_percent" if goal is None else "targeted_success_percent"

@@ -11,11 +11,11 @@ def scores(*pairs: tuple[int, float]) -> tuple[ClassScore, ...]:
 
 
 def made(image: str = "a", outcome: Outcome = Outcome.SUCCESS, **changes: object) -> AttackRow:
-    """Untargeted, one pixel, the whole picture; from class 0 (0.8) to class 1 (0.6) if it succeeds."""
+    """Untargeted, one pixel, the whole image; from class 0 (0.8) to class 1 (0.6) if it succeeds."""
     success = outcome is Outcome.SUCCESS
     values: dict[str, object] = {
         "image_digest": image,
-        "image_name": f"picture {image}",
+        "image_name": f"image {image}",
         "label": 0,
         "target": "net",
         "region": "whole",
@@ -51,5 +51,5 @@ def targeted(image: str, target_class: int, outcome: Outcome, probability: float
 
 
 def of_500(successes: int, target: str, region: str = "whole") -> list[AttackRow]:
-    """500 pictures, the first ``successes`` of them fooled."""
+    """500 images, the first ``successes`` of them fooled."""
     return [(made if i < successes else failed)(f"{i:03}", target=target, region=region) for i in range(500)]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
+
 from pixelprobe.model import (
     Campaign,
     CampaignImage,
@@ -20,14 +21,13 @@ from pixelprobe.model import (
     Region,
 )
 from pixelprobe.report.charts import Charts, draw_charts
-from pixelprobe.report.material import Gallery, GalleryPicture, Material, ModelFacts, ReportedCampaign, Shot
+from pixelprobe.report.material import Gallery, GalleryImage, Material, ModelFacts, ReportedCampaign, Shot
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.numbers import Numbers, work_out
 from pixelprobe.report.page.build import build_page
 from pixelprobe.report.reference import load_reference
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.tables import Accuracy
-
 from tests.unit.report.campaigns import campaign
 
 NOW = datetime(2026, 11, 22, 10, 47, 18, tzinfo=UTC)
@@ -54,7 +54,7 @@ def reported(display_name: str = "table2@1a2b3c4d", **changes: object) -> Report
     return ReportedCampaign(replace(done, **changes), spec)  # type: ignore[arg-type]
 
 
-def picture(name: str = "cat 24", target: str = MODEL) -> GalleryPicture:
+def gallery_image(name: str = "cat 24", target: str = MODEL) -> GalleryImage:
     """One that fell in its foreground and not in its background."""
     pixels = np.full((8, 8, 3), 90, dtype=np.uint8)
     mask = np.zeros((8, 8), dtype=np.bool_)
@@ -64,7 +64,7 @@ def picture(name: str = "cat 24", target: str = MODEL) -> GalleryPicture:
         Shot(target, "foreground", 1, Outcome.SUCCESS, before, after, (Edit(3, 2, 255, 0, 0),)),
         Shot(target, "background", 1, Outcome.FAILURE, before),
     )
-    return GalleryPicture(name, "d" * 64, 3, pixels, mask, shots)
+    return GalleryImage(name, "d" * 64, 3, pixels, mask, shots)
 
 
 def material(rows: Iterable[AttackRow], **changes: object) -> Material:
@@ -76,7 +76,7 @@ def material(rows: Iterable[AttackRow], **changes: object) -> Material:
         fitness=evaluation,
         classes=10,
         labels=dict.fromkeys(evaluation.models, LABELS),
-        gallery=Gallery((picture(),)),
+        gallery=Gallery((gallery_image(),)),
         models={MODEL: ModelFacts(Accuracy(8556, 10_000), "a" * 64)},
     )
     return replace(made, **changes)  # type: ignore[arg-type]
@@ -107,7 +107,7 @@ def usual_page() -> str:
     return page_of(usual_material(), drawn=True)
 
 
-def photograph(name: str = "n04285008_1", target: str = LITE) -> GalleryPicture:
+def photograph(name: str = "n04285008_1", target: str = LITE) -> GalleryImage:
     """One of 224 x 224 that fell in its foreground and in its background, to classes with long names."""
     row, column = np.mgrid[:224, :224]
     pixels = np.stack([row, column, (row + column) // 2], axis=2).astype(np.uint8)
@@ -120,7 +120,7 @@ def photograph(name: str = "n04285008_1", target: str = LITE) -> GalleryPicture:
             target, "background", 1, Outcome.SUCCESS, ClassScore(817, 0.31), ClassScore(717, 0.3), (CORNER,)
         ),
     )
-    return GalleryPicture(name, "e" * 64, 817, pixels, mask, shots)
+    return GalleryImage(name, "e" * 64, 817, pixels, mask, shots)
 
 
 @functools.cache

@@ -6,10 +6,10 @@ from typing import Any
 
 import grpc
 import numpy as np
+
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
 from pixelprobe_services.common.images import from_array, mask_from_array
-
 from tests.unit.client.servicer import FaultyServicer
 
 PIXELS = np.full((4, 4, 3), 7, dtype=np.uint8)
@@ -18,7 +18,7 @@ REGIONS = (campaign_pb2.REGION_WHOLE, campaign_pb2.REGION_FOREGROUND, campaign_p
 
 
 class Campaigns(FaultyServicer):
-    """Several campaigns on one picture of digest "d": one pixel, untargeted, three regions."""
+    """Several campaigns on one image of digest "d": one pixel, untargeted, three regions."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from pixelprobe.model import CampaignImage, CampaignState, RegionMode, SearchOptions, Strategy
 from pixelprobe.report.material import Material, ModelFacts
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.page.cautions import cautions
 from pixelprobe.report.rows import AttackRow
-
 from tests.unit.report.made import made
 from tests.unit.report.reports import MODEL, material, numbers_of, reported
 
@@ -36,8 +36,8 @@ def test_a_campaign_like_the_papers_needs_none() -> None:
             "is paused (disk full): 60 of 60 attacks",
         ),
         ({"accept_unreviewed": True}, "used masks that a person should have looked at first"),
-        ({"attack_misclassified": True}, "also attacked pictures that the model gets wrong"),
-        ({"images": (CampaignImage("0" * 64),)}, "has pictures without a true class"),
+        ({"attack_misclassified": True}, "also attacked images that the model gets wrong"),
+        ({"images": (CampaignImage("0" * 64),)}, "has images without a true class"),
         ({"search": SearchOptions(population=60)}, "searched with 60 candidates a generation (paper: 400)."),
         ({"search": SearchOptions(generations=3)}, "searched with 3 generations (paper: 100)."),
         ({"search": SearchOptions(strategy=Strategy.BEST1BIN)}, "best1bin (paper: rand1bin)"),
@@ -56,14 +56,14 @@ def test_cancelled_attacks_have_not_finished() -> None:
     assert "is cancelled: 46 of 60 attacks have finished" in caution
 
 
-def test_few_pictures() -> None:
+def test_few_images() -> None:
     (caution,) = told(material(many()[:99]))
-    assert "few pictures (99; the paper had 500)" in caution
+    assert "few images (99; the paper had 500)" in caution
 
 
 def test_few_photographs_are_few_beside_imagenets() -> None:
     (caution,) = told(material(many()[:99], classes=1000))
-    assert "few pictures (99; the paper had 420)" in caution
+    assert "few images (99; the paper had 420)" in caution
 
 
 def test_notes_on_models_and_on_how_it_was_put_together() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pixelprobe.report.page.cells import Cell, Column, Table, fixed, ours, p_value, paper
 
 

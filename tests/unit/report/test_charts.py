@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+
 from pixelprobe.report.charts import Charts, draw_charts
 from pixelprobe.report.figures.budget import budget_charts
 from pixelprobe.report.figures.fitness import fitness_charts
@@ -18,7 +19,6 @@ from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.numbers import Numbers, work_out
 from pixelprobe.report.reference import load_reference
 from pixelprobe.report.rows import AttackRow
-
 from tests.unit.report.campaigns import campaign
 from tests.unit.report.made import failed, made
 from tests.unit.report.reports import LABELS, MODEL
@@ -49,7 +49,7 @@ def test_each_kind_has_its_files(drawn: Charts) -> None:
     ]
 
 
-def test_files_are_whole_pictures_of_the_size_they_say(drawn: Charts) -> None:
+def test_files_are_whole_images_of_the_size_they_say(drawn: Charts) -> None:
     for chart in drawn.all:
         root = ElementTree.fromstring(chart.svg)
         width = float(root.attrib["width"].removesuffix("pt"))
@@ -86,7 +86,7 @@ def test_words_tell_what_eyes_see() -> None:
     whole, *_ = pair_charts(numbers.pairs, "untargeted", {MODEL: ("cat", "dog")})
     assert "2 in all, most often cat to dog 2." in whole.alt
     (fitness,) = fitness_charts(numbers.fitness)
-    assert "2 pictures" in fitness.title
+    assert "2 images" in fitness.title
     assert "whole 0.30, foreground 0.30, background 0.30" in fitness.alt
 
 
@@ -143,7 +143,7 @@ def test_alexnets_curves_are_as_many_as_the_papers() -> None:
     ]
     (chart,) = draw_charts(work_out(Evaluation(rows), load_reference(), {}, 1000), 1000, {}).fitness
     assert chart.name == "figure_6_alexnet_imagenet"
-    assert chart.title.startswith("alexnet_imagenet: best fitness by generation, 10 pictures")
+    assert chart.title.startswith("alexnet_imagenet: best fitness by generation, 10 images")
 
 
 def test_heat_maps_without_a_success_are_empty_maps() -> None:

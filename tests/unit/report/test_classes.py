@@ -1,29 +1,29 @@
 from __future__ import annotations
 
 import pytest
+
 from pixelprobe.model import Outcome
 from pixelprobe.report.metrics.classes import class_pairs, classes_reached
-from pixelprobe.report.metrics.success import targeted_pictures
+from pixelprobe.report.metrics.success import targeted_images
 from pixelprobe.report.statistics import Estimate, rate
 from pixelprobe_services.common.errors import InvalidArgumentError
-
 from tests.unit.report.made import failed, made, scores, targeted
 
 WIN, LOSS = Outcome.SUCCESS, Outcome.FAILURE
 
 
-def test_figure_3_counts_pictures_by_classes_reached() -> None:
+def test_figure_3_counts_images_by_classes_reached() -> None:
     reached = {"a": (1, 2), "b": (), "c": (3,), "d": ()}
     rows = [
         targeted(image, goal, WIN if goal in goals else LOSS)
         for image, goals in reached.items()
         for goal in (1, 2, 3)
     ]
-    pictures = targeted_pictures(rows, classes=4).complete
-    assert classes_reached(pictures, classes=4) == [rate(2, 4), rate(1, 4), rate(1, 4), rate(0, 4)]
+    images = targeted_images(rows, classes=4).complete
+    assert classes_reached(images, classes=4) == [rate(2, 4), rate(1, 4), rate(1, 4), rate(0, 4)]
 
 
-def test_figure_3_without_pictures_has_no_shares() -> None:
+def test_figure_3_without_images_has_no_shares() -> None:
     assert classes_reached([], classes=2) == [Estimate(None, None, None, 0, 0)] * 2
 
 

@@ -1,4 +1,4 @@
-"""Reading campaigns from a server: which attacks count, which classes there are, which pictures are read."""
+"""Reading campaigns from a server: which attacks count, which classes there are, which images are read."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Target
 from pixelprobe.report.collect import collect, count_classes
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import result_pb2
-
 from tests.unit.client.servicer import serving
 from tests.unit.report.made import made, scores
 from tests.unit.report.servicer import MASK, PIXELS, Campaigns
@@ -34,7 +34,7 @@ def collected(client: PixelprobeClient, *names: str, targets: tuple[str, ...] = 
     return collect(client, [client.get_campaign(f"campaigns/{name}") for name in names], targets=targets)
 
 
-def test_attacks_are_read_page_by_page_with_the_gallerys_pictures(
+def test_attacks_are_read_page_by_page_with_the_gallerys_images(
     client: PixelprobeClient, server: Campaigns
 ) -> None:
     server.add("c")
@@ -43,12 +43,12 @@ def test_attacks_are_read_page_by_page_with_the_gallerys_pictures(
     assert counted == [1, 2, 3]
     assert [row.region for row in found.evaluation.rows] == ["whole", "foreground", "background"]
     assert (found.classes, found.labels, found.notes) == (3, {"net": ("cat", "dog", "frog")}, ())
-    (picture,) = found.gallery.pictures
-    assert (picture.name, picture.label) == ("a cat", 0)
-    assert np.array_equal(picture.pixels, PIXELS)
-    assert picture.mask is not None
-    assert np.array_equal(picture.mask, MASK)
-    assert [(shot.region, shot.edits[0].x) for shot in picture.shots] == [
+    (image,) = found.gallery.images
+    assert (image.name, image.label) == ("a cat", 0)
+    assert np.array_equal(image.pixels, PIXELS)
+    assert image.mask is not None
+    assert np.array_equal(image.mask, MASK)
+    assert [(shot.region, shot.edits[0].x) for shot in image.shots] == [
         ("foreground", 1),
         ("background", 2),
     ]
@@ -65,7 +65,7 @@ def test_attacks_that_stopped_early_count_and_the_others_are_for_figure_6(
     assert {len(row.fitness_by_generation) for row in found.fitness.rows} == {9}
     assert found.evaluation.repeated == 3
     # The gallery shows the attacks that count.
-    assert {shot.after.class_index for shot in found.gallery.pictures[0].shots} == {1}
+    assert {shot.after.class_index for shot in found.gallery.images[0].shots} == {1}
 
 
 def test_campaigns_without_a_late_one_draw_figure_6_from_all(
@@ -95,12 +95,12 @@ def test_targets_can_be_chosen(client: PixelprobeClient, server: Campaigns) -> N
         collected(client, "c", targets=("huge",))
 
 
-def test_without_pictures_the_gallery_says_why(client: PixelprobeClient, server: Campaigns) -> None:
+def test_without_images_the_gallery_says_why(client: PixelprobeClient, server: Campaigns) -> None:
     server.add("c")
     server.images = {}
     gallery = collected(client, "c").gallery
-    assert gallery.pictures == ()
-    assert gallery.missing.startswith("The server did not hand out the pictures: ")
+    assert gallery.images == ()
+    assert gallery.missing.startswith("The server did not hand out the images: ")
 
 
 def test_a_campaign_without_results_is_read_too(client: PixelprobeClient, server: Campaigns) -> None:

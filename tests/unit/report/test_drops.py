@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
+
 from pixelprobe.model import Outcome
 from pixelprobe.report.metrics.drops import targeted_drop, untargeted_drop
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.statistics import Estimate
-
 from tests.unit.report.made import failed, made
 
 
@@ -22,7 +22,7 @@ IMAGENET = {
     "vgg16_imagenet": (16, 16, 6),
     "resnet50_imagenet": (15, 13, 4),
 }
-"""Successes in the whole picture, foreground and background of 420: the only whole numbers that table III's
+"""Successes in the whole image, foreground and background of 420: the only whole numbers that table III's
 percentages can be (11.19, 10.71, 6.90; 3.81, 3.81, 1.43; 3.57, 3.10, 0.95)."""
 
 
@@ -48,9 +48,9 @@ def test_a_drop_is_taken_a_model_first_and_averaged_then() -> None:
     assert found.average.n == 20
 
 
-def test_only_pictures_attacked_in_both_count() -> None:
+def test_only_images_attacked_in_both_count() -> None:
     rows = rows_of("net", "whole", 4, 10) + rows_of("net", "background", 2, 10)
-    # These fell in the whole picture, and their masks were rejected.
+    # These fell in the whole image, and their masks were rejected.
     rows += [made(f"x{number}") for number in range(5)]
     rows += [made(f"x{number}", Outcome.NOT_APPLICABLE, region="background") for number in range(5)]
     drop = untargeted_drop(Evaluation(rows), "background", 1).by_model["net"]
@@ -65,7 +65,7 @@ def test_a_model_that_never_fell_has_no_drop_and_is_not_averaged() -> None:
     assert found.average.value == pytest.approx(0.25)
 
 
-def test_no_pictures_no_drop() -> None:
+def test_no_images_no_drop() -> None:
     nothing = Estimate(None, None, None, 0)
     assert untargeted_drop(Evaluation([]), "foreground", 1).average == nothing
     assert untargeted_drop(Evaluation([made()]), "foreground", 1).average == nothing
@@ -78,7 +78,7 @@ def test_with_a_single_success_there_is_no_interval() -> None:
 
 
 def test_the_interval_is_near_the_textbooks_for_a_paired_ratio() -> None:
-    # 200 of 400 fell in the whole picture, 150 of these in the background too, no other: the ratio is 0.75.
+    # 200 of 400 fell in the whole image, 150 of these in the background too, no other: the ratio is 0.75.
     # By the delta method for nested successes its logarithm's variance is 1/150 - 1/200 = 1/600, so it is in
     # 0.75 * exp(-+1.96 * 0.040825) = 0.6923 to 0.8125, and the drop in 0.1875 to 0.3077.
     rows = rows_of("net", "whole", 200, 400) + rows_of("net", "background", 150, 400)
@@ -88,7 +88,7 @@ def test_the_interval_is_near_the_textbooks_for_a_paired_ratio() -> None:
     assert drop.high == pytest.approx(0.3077, abs=0.01)
 
 
-def test_targeted_drops_are_of_the_pictures_complete_in_both() -> None:
+def test_targeted_drops_are_of_the_images_complete_in_both() -> None:
     def at(image: str, region: str, first: bool, second: bool) -> list[AttackRow]:
         return [
             (made if first else failed)(image, region=region, target_class=1),
@@ -99,5 +99,5 @@ def test_targeted_drops_are_of_the_pictures_complete_in_both() -> None:
     rows += at("b", "whole", True, True) + at("b", "foreground", True, True)
     rows += at("c", "whole", True, True) + at("c", "foreground", False, False)[:1]  # not complete
     drop = targeted_drop(Evaluation(rows), "foreground", 1, classes=3)
-    assert drop.average.value == 0.25  # 4 in the whole pictures, 3 in their foreground
+    assert drop.average.value == 0.25  # 4 in the whole images, 3 in their foreground
     assert drop.average.n == 2

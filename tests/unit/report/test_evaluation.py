@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pixelprobe.model import Outcome
 from pixelprobe.report.metrics.evaluation import Condition, Evaluation
-
 from tests.unit.report.made import failed, made
 
 

@@ -15,7 +15,6 @@ from pixelprobe.report.figure_data import (
 )
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.statistics import rate
-
 from tests.unit.report.made import failed, made, targeted
 
 
@@ -54,8 +53,8 @@ def test_figure_6_lists_each_curve_and_the_mean() -> None:
     found = list(fitness_rows(Evaluation(rows)))
     assert len(found) == 3 * (2 + 2)
     assert [row for row in found if row.region == "foreground"] == [
-        FitnessRow("net", "foreground", 1, "a", "picture a", 0, 0.75, True),
-        FitnessRow("net", "foreground", 1, "a", "picture a", 1, 0.75, False),
+        FitnessRow("net", "foreground", 1, "a", "image a", 0, 0.75, True),
+        FitnessRow("net", "foreground", 1, "a", "image a", 1, 0.75, False),
         FitnessRow("net", "foreground", 1, "", "", 0, 0.75, True),
         FitnessRow("net", "foreground", 1, "", "", 1, 0.75, False),
     ]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.report.files_given import read_models, read_provenance
 from pixelprobe.report.material import ModelFacts

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.metrics.fitness import PAPER_REGIONS, fitness_panels
 from pixelprobe.report.rows import AttackRow
-
 from tests.unit.report.made import failed, made
 
 
@@ -11,7 +10,7 @@ def on_all(image: str, fitness: tuple[float, ...]) -> list[AttackRow]:
     return [made(image, region=region, fitness_by_generation=fitness) for region in PAPER_REGIONS]
 
 
-def test_only_pictures_that_fell_in_all_regions_are_shown_in_every_panel() -> None:
+def test_only_images_that_fell_in_all_regions_are_shown_in_every_panel() -> None:
     rows = on_all("a", (0.5, 0.25)) + on_all("b", (0.25, 0.25))
     rows += [
         made("c"),
@@ -40,7 +39,7 @@ def test_curves_are_padded_to_one_length_across_panels_and_say_what_is_known() -
     assert [curve.known for curve in curves] == [1, 3, 2]
 
 
-def test_too_many_pictures_are_sampled_by_seed_whatever_their_order() -> None:
+def test_too_many_images_are_sampled_by_seed_whatever_their_order() -> None:
     rows = [row for number in range(40) for row in on_all(f"{number:02}", (0.5,))]
     panels = fitness_panels(Evaluation(rows), "net", limit=15, seed=1)
     chosen = [curve.image_digest for curve in panels[0].curves]
@@ -51,7 +50,7 @@ def test_too_many_pictures_are_sampled_by_seed_whatever_their_order() -> None:
     assert [curve.image_digest for curve in other[0].curves] != chosen
 
 
-def test_without_such_pictures_the_panels_are_empty() -> None:
+def test_without_such_images_the_panels_are_empty() -> None:
     for evaluation in (Evaluation([]), Evaluation([failed()]), Evaluation([made(region="whole")])):
         panels = fitness_panels(evaluation, "net")
         assert [(list(panel.curves), list(panel.mean)) for panel in panels] == [([], [])] * 3

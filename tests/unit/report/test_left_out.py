@@ -3,11 +3,10 @@ from __future__ import annotations
 from pixelprobe.model import Outcome
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.metrics.left_out import LeftOut, left_out
-
 from tests.unit.report.made import made, targeted
 
-MISREAD = "the clean picture is misclassified: class 3 instead of 5"
-ELSE = "the clean picture is misclassified: class 1 instead of 2"
+MISREAD = "the clean image is misclassified: class 3 instead of 5"
+ELSE = "the clean image is misclassified: class 1 instead of 2"
 
 
 def test_what_was_left_out_is_counted_by_outcome_and_reason() -> None:
@@ -21,9 +20,7 @@ def test_what_was_left_out_is_counted_by_outcome_and_reason() -> None:
         made("a", Outcome.NOT_APPLICABLE, region="background", reason="the background has no pixels"),
     ]
     assert left_out(Evaluation(rows), classes=3) == [
-        LeftOut(
-            "net", "whole", 1, "untargeted", "not_applicable", "the clean picture is misclassified", 2, 2
-        ),
+        LeftOut("net", "whole", 1, "untargeted", "not_applicable", "the clean image is misclassified", 2, 2),
         LeftOut("net", "whole", 1, "untargeted", "error", "the target is gone", 1, 1),
         LeftOut("net", "whole", 1, "untargeted", "cancelled", "", 1, 1),
         LeftOut("net", "background", 1, "untargeted", "not_applicable", "the background has no pixels", 1, 1),
@@ -40,7 +37,7 @@ def test_errors_are_grouped_by_what_went_wrong_and_not_by_the_servers_address() 
     assert (group.reason, group.attacks) == ("model 'net_edits': DEADLINE_EXCEEDED", 2)
 
 
-def test_attacks_and_pictures_are_counted_apart_and_own_classes_are_no_loss() -> None:
+def test_attacks_and_images_are_counted_apart_and_own_classes_are_no_loss() -> None:
     rows = [
         made("a", Outcome.NOT_APPLICABLE, target_class=goal, reason="the mask needs review: 95% foreground")
         for goal in (1, 2)
@@ -52,7 +49,7 @@ def test_attacks_and_pictures_are_counted_apart_and_own_classes_are_no_loss() ->
     ]
 
 
-def test_pictures_with_too_few_targeted_attacks_are_listed_as_incomplete() -> None:
+def test_images_with_too_few_targeted_attacks_are_listed_as_incomplete() -> None:
     rows = [
         targeted("a", 1, Outcome.SUCCESS),
         targeted("a", 2, Outcome.SUCCESS),

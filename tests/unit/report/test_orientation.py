@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.numbers import Numbers, work_out
 from pixelprobe.report.reference import load_reference
-
 from tests.unit.report.made import made
 
 
@@ -41,7 +41,7 @@ def test_a_model_that_the_paper_lacks_stands_beside_its_three_networks() -> None
     }
     assert len(others) == 3 * (9 + 1) * 2 + 3  # tables III and IV in two regions, the drop in one; no control
     drops = {number.network: number.value for number in others if number.table == "drop"}
-    # 45 of 47 and 13 of 15 pictures, whole and foreground.
+    # 45 of 47 and 13 of 15 images, whole and foreground.
     assert drops["AlexNet"] == pytest.approx(100 * 2 / 47)
     assert drops["ResNet-50"] == pytest.approx(100 * 2 / 15)
 

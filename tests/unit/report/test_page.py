@@ -9,23 +9,23 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+
 from pixelprobe.model import CampaignImage, Outcome
 from pixelprobe.report.material import Gallery, ModelFacts
 from pixelprobe.report.page.region_tables import MEANINGS
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.tables import TableRow
-
 from tests.unit.report.made import made
 from tests.unit.report.reports import (
     LITE,
     MODEL,
     Element,
     cells_of,
+    gallery_image,
     material,
     numbers_of,
     page_of,
     photographs,
-    picture,
     read,
     reported,
     usual_material,
@@ -74,8 +74,8 @@ def test_a_report_without_attacks_says_so_in_every_section() -> None:
         *((MEANINGS[metric], "table_2") for metric in list(MEANINGS)[:5]),
         ("Table IV: mean generations to success, untargeted; the start population counts as one", "table_4"),
         ("Successes within 5 generations, untargeted, %", "soon"),
-        ("How much less often a region falls than the whole picture, %", "drops"),
-        ("Pictures of a test set classified correctly, %", "table_1"),
+        ("How much less often a region falls than the whole image, %", "drops"),
+        ("Images of a test set classified correctly, %", "table_1"),
     ],
 )
 def test_numbers_on_the_page_are_the_tables(page: Element, caption: str, name: str) -> None:
@@ -140,7 +140,7 @@ def test_comparisons_and_what_was_left_out_are_the_tables(page: Element) -> None
     numbers = numbers_of(usual_material())
     for comparison in numbers.comparisons:
         caption = (
-            f"{comparison.first.capitalize()} against {comparison.second}: untargeted, the same pictures, "
+            f"{comparison.first.capitalize()} against {comparison.second}: untargeted, the same images, "
         )
         (table,) = (t for t in page.all("table") if t.all("caption")[0].text.startswith(caption))
         (row,) = cells_of(table)
@@ -184,7 +184,7 @@ def test_names_are_text_and_nothing_else() -> None:
         campaigns=(reported(HOSTILE, state_reason=HOSTILE, images=(CampaignImage("0" * 64, HOSTILE),)),),
         labels={HOSTILE: (HOSTILE,) * 10},
         models={HOSTILE: ModelFacts(sha256=HOSTILE, note=HOSTILE)},
-        gallery=Gallery((picture(HOSTILE, HOSTILE),)),
+        gallery=Gallery((gallery_image(HOSTILE, HOSTILE),)),
         provenance={HOSTILE: {HOSTILE: [HOSTILE]}},
         notes=(HOSTILE,),
     )
@@ -252,7 +252,7 @@ def test_a_model_that_the_paper_lacks_is_shown_beside_its_networks_and_not_judge
     heads = [cell.text for cell in table.one("thead").all("tr")[1].all("th")]
     assert heads == ["Metric", *["ours", "other networks"] * 3]
     (first, *_) = cells_of(table)
-    assert first[0].text == f"Pictures fooled, % {LITE} one pixel"
+    assert first[0].text == f"Images fooled, % {LITE} one pixel"
     assert [cell.text for cell in (first[2], first[6])] == [
         "AlexNet 11.19 ResNet-50 3.57 VGG-16 (I) 3.81",
         "AlexNet 6.90 ResNet-50 0.95 VGG-16 (I) 1.43",
@@ -280,7 +280,7 @@ def test_what_makes_no_sense_for_imagenet_says_so_briefly() -> None:
 
 def test_photographs_are_shown_as_they_are_with_the_mask_and_long_names(page: Element) -> None:
     section = read(page_of(photographs())).one("section", id="gallery")
-    assert section.one("h2").text == "Pictures as in Fig. 2"
+    assert section.one("h2").text == "Images as in Fig. 2"
     assert section.one("a").attributes["href"] == "figures/figure_2.png"
     assert "enlarged to a square" not in section.text
     strip = section.all("article")[0]
@@ -292,7 +292,7 @@ def test_photographs_are_shown_as_they_are_with_the_mask_and_long_names(page: El
     )
     assert {(c.attributes["cx"], c.attributes["cy"]) for c in background.all("circle")} == {("0.5", "223.5")}
     small = page.one("section", id="gallery")
-    assert small.one("h2").text == "Pictures as in Fig. 1"
+    assert small.one("h2").text == "Images as in Fig. 1"
     assert small.all("article")[0].attributes["class"] == "strip"
     assert "enlarged to a square" in small.text
 

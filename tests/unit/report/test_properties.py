@@ -1,4 +1,4 @@
-"""What holds for any attacks: three classes, few pictures and regions, so that all cases meet often."""
+"""What holds for any attacks: three classes, few images and regions, so that all cases meet often."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import random
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from pixelprobe.model import Outcome
 from pixelprobe.report.figure_data import budget_rows, comparison_rows, fitness_rows, pair_rows, reached_rows
 from pixelprobe.report.metrics.classes import class_pairs, classes_reached
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.metrics.left_out import left_out
 from pixelprobe.report.metrics.regions import compare_regions
-from pixelprobe.report.metrics.success import any_target_rate, success_rate, targeted_pictures, targeted_rate
+from pixelprobe.report.metrics.success import any_target_rate, success_rate, targeted_images, targeted_rate
 from pixelprobe.report.reference import load_reference
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.statistics import Estimate, clustered_rate, mean, paired_test, rate
 from pixelprobe.report.tables import drop_table, soon_table, table_2, table_3, table_4
-
 from tests.unit.report.made import made, scores
 
 CLASSES = 3
@@ -128,7 +128,7 @@ def test_every_attack_is_counted_or_listed_as_left_out(rows: list[AttackRow]) ->
     own = sum(row.aims_at_own_class for row in rows)
     assert counted + dropped + own == len(rows)
     used = sum(
-        targeted_rate(targeted_pictures(evaluation.targeted(*condition), CLASSES).complete).n
+        targeted_rate(targeted_images(evaluation.targeted(*condition), CLASSES).complete).n
         for condition in evaluation.conditions
     )
     incomplete = sum(item.attacks for item in listed if item.outcome == "incomplete")
@@ -144,12 +144,12 @@ def test_figures_and_table_2_tell_the_same_story(rows: list[AttackRow]) -> None:
     pairs = class_pairs(evaluation.targeted(*CONDITION), CLASSES)
     assert all(pairs[original][original] == 0 for original in range(CLASSES))
 
-    pictures = targeted_pictures(evaluation.targeted(*CONDITION), CLASSES).complete
-    shares = classes_reached(pictures, CLASSES)
+    images = targeted_images(evaluation.targeted(*CONDITION), CLASSES).complete
+    shares = classes_reached(images, CLASSES)
     counts = [share.successes or 0 for share in shares]
-    assert sum(counts) == len(pictures)
-    assert sum(number * count for number, count in enumerate(counts)) == targeted_rate(pictures).successes
-    assert len(pictures) - counts[0] == any_target_rate(pictures).successes
+    assert sum(counts) == len(images)
+    assert sum(number * count for number, count in enumerate(counts)) == targeted_rate(images).successes
+    assert len(images) - counts[0] == any_target_rate(images).successes
 
     curve = [row for row in budget_rows(evaluation) if (row.model, row.region, row.pixels) == CONDITION]
     if curve:
@@ -182,10 +182,10 @@ def test_a_wilson_interval_mirrors_and_narrows(counts: tuple[int, int]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.just(9)), min_size=1, max_size=40))
-def test_attacks_on_few_pictures_are_never_surer_than_independent_ones(
-    pictures: list[tuple[int, int]],
+def test_attacks_on_few_images_are_never_surer_than_independent_ones(
+    images: list[tuple[int, int]],
 ) -> None:
-    found = clustered_rate(pictures)
+    found = clustered_rate(images)
     assert found.successes is not None
     assert width(found) >= width(rate(found.successes, found.n)) - 1e-9
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+
 from pixelprobe.report.metrics.ranking import confidence_decrease, original_first_in_top, original_top_in_top
 from pixelprobe.report.statistics import Estimate, rate
-
 from tests.unit.report.made import failed, made, scores
 
 CLEAN = scores((0, 0.5), (1, 0.25), (2, 0.125), (3, 0.0625), (4, 0.03125))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pixelprobe.report.reference import load_reference, parse_reference
 
 CIFAR = ("allconv_cifar10", "nin_cifar10", "vgg16_cifar10")
@@ -62,7 +63,7 @@ def test_on_imagenet_it_is_so_up_to_the_tables_rounding(region: str, stated: flo
 
 
 @pytest.mark.parametrize(("region", "stated"), [("foreground", 5.86), ("background", 58.04)])
-def test_on_imagenet_it_is_so_exactly_for_whole_pictures(region: str, stated: float) -> None:
+def test_on_imagenet_it_is_so_exactly_for_whole_images(region: str, stated: float) -> None:
     drop = load_reference().relative_drop("III", IMAGENET, "untargeted_success_percent", region, 1, 420)
     assert drop is not None
     assert round(drop, 2) == stated

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
+
 from pixelprobe.model import Outcome
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.metrics.regions import compare_regions, mean_area
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.statistics import Estimate, PairedTest, rate
-
 from tests.unit.report.made import failed, made
 
 
@@ -18,7 +18,7 @@ def both(image: str, first: bool, second: bool) -> list[AttackRow]:
     ]
 
 
-def test_regions_are_compared_on_the_pictures_attacked_in_both() -> None:
+def test_regions_are_compared_on_the_images_attacked_in_both() -> None:
     rows = both("a", True, True) + both("b", False, False)
     rows += [row for number in range(6) for row in both(f"c{number}", True, False)]
     rows += both("d", False, True)
@@ -52,7 +52,7 @@ def test_a_control_of_the_foregrounds_size_is_compared_like_any_region() -> None
     assert found.test == PairedTest(0, 1, 0, 0, 1.0)
 
 
-def test_without_common_pictures_the_comparison_is_empty() -> None:
+def test_without_common_images_the_comparison_is_empty() -> None:
     found = compare_regions(
         Evaluation([made("a", region="foreground")]), "net", 1, "foreground", "background"
     )
@@ -61,7 +61,7 @@ def test_without_common_pictures_the_comparison_is_empty() -> None:
     assert found.first_area.value is None
 
 
-def test_the_mean_area_counts_each_attacked_picture_once() -> None:
+def test_the_mean_area_counts_each_attacked_image_once() -> None:
     rows = [
         made("a", region="foreground", region_area_fraction=0.2),
         made("a", region="foreground", region_area_fraction=0.2, target="other"),

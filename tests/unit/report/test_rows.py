@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from pixelprobe.model import (
     Attack,
     AttackState,
@@ -17,7 +18,6 @@ from pixelprobe.model import (
 )
 from pixelprobe.report.rows import attack_rows
 from pixelprobe_services.common.errors import InvalidArgumentError, ServiceError
-
 from tests.unit.report.made import made
 from tests.unit.report.reports import reported
 
@@ -56,7 +56,7 @@ def test_a_row_holds_what_the_metrics_need_of_an_attack() -> None:
     assert (row.region_area_fraction, row.mask_area_fraction) == (0.25, 0.25)
 
 
-def test_a_picture_without_a_name_or_mask_still_has_a_row() -> None:
+def test_a_image_without_a_name_or_mask_still_has_a_row() -> None:
     bare = dataclasses.replace(ATTACK, image_index=0, result=dataclasses.replace(RESULT, mask=None))
     (row,) = attack_rows([bare], reported(images=(CampaignImage("ab" * 32),)).spec)
     assert (row.image_name, row.label, row.mask_area_fraction) == ("abababababab", None, None)
@@ -91,7 +91,7 @@ def test_which_outcomes_count_as_attacked(outcome: Outcome, attacked: bool) -> N
     assert row.succeeded is (outcome is Outcome.SUCCESS)
 
 
-def test_only_a_targeted_attack_can_aim_at_the_pictures_own_class() -> None:
+def test_only_a_targeted_attack_can_aim_at_the_images_own_class() -> None:
     assert made(target_class=0).aims_at_own_class
     assert not made(target_class=1).aims_at_own_class
     assert not made(target_class=None).aims_at_own_class

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from pixelprobe.model import Outcome
 from pixelprobe.report.dataset import CIFAR10, IMAGENET, Dataset
 from pixelprobe.report.metrics.evaluation import Evaluation
@@ -12,7 +13,6 @@ from pixelprobe.report.numbers import work_out
 from pixelprobe.report.reference import load_reference
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.shape import Finding, Verdict, findings
-
 from tests.unit.report.made import failed, made
 
 MODEL = "vgg16_cifar10"
@@ -21,7 +21,7 @@ MODEL = "vgg16_cifar10"
 def fooled(
     region: str, successes: int, pixels: int = 1, model: str = MODEL, **changes: Any
 ) -> list[AttackRow]:
-    """100 pictures, the first so many of them fooled."""
+    """100 images, the first so many of them fooled."""
     return [
         (made if n < successes else failed)(f"{n:03}", target=model, region=region, pixels=pixels, **changes)
         for n in range(100)
@@ -208,8 +208,8 @@ def test_more_pixels_by_a_sign_test(steps: tuple[int, ...], verdict: Verdict) ->
 def test_without_attacks_everything_is_open() -> None:
     assert verdicts([]) == [Verdict.OPEN] * 4
     assert [finding.ours for finding in found([])] == [
-        "no picture was attacked both whole and in the foreground; “almost” is taken as at least 0.8 of it",
-        "no picture was attacked both whole and in the background",
+        "no image was attacked both whole and in the foreground; “almost” is taken as at least 0.8 of it",
+        "no image was attacked both whole and in the background",
         "no success to tell from",
         "one number of pixels only",
     ]
@@ -217,5 +217,5 @@ def test_without_attacks_everything_is_open() -> None:
 
 def test_without_success_whole_there_is_nothing_to_drop_from() -> None:
     rows = fooled("whole", 0) + fooled("foreground", 0)
-    assert found(rows)[0].ours.startswith("no picture fell whole")
+    assert found(rows)[0].ours.startswith("no image fell whole")
     assert verdicts(rows)[0] is Verdict.OPEN

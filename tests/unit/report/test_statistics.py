@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from pixelprobe.report.statistics import (
     Estimate,
     PairedTest,
@@ -67,37 +68,37 @@ def test_an_interval_contains_its_ends_and_what_is_between() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "low", "high"),
+    ("images", "low", "high"),
     [
-        # All or nothing on four pictures: residuals s - p m are +-1.5, the variance 4/3 * 9 / 12^2 = 1/12,
-        # the binomial 0.25/12: a design effect of 4 and 12/4 = 3 attacks, fewer than four pictures: 2 of 4.
+        # All or nothing on four images: residuals s - p m are +-1.5, the variance 4/3 * 9 / 12^2 = 1/12,
+        # the binomial 0.25/12: a design effect of 4 and 12/4 = 3 attacks, fewer than four images: 2 of 4.
         # 1/2 -+ z / (1 + z^2/4) * sqrt(0.25/4 + z^2/64) = 0.999796 * 0.350033 = 0.349962.
         ([(3, 3), (3, 3), (0, 3), (0, 3)], 0.150038, 0.849962),
-        # The same share on each: no variance between pictures, so all 8 attacks count: 4 of 8,
+        # The same share on each: no variance between images, so all 8 attacks count: 4 of 8,
         # reach z / (1 + z^2/8) * sqrt(0.25/8 + z^2/256) = 1.324132 * 0.215072 = 0.284784.
         ([(1, 2), (1, 2), (1, 2), (1, 2)], 0.215216, 0.784784),
         # Residuals 1, 0, 0, -1: variance 4/3 * 2 / 8^2 = 1/24, binomial 1/32, design effect 4/3: 3 of 6,
         # reach z / (1 + z^2/6) * sqrt(0.25/6 + z^2/144) = 1.194923 * 0.261426 = 0.312384.
         ([(2, 2), (1, 2), (1, 2), (0, 2)], 0.187616, 0.812384),
-        # Nothing at all, so nothing is known of the design effect: 0 of 2 pictures, up to z^2 / (2 + z^2).
+        # Nothing at all, so nothing is known of the design effect: 0 of 2 images, up to z^2 / (2 + z^2).
         ([(0, 9), (0, 9)], 0.0, 0.657620),
-        # One picture: 2/3 of 1 attack. Centre (0.666667 + 1.920729) / 4.841459 = 0.534425,
+        # One image: 2/3 of 1 attack. Centre (0.666667 + 1.920729) / 4.841459 = 0.534425,
         # reach 1.959964 / 4.841459 * sqrt(2/9 + 0.960365) = 0.404829 * 1.087468 = 0.440239.
         ([(2, 3)], 0.094186, 0.974664),
     ],
 )
-def test_attacks_on_the_same_picture_count_for_less(
-    pictures: list[tuple[int, int]], low: float, high: float
+def test_attacks_on_the_same_image_count_for_less(
+    images: list[tuple[int, int]], low: float, high: float
 ) -> None:
-    found = clustered_rate(pictures)
-    assert found.successes == sum(wins for wins, _ in pictures)
-    assert found.n == sum(attacks for _, attacks in pictures)
+    found = clustered_rate(images)
+    assert found.successes == sum(wins for wins, _ in images)
+    assert found.n == sum(attacks for _, attacks in images)
     assert found.value == found.successes / found.n
     assert found.low == pytest.approx(low, abs=3e-6)
     assert found.high == pytest.approx(high, abs=3e-6)
 
 
-def test_one_attack_a_picture_is_the_plain_wilson_interval() -> None:
+def test_one_attack_a_image_is_the_plain_wilson_interval() -> None:
     assert clustered_rate([(1, 1)] * 3 + [(0, 1)] * 7).low == pytest.approx(rate(3, 10).low, abs=1e-12)
 
 
@@ -114,15 +115,15 @@ def test_a_means_interval_is_cut_at_what_is_possible() -> None:
     assert (found.low, found.high) == (1.0, 4.0)
 
 
-def test_values_from_the_same_picture_are_one_draw() -> None:
-    # Pictures (1, 1), (0, 0) and (1, 0): mean 1/2, residuals 1, -1, 0; variance 3/2 * 2 / 6^2 = 1/12, its
+def test_values_from_the_same_image_are_one_draw() -> None:
+    # Images (1, 1), (0, 0) and (1, 0): mean 1/2, residuals 1, -1, 0; variance 3/2 * 2 / 6^2 = 1/12, its
     # root 0.288675, t(2 degrees) 4.302653, reach 1.242069.
     found = mean([1.0, 1.0, 0.0, 0.0, 1.0, 0.0], ["a", "a", "b", "b", "c", "c"])
     assert (found.value, found.n) == (0.5, 6)
     assert found.high == pytest.approx(0.5 + 1.242069, abs=1e-5)
 
 
-def test_a_mean_of_one_picture_has_a_value_and_no_interval() -> None:
+def test_a_mean_of_one_image_has_a_value_and_no_interval() -> None:
     assert mean([0.25]) == Estimate(0.25, None, None, 1)
     assert mean([0.25, 0.75], ["a", "a"]) == Estimate(0.5, None, None, 2)
     assert mean([]) == Estimate(None, None, None, 0)
@@ -162,5 +163,5 @@ def test_mcnemar_is_exact(only_first: int, only_second: int, p_value: float) -> 
     assert found.p_value == pytest.approx(p_value, abs=1e-12)
 
 
-def test_mcnemar_of_no_pictures_says_nothing() -> None:
+def test_mcnemar_of_no_images_says_nothing() -> None:
     assert paired_test([]) == PairedTest(0, 0, 0, 0, None)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pixelprobe.model import Outcome
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.reference import Reference, load_reference
@@ -15,7 +16,6 @@ from pixelprobe.report.tables import (
     table_3,
     table_4,
 )
-
 from tests.unit.report.made import failed, made, of_500, targeted
 
 ALLCONV = "allconv_cifar10"
@@ -111,7 +111,7 @@ def test_how_many_succeed_soon_and_how_large_regions_are() -> None:
 
 
 def test_the_drop_table_reproduces_the_papers_averages_from_its_counts() -> None:
-    # Successes of 500 in the whole picture and the foreground, table II, one pixel.
+    # Successes of 500 in the whole image and the foreground, table II, one pixel.
     counts = {ALLCONV: (64, 59), "nin_cifar10": (105, 96), "vgg16_cifar10": (217, 208)}
     rows = []
     for model, (whole, foreground) in counts.items():
@@ -141,7 +141,7 @@ def test_imagenets_drops_stand_beside_table_3() -> None:
     rows = [made("a", target="vgg16_imagenet"), made("a", target="vgg16_imagenet", region="background")]
     table = drop_table(Evaluation(rows), load_reference())
     row = the(table, "untargeted1_relative_drop_percent", "background", "vgg16_imagenet")
-    assert row.paper == pytest.approx(62.5)  # 3.81% and 1.43% of 420 are 16 and 6 pictures
+    assert row.paper == pytest.approx(62.5)  # 3.81% and 1.43% of 420 are 16 and 6 images
 
 
 def test_an_empty_evaluation_makes_empty_tables() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
 from pixelprobe.report.material import Gallery
 from pixelprobe.report.write import write_report
-
 from tests.unit.report.made import failed, made
 from tests.unit.report.reports import MODEL, NOW, material, photographs, read, reported
 
@@ -33,12 +33,12 @@ def test_photographs_have_their_sheet_under_their_figures_number(tmp_path: Path)
     assert "figures/figure_2.png" in links
     assert [file.name for file in (tmp_path / "figures").glob("figure_[12].png")] == ["figure_2.png"]
     with Image.open(tmp_path / "figures" / "figure_2.png") as sheet:
-        # Original, mask and two regions side by side, two pictures below each other, none made smaller.
+        # Original, mask and two regions side by side, two images below each other, none made smaller.
         assert sheet.width >= 4 * 224
         assert sheet.height >= 2 * 224
 
 
-def test_provenance_holds_the_spec_and_every_picture(tmp_path: Path) -> None:
+def test_provenance_holds_the_spec_and_every_image(tmp_path: Path) -> None:
     of = material([made(target=MODEL)], provenance={"operator": "me"}, campaigns=(reported(seed=9),))
     write_report(of, tmp_path, NOW)
     told = json.loads((tmp_path / "provenance.json").read_text())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import mask_to_array
@@ -75,7 +76,7 @@ def test_everything_given_arrives() -> None:
         ((0, 0, 0, 0), "right"),
     ],
 )
-def test_rectangles_outside_the_picture_or_empty_are_refused(
+def test_rectangles_outside_the_image_or_empty_are_refused(
     sides: tuple[int, int, int, int], field: str
 ) -> None:
     left, top, right, bottom = sides

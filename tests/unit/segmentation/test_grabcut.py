@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pixelprobe_services.common.errors import ServiceError
 from pixelprobe_services.segmentation.base import GrabCutOptions, Rectangle, SegmentationStoppedError, Stroke
 from pixelprobe_services.segmentation.grabcut import (
@@ -21,8 +22,7 @@ from pixelprobe_services.segmentation.grabcut import (
 )
 from pixelprobe_services.segmentation.review import review_reason
 from pixelprobe_services.segmentation.seeding import seeds
-
-from tests.unit.segmentation.pictures import disk, overlap, real
+from tests.unit.segmentation.images import disk, overlap, real
 
 
 def cut(image: np.ndarray, options: GrabCutOptions | None = None) -> np.ndarray:
@@ -44,11 +44,11 @@ def test_the_object_need_not_be_centred_exactly(centre: tuple[float, float]) -> 
     assert overlap(cut(image), truth) > 0.85
 
 
-def test_real_pictures_of_32_pixels_get_a_foreground_to_work_with() -> None:
+def test_real_images_of_32_pixels_get_a_foreground_to_work_with() -> None:
     areas = {name: float(cut(image).mean()) for name, image in real().items()}
     assert len(areas) == 12
     assert {name: review_reason(area) for name, area in areas.items() if review_reason(area)} == {}
-    # 28% on average in a first trial on 30 pictures.
+    # 28% on average in a first trial on 30 images.
     assert 0.2 < np.mean(list(areas.values())) < 0.36
 
 
@@ -93,7 +93,7 @@ def test_later_strokes_win_over_earlier_ones() -> None:
     assert mask[10:21, 16].all()
 
 
-def test_strokes_hold_on_pictures_that_are_reduced_for_work() -> None:
+def test_strokes_hold_on_images_that_are_reduced_for_work() -> None:
     image, _ = disk(600, 800)
     strokes = (Stroke(True, ((5, 5), (700, 5))), Stroke(False, ((400, 200), (400, 400))))
     mask = cut(image, GrabCutOptions(strokes=strokes))
@@ -150,7 +150,7 @@ def test_whatever_is_allowed_gives_a_mask(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (1, 4096), (4096, 1), (3, 3)])
-def test_the_smallest_and_the_thinnest_pictures_pass(shape: tuple[int, int]) -> None:
+def test_the_smallest_and_the_thinnest_images_pass(shape: tuple[int, int]) -> None:
     cut(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8))
 
 
@@ -193,7 +193,7 @@ def test_a_refusal_by_opencv_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch
     assert "\n" not in caught.value.message
 
 
-def test_the_picture_that_came_is_left_alone() -> None:
+def test_the_image_that_came_is_left_alone() -> None:
     image, _ = disk(128, 128)
     before = image.copy()
     image.flags.writeable = False

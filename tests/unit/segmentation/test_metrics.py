@@ -1,4 +1,4 @@
-"""Pictures by method and verdict, through the servicer."""
+"""Images by method and verdict, through the servicer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
+
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe_services.common.errors import InvalidArgumentError, UnavailableError
 from pixelprobe_services.common.images import from_array
@@ -16,8 +18,6 @@ from pixelprobe_services.segmentation.base import Cut, GrabCutOptions, Options, 
 from pixelprobe_services.segmentation.metrics import SegmentationMetrics
 from pixelprobe_services.segmentation.registry import Registry, UnconfiguredSalient
 from pixelprobe_services.segmentation.servicer import SegmentationServicer
-from prometheus_client import CollectorRegistry
-
 from tests.prometheus import of, total
 
 NO_CONTEXT: Any = None
@@ -65,10 +65,10 @@ def request(name: str = "") -> pb.SegmentRequest:
     return pb.SegmentRequest(image=from_array(np.zeros((10, 10, 3), np.uint8)), segmenter=name)
 
 
-async def test_pictures_by_method_and_verdict(
+async def test_images_by_method_and_verdict(
     registry: CollectorRegistry, segmenter: Scripted, servicer: SegmentationServicer
 ) -> None:
-    assert await servicer.ready()  # its own picture is not counted
+    assert await servicer.ready()  # its own image is not counted
     await servicer.Segment(request(), NO_CONTEXT)
     await servicer.Segment(request("grabcut"), NO_CONTEXT)
     segmenter.foreground = 0

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from pixelprobe_services.common.errors import FailedPreconditionError, InvalidArgumentError
 from pixelprobe_services.segmentation.base import (
     Cut,

@@ -1,4 +1,4 @@
-"""From a picture to the model's square and back to a mask, whatever the model answers."""
+"""From an image to the model's square and back to a mask, whatever the model answers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from pixelprobe_services.common.errors import ServiceError
 from pixelprobe_services.segmentation.base import Cut, SalientOptions
 from pixelprobe_services.segmentation.salient import Salient, from_model, to_model
-
-from tests.unit.segmentation.pictures import disk, overlap
+from tests.unit.segmentation.images import disk, overlap
 
 
 class Redness:
@@ -36,7 +36,7 @@ def cut(image: NDArray[np.uint8], model: Redness, threshold: float | None = None
 
 
 @pytest.mark.parametrize("shape", [(500, 333), (64, 65), (320, 320), (300, 1000), (1, 1), (4096, 2)])
-def test_the_model_sees_its_square_and_the_mask_has_the_pictures_size(shape: tuple[int, int]) -> None:
+def test_the_model_sees_its_square_and_the_mask_has_the_images_size(shape: tuple[int, int]) -> None:
     model = Redness()
     found = cut(disk(*shape)[0], model)
     assert model.seen == [(1, 320, 320, 3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+
 from pixelprobe_services.segmentation.base import GrabCutOptions, Rectangle, Stroke
 from pixelprobe_services.segmentation.seeding import UNDRAWN, draw, seeds
 
@@ -32,7 +33,7 @@ def test_all_outside_a_rectangle_is_background() -> None:
     assert classes[16, 8] == cv2.GC_PR_BGD
 
 
-def test_a_rectangle_of_the_whole_picture_leaves_its_corners_probably_background() -> None:
+def test_a_rectangle_of_the_whole_image_leaves_its_corners_probably_background() -> None:
     classes = seeds(128, 128, GrabCutOptions(rectangle=Rectangle(0, 0, 32, 32)), 4.0)
     assert not (classes == cv2.GC_BGD).any()
     assert classes[0, 0] == cv2.GC_PR_BGD
@@ -74,7 +75,7 @@ def test_width_is_a_diameter(width: int) -> None:
     assert line[:, 50].sum() == width
 
 
-def test_strokes_grow_with_the_working_picture() -> None:
+def test_strokes_grow_with_the_working_image() -> None:
     drawn = draw((Stroke(True, ((5, 7),)),), 64, 64, scale=4.0) != UNDRAWN
     rows, columns = np.nonzero(drawn)
     assert (columns >= 20).all()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe_services.common.errors import ResourceExhaustedError
 from pixelprobe_services.common.images import from_array
@@ -117,7 +118,7 @@ async def test_past_the_bound_it_refuses_and_recovers(
 ) -> None:
     calls = [asyncio.create_task(servicer.Segment(REQUEST, NO_CONTEXT)) for _ in range(4)]
     await until(lambda: segmenter.running == 2)
-    with pytest.raises(ResourceExhaustedError, match="4 pictures are waiting"):
+    with pytest.raises(ResourceExhaustedError, match="4 images are waiting"):
         await servicer.Segment(REQUEST, NO_CONTEXT)
     segmenter.gate.set()
     await asyncio.gather(*calls)
@@ -138,7 +139,7 @@ async def test_cancelled_work_stops_and_what_waits_never_starts(
     assert segmenter.started == 2
 
 
-async def test_it_is_ready_after_one_picture_and_stays_so_when_busy(
+async def test_it_is_ready_after_one_image_and_stays_so_when_busy(
     servicer: SegmentationServicer, segmenter: Gated
 ) -> None:
     first = asyncio.create_task(servicer.ready())

@@ -11,12 +11,12 @@ from contextlib import closing
 import grpc
 import numpy as np
 import pytest
+
 from pixelprobe_services.common.errors import FailedPreconditionError, ServiceError, UnavailableError
 from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.segmentation import saliency_server as triton
 from pixelprobe_services.segmentation.base import SegmentationStoppedError
 from pixelprobe_services.segmentation.saliency_server import TritonSaliency
-
 from tests.unit.segmentation.fake_triton import FakeTriton, answer, metadata, serving
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (2, 320, 320, 3), dtype=np.uint8)
@@ -164,7 +164,7 @@ def test_a_model_of_another_kind_is_told_apart(
     assert model.unavailable_reason().endswith(f"lacks the {lacking}")
 
 
-def test_whether_it_is_there_is_asked_once_for_many_pictures_and_again_later(
+def test_whether_it_is_there_is_asked_once_for_many_images_and_again_later(
     model: TritonSaliency, server: FakeTriton, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(20):

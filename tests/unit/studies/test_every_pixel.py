@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores
 
+from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores
 from tests.studies.every_pixel import all_edits, clean_scores, scan
 from tests.studies.maps import Maps
 from tests.unit.orchestrator.fakes import FakeTarget

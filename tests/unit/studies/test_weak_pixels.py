@@ -48,4 +48,4 @@ def test_regions_fall_by_their_own_pixels(tmp_path: Path) -> None:
     assert "all: 3 pairs" in told
     assert "foreground    1 =  33.3%" in told
     assert "drop  50.0%" in told
-    assert "weak of fallen pictures 12.50% = 3.20 of whole" in told  # (1/4 + 0) / 2, beside (8 + 2) / 128 / 2
+    assert "weak of fallen images 12.50% = 3.20 of whole" in told  # (1/4 + 0) / 2, beside (8 + 2) / 128 / 2

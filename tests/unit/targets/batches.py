@@ -6,20 +6,21 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
 from pixelprobe_services.orchestrator.targets.base import QueryBatch
 from pixelprobe_services.orchestrator.targets.config import TargetConfig
 
 
 def random_batch(
-    queries: int, *, pictures: int = 1, pixels: int = 1, asked: int = 1, side: int = 4, classes: int = 3
+    queries: int, *, images: int = 1, pixels: int = 1, asked: int = 1, side: int = 4, classes: int = 3
 ) -> QueryBatch:
     """A batch under the contract: edits of one query never share a pixel."""
-    random = np.random.default_rng([queries, pictures, pixels, asked, side])
+    random = np.random.default_rng([queries, images, pixels, asked, side])
     spots = np.array([random.permutation(side * side)[:pixels] for _ in range(queries)])
     colours = random.integers(0, 256, (queries, pixels, 3))
     return QueryBatch(
-        images=random.integers(0, 256, (pictures, side, side, 3), dtype=np.uint8),
-        image_index=random.integers(0, pictures, queries, dtype=np.int32),
+        images=random.integers(0, 256, (images, side, side, 3), dtype=np.uint8),
+        image_index=random.integers(0, images, queries, dtype=np.int32),
         edits=np.concatenate([spots[..., None] % side, spots[..., None] // side, colours], 2).astype(
             np.int16
         ),

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+
 from pixelprobe_services.orchestrator.targets.base import Target
 from pixelprobe_services.orchestrator.targets.registry import open_target
-
 from tests.unit.targets import fake_grpc, fake_http
 from tests.unit.targets.batches import config
 

@@ -23,7 +23,7 @@ def tensor(name: str, datatype: str, shape: list[int]) -> Any:
 def toy_metadata(**changes: Any) -> Any:
     """Metadata that keeps the contract, but for the changes."""
     fields: dict[str, Any] = {
-        "inputs": [tensor("picture", "UINT8", [-1, SIDE, SIDE, 3])],
+        "inputs": [tensor("image", "UINT8", [-1, SIDE, SIDE, 3])],
         "outputs": [tensor("scores", "FP32", [-1, CLASSES])],
     }
     return service_pb2.ModelMetadataResponse(name="toy", **{**fields, **changes})
@@ -57,10 +57,10 @@ def response(**outputs: np.ndarray[Any, Any]) -> Any:
 
 
 def honest(request: Any) -> Any:
-    """Scores that depend on each picture's first pixel: its colours over their sum."""
+    """Scores that depend on each image's first pixel: its colours over their sum."""
     count = request.inputs[0].shape[0]
-    pictures = np.frombuffer(request.raw_input_contents[0], np.uint8).reshape(count, SIDE, SIDE, 3)
-    colours = pictures[:, 0, 0].astype(np.float32) + 1
+    images = np.frombuffer(request.raw_input_contents[0], np.uint8).reshape(count, SIDE, SIDE, 3)
+    colours = images[:, 0, 0].astype(np.float32) + 1
     return response(scores=colours / colours.sum(axis=1, keepdims=True))
 
 

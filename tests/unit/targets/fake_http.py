@@ -17,9 +17,9 @@ Document = dict[str, Any]
 
 
 def honest(request: Document) -> Document:
-    """Scores that depend on each picture's first pixel: its colours over their sum."""
-    pictures = np.array(request["inputs"][0]["data"], np.uint8).reshape(-1, SIDE, SIDE, 3)
-    colours = pictures[:, 0, 0].astype(np.float32) + 1
+    """Scores that depend on each image's first pixel: its colours over their sum."""
+    images = np.array(request["inputs"][0]["data"], np.uint8).reshape(-1, SIDE, SIDE, 3)
+    colours = images[:, 0, 0].astype(np.float32) + 1
     scores = colours / colours.sum(axis=1, keepdims=True)
     return answer(scores.ravel().tolist(), shape=list(scores.shape))
 
@@ -36,7 +36,7 @@ class FakeServer:
         self.tells_extensions = True
         self.metadata: Any = {
             "name": "toy",
-            "inputs": [{"name": "picture", "datatype": "UINT8", "shape": [-1, SIDE, SIDE, 3]}],
+            "inputs": [{"name": "image", "datatype": "UINT8", "shape": [-1, SIDE, SIDE, 3]}],
             "outputs": [{"name": "scores", "datatype": "FP32", "shape": [-1, CLASSES]}],
         }
         self.is_ready = True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
 
+from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
 from tests.unit.targets import fake_grpc
 from tests.unit.targets.batches import random_batch
 from tests.unit.targets.conftest import GrpcStage
@@ -87,14 +87,14 @@ async def test_the_weights_hash_is_told_where_the_server_knows_it(grpc_stage: Gr
 async def test_batches_that_cannot_be_meant_are_not_sent(grpc_stage: GrpcStage) -> None:
     server, opener = grpc_stage
     target = opener()
-    with pytest.raises(TargetError, match="takes 4x4 pictures"):
+    with pytest.raises(TargetError, match="takes 4x4 images"):
         await target.query(random_batch(1, side=8))
     with pytest.raises(TargetError, match="classes 0 to 2 only"):
         await target.query(random_batch(8, asked=3, classes=30))
     assert not server.seen
 
 
-async def test_edits_of_another_size_or_unwanted_mean_whole_pictures(grpc_stage: GrpcStage) -> None:
+async def test_edits_of_another_size_or_unwanted_mean_whole_images(grpc_stage: GrpcStage) -> None:
     server, opener = grpc_stage
     server.models["toy_edits"] = fake_grpc.edits_metadata()
     assert (await opener().describe()).sparse_queries

@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+
 from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
 from pixelprobe_services.orchestrator.targets.registry import open_target
-
 from tests.unit.targets import fake_grpc
 from tests.unit.targets.batches import config, random_batch
 from tests.unit.targets.conftest import GrpcStage

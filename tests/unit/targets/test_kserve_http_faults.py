@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from pixelprobe_services.orchestrator.core.perturbation import apply_edits
 from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
 from pixelprobe_services.orchestrator.targets.registry import open_target
-
 from tests.unit.targets.batches import config, random_batch
 from tests.unit.targets.conftest import HttpStage
 from tests.unit.targets.fake_http import FakeServer, answer, serve
@@ -21,7 +21,7 @@ async def test_json_tensors_where_the_server_has_no_binary_ones(http_stage: Http
     target = opener()
     info = await target.describe()
     assert (info.width, info.height, info.classes, info.sparse_queries) == (4, 4, 3, False)
-    batch = random_batch(40, pictures=3, pixels=16)
+    batch = random_batch(40, images=3, pixels=16)
     colours = apply_edits(batch.images, batch.image_index, batch.edits)[:, 0, 0].astype(np.float32) + 1
     expected = colours / colours.sum(axis=1, keepdims=True)
     scores = await target.query(batch)

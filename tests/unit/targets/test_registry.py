@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+
 from pixelprobe_services.common.errors import NotFoundError, ServiceError
 from pixelprobe_services.orchestrator.targets.registry import (
     Registry,

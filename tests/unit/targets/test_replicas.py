@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+
 from pixelprobe_services.orchestrator.targets.base import Target, TargetUnavailableError
 from pixelprobe_services.orchestrator.targets.registry import open_target
-
 from tests.unit.targets.batches import config, random_batch
 from tests.unit.targets.fake_dns import FakeDns, name_server
 from tests.unit.targets.fake_grpc import FakeServer, serve

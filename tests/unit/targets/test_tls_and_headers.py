@@ -11,10 +11,10 @@ from typing import Any
 import grpc
 import pytest
 import trustme
+
 from pixelprobe_services.common import tracing
 from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
 from pixelprobe_services.orchestrator.targets.registry import RegistryError, load_targets, open_target
-
 from tests.collector import collecting
 from tests.unit.targets import fake_grpc, fake_http
 from tests.unit.targets.batches import config, random_batch

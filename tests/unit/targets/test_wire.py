@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2
+
 from pixelprobe_services.kserve.tensors import (
     BadAnswerError,
     datatype_of,
@@ -15,12 +17,11 @@ from pixelprobe_services.kserve.tensors import (
     wire_bytes,
 )
 from pixelprobe_services.orchestrator.targets.kserve_grpc import request_parts
-from tritonclient.grpc import service_pb2
 
 
 @pytest.mark.parametrize("size", [1, 127, 128, 16_383, 16_384, 3_000_000])
 def test_a_request_by_hand_is_protobufs_own(size: int) -> None:
-    pictures = np.arange(size, dtype=np.uint8).reshape(1, size)
+    images = np.arange(size, dtype=np.uint8).reshape(1, size)
     edits = np.arange(10, dtype=np.int16).reshape(1, 2, 5)
     expected = service_pb2.ModelInferRequest(
         model_name="m",
@@ -29,17 +30,17 @@ def test_a_request_by_hand_is_protobufs_own(size: int) -> None:
             {"name": "edits", "datatype": "INT16", "shape": [1, 2, 5]},
         ],
         outputs=[{"name": "scores"}],
-        raw_input_contents=[pictures.tobytes(), edits.tobytes()],
+        raw_input_contents=[images.tobytes(), edits.tobytes()],
     )
-    written = b"".join(request_parts("m", {"images": pictures, "edits": edits}, ["scores"]))
+    written = b"".join(request_parts("m", {"images": images, "edits": edits}, ["scores"]))
     assert service_pb2.ModelInferRequest.FromString(written) == expected
     assert len(written) == expected.ByteSize()
 
 
 def test_large_arrays_are_not_copied_before_they_are_joined() -> None:
-    pictures = np.zeros((2, 3), np.uint8)
-    *_, part = request_parts("m", {"images": pictures}, [])
-    pictures[0, 0] = 7
+    images = np.zeros((2, 3), np.uint8)
+    *_, part = request_parts("m", {"images": images}, [])
+    images[0, 0] = 7
     assert bytes(part)[0] == 7
 
 

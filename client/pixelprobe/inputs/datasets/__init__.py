@@ -1,1 +1,1 @@
-"""Pictures with their classes, as people have them on disk: CIFAR-10, ImageNet, or any folder."""
+"""Images with their classes, as people have them on disk: CIFAR-10, ImageNet, or any folder."""

@@ -1,4 +1,4 @@
-"""What a data set is: named pictures, decoded one at a time, in an order that a seed makes."""
+"""What a data set is: named images, decoded one at a time, in an order that a seed makes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixelprobe.inputs.images import Picture
+from pixelprobe.inputs.images import InputImage
 from pixelprobe.inputs.planned import PlanError
 
 
@@ -18,27 +18,27 @@ class DatasetError(PlanError):
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture of a data set, not decoded yet.
+    """An image of a data set, not decoded yet.
 
     Attributes:
         name: its own within the data set, for people too.
         class_name: its true class, where known.
         class_index: its number, where the data set itself numbers the classes.
-        load: decodes it; raises PictureError if it cannot be used.
+        load: decodes it; raises ImageError if it cannot be used.
         also_called: other names of its class, by which a classifier's label may be known.
     """
 
     name: str
     class_name: str | None
     class_index: int | None
-    load: Callable[[], Picture]
+    load: Callable[[], InputImage]
     also_called: tuple[str, ...] = ()
 
 
 def in_seeds_order(entries: Iterable[Entry], seed: int) -> list[Entry]:
     """The entries in an order that depends on their names and the seed alone.
 
-    Sorted by a hash, so that it is the same on every machine, and a picture that comes or goes leaves the
+    Sorted by a hash, so that it is the same on every machine, and an image that comes or goes leaves the
     order of the others as it is.
     """
 

@@ -1,7 +1,7 @@
 """CIFAR-10 from either of the two layouts that people have on disk, without any deep-learning framework.
 
 * the parquet files of the Hugging Face hub, whose names contain the split, with the columns ``img`` (a
-  struct with ``bytes``) or ``img.bytes``, an encoded picture, and ``label``;
+  struct with ``bytes``) or ``img.bytes``, an encoded image, and ``label``;
 * the original batches that torchvision unpacks, ``cifar-10-batches-py``, see ``pickled``.
 """
 
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pixelprobe.inputs.datasets.base import DatasetError, Entry, checked_labels
-from pixelprobe.inputs.datasets.parquet import parquet_pictures
+from pixelprobe.inputs.datasets.parquet import parquet_images
 from pixelprobe.inputs.datasets.pickled import read_batch
-from pixelprobe.inputs.images import Picture, PictureError
+from pixelprobe.inputs.images import ImageError, InputImage
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
-"""Width and height of a picture, in pixels."""
+"""Width and height of an image, in pixels."""
 
 BATCHES = {
     "train": tuple(f"data_batch_{number}" for number in range(1, 6)),
@@ -32,11 +32,11 @@ BATCHES = {
 BATCH_FOLDER = "cifar-10-batches-py"
 
 _Labelled = tuple[Callable[[], NDArray[np.uint8]], int]
-"""How to decode a picture, and its label."""
+"""How to decode an image, and its label."""
 
 
 def cifar10_entries(folder: Path, split: str) -> list[Entry]:
-    """One split (``train`` or ``test``) in its own order; a picture's name is its place, say ``test-00042``.
+    """One split (``train`` or ``test``) in its own order; an image's name is its place, say ``test-00042``.
 
     Args:
         folder: holds the parquet files, in subfolders or not, or ``cifar-10-batches-py``, or is that.
@@ -67,22 +67,22 @@ def _entries(split: str, items: list[_Labelled]) -> list[Entry]:
     return entries
 
 
-def _load(name: str, decode: Callable[[], NDArray[np.uint8]]) -> Picture:
+def _load(name: str, decode: Callable[[], NDArray[np.uint8]]) -> InputImage:
     try:
-        return Picture(Path(name), decode())
+        return InputImage(Path(name), decode())
     except UnidentifiedImageError as error:
-        raise PictureError(f"{name}: neither PNG nor JPEG") from error
+        raise ImageError(f"{name}: neither PNG nor JPEG") from error
     except Exception as error:  # decoders meet broken data with exceptions of every kind
-        raise PictureError(f"{name}: {str(error) or type(error).__name__}") from error
+        raise ImageError(f"{name}: {str(error) or type(error).__name__}") from error
 
 
 def _from_parquet(files: list[Path]) -> list[_Labelled]:
-    pictures = parquet_pictures(files, "img", len(CLASSES))
-    return [(partial(_decode, picture.content), picture.label) for picture in pictures]
+    images = parquet_images(files, "img", len(CLASSES))
+    return [(partial(_decode, image.content), image.label) for image in images]
 
 
 def _decode(content: Callable[[], bytes]) -> NDArray[np.uint8]:
-    """The picture in one row of a parquet file, (32, 32, 3) uint8 RGB."""
+    """The image in one row of a parquet file, (32, 32, 3) uint8 RGB."""
     with Image.open(io.BytesIO(content()), formats=("PNG", "JPEG")) as image:
         if image.size != (SIDE, SIDE):
             raise ValueError(f"is {image.width} x {image.height} pixels, not {SIDE} x {SIDE}")
@@ -93,5 +93,5 @@ def _from_batch(file: Path) -> list[_Labelled]:
     batch = read_batch(file)
     labels = checked_labels(file, batch.labels, len(CLASSES))
     # Rows hold the red, then the green, then the blue channel, each row by row.
-    pictures = batch.data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
-    return [(partial(np.ascontiguousarray, pictures[row]), label) for row, label in enumerate(labels)]
+    images = batch.data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
+    return [(partial(np.ascontiguousarray, images[row]), label) for row, label in enumerate(labels)]

@@ -1,9 +1,9 @@
-"""ImageNet's pictures from the layouts that people have on disk, without any deep-learning framework.
+"""ImageNet's images from the layouts that people have on disk, without any deep-learning framework.
 
 * folders by WordNet id, ``n01440764/*.JPEG``, in ``val`` (or ``validation``) and ``train`` or without those:
   torchvision's layout too, whose ``meta.bin`` is not needed;
 * the parquet files of the Hugging Face hub, whose names contain the split, with the columns ``image`` (a
-  struct with ``bytes`` and perhaps ``path``) or ``image.bytes``, an encoded picture, and ``label``, 0 to 999.
+  struct with ``bytes`` and perhaps ``path``) or ``image.bytes``, an encoded image, and ``label``, 0 to 999.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 from pixelprobe.inputs.datasets.base import DatasetError, Entry
 from pixelprobe.inputs.datasets.folder import folder_entries
 from pixelprobe.inputs.datasets.imagenet_classes import WORDNET_ID, by_wordnet_id, imagenet_classes
-from pixelprobe.inputs.datasets.parquet import ParquetPicture, parquet_pictures
-from pixelprobe.inputs.images import Picture, PictureError, decode_picture
+from pixelprobe.inputs.datasets.parquet import ParquetImage, parquet_images
+from pixelprobe.inputs.images import ImageError, InputImage, decode_image
 
 SIDE = 224
-"""Width and height that the usual networks take, in pixels; the data's own pictures have any size."""
+"""Width and height that the usual networks take, in pixels; the data's own images have any size."""
 
 FOLDERS = {"val": ("val", "validation"), "train": ("train",)}
 """What a split's folder may be called."""
@@ -30,8 +30,8 @@ _LISTED = 5
 def imagenet_entries(folder: Path, split: str) -> list[Entry]:
     """One split (``val`` or ``train``).
 
-    A picture's name is its path from the split's folder; in parquet the file name that stands there, or its
-    place, say ``val-00042``, where not every picture has one of its own.
+    An image's name is its path from the split's folder; in parquet the file name that stands there, or its
+    place, say ``val-00042``, where not every image has one of its own.
 
     Args:
         folder: holds folders by WordNet id, or the split's folder with those, or parquet files, in subfolders
@@ -48,7 +48,7 @@ def imagenet_entries(folder: Path, split: str) -> list[Entry]:
             return _from_folders(root)
     parquet = sorted(folder.rglob(f"*{split}*.parquet"))
     if parquet:
-        return _from_parquet(split, parquet_pictures(parquet, "image", len(imagenet_classes())))
+        return _from_parquet(split, parquet_images(parquet, "image", len(imagenet_classes())))
     raise DatasetError(
         f"{folder}: no ImageNet in it; expected folders by WordNet id such as n01440764, in {split} or not, "
         f"or *{split}*.parquet with the columns image.bytes and label"
@@ -80,26 +80,26 @@ def _from_folders(root: Path) -> list[Entry]:
         some = ", ".join(sorted(strangers)[:_LISTED]) + (", ..." if len(strangers) > _LISTED else "")
         raise DatasetError(f"{root}: not among ImageNet's 1000 classes: {some}")
     if not entries:
-        raise DatasetError(f"{root}: no pictures in its folders by WordNet id")
+        raise DatasetError(f"{root}: no images in its folders by WordNet id")
     return entries
 
 
-def _from_parquet(split: str, pictures: list[ParquetPicture]) -> list[Entry]:
-    names = [PurePosixPath(picture.path or "").name for picture in pictures]
+def _from_parquet(split: str, images: list[ParquetImage]) -> list[Entry]:
+    names = [PurePosixPath(image.path or "").name for image in images]
     if not all(names) or len(set(names)) < len(names):
-        names = [f"{split}-{place:05d}" for place in range(len(pictures))]
+        names = [f"{split}-{place:05d}" for place in range(len(images))]
     classes = imagenet_classes()
     entries = []
-    for name, picture in zip(names, pictures, strict=True):
-        known = classes[picture.label]
-        load = partial(_load, name, picture)
+    for name, image in zip(names, images, strict=True):
+        known = classes[image.label]
+        load = partial(_load, name, image)
         entries.append(Entry(name, known.name, known.index, load, known.also_called))
     return entries
 
 
-def _load(name: str, picture: ParquetPicture) -> Picture:
+def _load(name: str, image: ParquetImage) -> InputImage:
     try:
-        content = picture.content()
+        content = image.content()
     except (OSError, ValueError) as error:
-        raise PictureError(f"{name}: {error}") from error
-    return decode_picture(content, name)
+        raise ImageError(f"{name}: {error}") from error
+    return decode_image(content, name)

@@ -1,6 +1,6 @@
-"""Labelled pictures in parquet files as the Hugging Face hub has them.
+"""Labelled images in parquet files as the Hugging Face hub has them.
 
-Labels are read at once, pictures when they are asked for: ImageNet's validation pictures alone have 6.7 GB.
+Labels are read at once, images when they are asked for: ImageNet's validation images alone have 6.7 GB.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 from pixelprobe.inputs.datasets.base import DatasetError, checked_labels
 
 HELD_BYTES = 256 * 2**20
-"""Row groups are kept up to this size, as pictures are asked for in a seed's order: here and there."""
+"""Row groups are kept up to this size, as images are asked for in a seed's order: here and there."""
 
 
 @dataclass(frozen=True)
-class ParquetPicture:
+class ParquetImage:
     """One row.
 
     Attributes:
         label: its class, in range.
         path: the file that it once was, where the row tells.
-        content: reads the encoded picture; raises ValueError where the row holds none, or OSError.
+        content: reads the encoded image; raises ValueError where the row holds none, or OSError.
     """
 
     label: int
@@ -33,13 +33,13 @@ class ParquetPicture:
     content: Callable[[], bytes]
 
 
-def parquet_pictures(files: Sequence[Path], column: str, classes: int) -> list[ParquetPicture]:
+def parquet_images(files: Sequence[Path], column: str, classes: int) -> list[ParquetImage]:
     """The rows of all files, in order.
 
     Args:
         files: with the columns ``label`` and ``column``, a struct with ``bytes`` (and ``path``, or not), or
             ``column.bytes``.
-        column: the pictures'.
+        column: the images'.
         classes: labels are from 0 to that, less one.
 
     Raises:
@@ -47,10 +47,10 @@ def parquet_pictures(files: Sequence[Path], column: str, classes: int) -> list[P
             out of range.
     """
     groups = _RowGroups()
-    return [picture for file in files for picture in _rows(file, column, classes, groups)]
+    return [image for file in files for image in _rows(file, column, classes, groups)]
 
 
-def _rows(file: Path, column: str, classes: int, groups: _RowGroups) -> Iterator[ParquetPicture]:
+def _rows(file: Path, column: str, classes: int, groups: _RowGroups) -> Iterator[ParquetImage]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -83,7 +83,7 @@ def _rows(file: Path, column: str, classes: int, groups: _RowGroups) -> Iterator
     places = ((group, row) for group, size in enumerate(sizes) for row in range(size))
     for label, path, (group, row) in zip(labels, paths, places, strict=True):
         content = partial(groups.content, file, wanted, group, row)
-        yield ParquetPicture(label, path if isinstance(path, str) else None, content)
+        yield ParquetImage(label, path if isinstance(path, str) else None, content)
 
 
 class _RowGroups:
@@ -93,7 +93,7 @@ class _RowGroups:
         self._held: OrderedDict[tuple[Path, int], Any] = OrderedDict()
 
     def content(self, file: Path, column: str, group: int, row: int) -> bytes:
-        """The encoded picture in a row of a row group."""
+        """The encoded image in a row of a row group."""
         if (file, group) not in self._held:
             self._held[file, group] = _read(file, column, group)
         self._held.move_to_end((file, group))
@@ -102,7 +102,7 @@ class _RowGroups:
         cell = self._held[file, group][row].as_py()
         content = cell["bytes"] if isinstance(cell, dict) else cell
         if not isinstance(content, bytes):
-            raise ValueError("the cell holds no picture")
+            raise ValueError("the cell holds no image")
         return content
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pixelprobe.inputs.datasets.base import DatasetError
 
 ROW_BYTES = 3072
-"""A picture: three channels of 32 x 32."""
+"""An image: three channels of 32 x 32."""
 
 MAX_BYTES = 256 * 2**20
 """A batch has 31 MB; nothing beyond this is read."""
@@ -25,7 +25,7 @@ MAX_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """``data``: (n, 3072) uint8, a picture a row, channel by channel; ``labels``: n of them, unchecked."""
+    """``data``: (n, 3072) uint8, an image a row, channel by channel; ``labels``: n of them, unchecked."""
 
     data: NDArray[np.uint8]
     labels: list[Any]

@@ -1,4 +1,4 @@
-"""Success by query budget: how many pictures have fallen after so many queries each."""
+"""Success by query budget: how many images have fallen after so many queries each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def budget_charts(rows: Sequence[BudgetRow]) -> Iterator[Chart]:
             own = [row for row in rows if row.model == model and row.pixels == pixels]
             with chart_style():
                 figure = _draw(own)
-                title = f"{model}, {pixels_in_words(pixels)}: pictures fooled by queries sent"
+                title = f"{model}, {pixels_in_words(pixels)}: images fooled by queries sent"
                 name = file_name("success_by_budget", model, f"{pixels}px")
                 yield finish(figure, name, model, title, _alt(own, title))
 
@@ -50,7 +50,7 @@ def _draw(rows: Sequence[BudgetRow]) -> Figure:
     axes.tick_params(which="minor", length=0)
     axes.set_ylim(0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}%"))
-    axes.set_xlabel("queries sent for a picture, at most")
+    axes.set_xlabel("queries sent for an image, at most")
     light_grid(axes, "y")
     region_legend(figure, axes)
     return figure

@@ -35,7 +35,7 @@ def _chart(model: str, rows: Sequence[FitnessRow]) -> Chart:
     with chart_style():
         figure = _draw(rows)
         images = len({row.image_digest for row in rows if row.image_digest})
-        title = f"{model}: best fitness by generation, {images} pictures that fall in all three regions"
+        title = f"{model}: best fitness by generation, {images} images that fall in all three regions"
         ends = {row.region: row.fitness for row in rows if not row.image_digest}
         told = ", ".join(f"{region} {value:.2f}" for region, value in ends.items())
         alt = f"{title}. Means after the last generation: {told}."

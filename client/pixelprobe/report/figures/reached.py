@@ -1,4 +1,4 @@
-"""Fig. 3: how many of the other classes a picture can be brought to."""
+"""Fig. 3: how many of the other classes an image can be brought to."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _TICKS = (0, 1, 5, 10, 25, 50, 100)
 def reached_charts(rows: Sequence[ReachedRow]) -> Iterator[Chart]:
     """One chart a model: a panel for each number of pixels, a point a region and number of classes reached.
 
-    The axis of shares is a square root's, so that the few pictures that reach many classes can be seen beside
+    The axis of shares is a square root's, so that the few images that reach many classes can be seen beside
     the many that reach none.
     """
     for model in dict.fromkeys(row.model for row in rows):
         own = [row for row in rows if row.model == model]
         with chart_style():
             figure = _draw(own)
-            title = f"{model}: pictures by number of target classes reached"
+            title = f"{model}: images by number of target classes reached"
             yield finish(figure, file_name("figure_3", model), model, title, _alt(own, title))
 
 
@@ -60,7 +60,7 @@ def _draw(rows: Sequence[ReachedRow]) -> Figure:
         axes.set_yscale(FuncScale(axes, (_root, _square)))
         axes.set_ylim(0, 100)
         axes.set_yticks(_TICKS, [f"{tick}%" for tick in _TICKS])
-        axes.set_ylabel("pictures")
+        axes.set_ylabel("images")
     panels[-1].set_xticks(range(1 + max(row.classes_reached for row in rows)))
     panels[-1].set_xlabel("target classes reached")
     region_legend(figure, panels[0])

@@ -1,4 +1,4 @@
-"""How often pictures fall, by region and model, with the paper's numbers: the report's first chart."""
+"""How often images fall, by region and model, with the paper's numbers: the report's first chart."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def _chart(rows: Sequence[TableRow], pixels: int) -> Chart:
         highest = max([row.high or row.ours or 0 for row in rows] + [row.paper or 0 for row in rows])
         right = min(100, max(5, highest * 1.06))
         axes.set_xlim(-0.02 * right, right)
-        axes.set_xlabel("pictures fooled, %")
+        axes.set_xlabel("images fooled, %")
         light_grid(axes, "x")
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.02)
         if any(row.paper is not None for row in rows):
             figure.legend(handles=_legend(), loc="outside upper left", ncols=2, handletextpad=0.4)
-        title = f"Pictures fooled by changing {pixels_in_words(pixels)}, untargeted"
+        title = f"Images fooled by changing {pixels_in_words(pixels)}, untargeted"
         return finish(figure, f"success_{pixels}px", "", title, _alt(rows, title))
 
 

@@ -1,4 +1,4 @@
-"""Success by query budget: how many pictures fall for so many queries each."""
+"""Success by query budget: how many images fall for so many queries each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def success_by_budget(rows: Sequence[AttackRow], budgets: Sequence[int] | None =
     success rate and nothing is gained by giving up early.
 
     Args:
-        rows: one a picture.
+        rows: one an image.
         budgets: where to look, ascending; by default wherever the curve rises, from 0 to the most
             that an attack sent.
     """

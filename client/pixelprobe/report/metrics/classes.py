@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pixelprobe_services.common.errors import InvalidArgumentError
-
-from pixelprobe.report.metrics.success import TargetedPicture
+from pixelprobe.report.metrics.success import TargetedImage
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.statistics import Estimate, rates
+from pixelprobe_services.common.errors import InvalidArgumentError
 
 PairCounts = tuple[tuple[int, ...], ...]
 """Successes by [original class][class reached]."""
 
 
-def classes_reached(pictures: Sequence[TargetedPicture], classes: int) -> Sequence[Estimate]:
-    """Fig. 3: the share of pictures by number of target classes reached, 0 to ``classes`` - 1."""
-    counts = Counter(picture.classes_reached for picture in pictures)
-    return rates([counts[reached] for reached in range(classes)], len(pictures))
+def classes_reached(images: Sequence[TargetedImage], classes: int) -> Sequence[Estimate]:
+    """Fig. 3: the share of images by number of target classes reached, 0 to ``classes`` - 1."""
+    counts = Counter(image.classes_reached for image in images)
+    return rates([counts[reached] for reached in range(classes)], len(images))
 
 
 def class_pairs(rows: Sequence[AttackRow], classes: int) -> PairCounts:

@@ -1,6 +1,6 @@
-"""How much success drops from the whole picture to one of its regions: what the paper concludes from.
+"""How much success drops from the whole image to one of its regions: what the paper concludes from.
 
-Ours: a drop is taken on the pictures attacked in both, and has an interval. The paper attacked all pictures
+Ours: a drop is taken on the images attacked in both, and has an interval. The paper attacked all images
 in all regions, so that its drops are those of its rates, and gives no interval.
 """
 
@@ -14,22 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelprobe.report.metrics.evaluation import Evaluation
-from pixelprobe.report.metrics.success import targeted_pictures
+from pixelprobe.report.metrics.success import targeted_images
 from pixelprobe.report.statistics import CONFIDENCE, Estimate
 
 RESAMPLES = 2000
 
 Paired = Mapping[str, tuple[int, int]]
-"""Successes in the whole picture and in the region, by digest, of the pictures attacked in both."""
+"""Successes in the whole image and in the region, by digest, of the images attacked in both."""
 
 
 @dataclass(frozen=True)
 class RelativeDrop:
-    """How much lower the success rate is in a region than in the whole picture: 1 - region / whole.
+    """How much lower the success rate is in a region than in the whole image: 1 - region / whole.
 
     Attributes:
-        by_model: None for a model without success in the whole picture; ``n`` is the pictures compared.
-        average: over the models that have a drop, as the paper averages; ``n`` is the different pictures.
+        by_model: None for a model without success in the whole image; ``n`` is the images compared.
+        average: over the models that have a drop, as the paper averages; ``n`` is the different images.
     """
 
     region: str
@@ -49,14 +49,14 @@ def untargeted_drop(evaluation: Evaluation, region: str, pixels: int) -> Relativ
 
 
 def targeted_drop(evaluation: Evaluation, region: str, pixels: int, classes: int) -> RelativeDrop:
-    """The drop of Targeted, over the pictures that are complete in both regions."""
+    """The drop of Targeted, over the images that are complete in both regions."""
     counts = {}
     for model in evaluation.models:
-        whole = targeted_pictures(evaluation.targeted(model, "whole", pixels), classes).complete
-        there = targeted_pictures(evaluation.targeted(model, region, pixels), classes).complete
+        whole = targeted_images(evaluation.targeted(model, "whole", pixels), classes).complete
+        there = targeted_images(evaluation.targeted(model, region, pixels), classes).complete
         counts[model] = _paired(
-            {picture.image_digest: picture.classes_reached for picture in whole},
-            {picture.image_digest: picture.classes_reached for picture in there},
+            {image.image_digest: image.classes_reached for image in whole},
+            {image.image_digest: image.classes_reached for image in there},
         )
     return _relative_drop(region, pixels, counts)
 
@@ -66,7 +66,7 @@ def _paired(whole: Mapping[str, int], there: Mapping[str, int]) -> Paired:
 
 
 def _relative_drop(region: str, pixels: int, counts: Mapping[str, Paired]) -> RelativeDrop:
-    """Intervals are percentiles of a bootstrap that draws pictures, each with all its models' attacks."""
+    """Intervals are percentiles of a bootstrap that draws images, each with all its models' attacks."""
     digests = sorted({digest for paired in counts.values() for digest in paired})
     draws = _draws(len(digests))
     by_model: dict[str, Estimate] = {}
@@ -78,7 +78,7 @@ def _relative_drop(region: str, pixels: int, counts: Mapping[str, Paired]) -> Re
             by_model[model] = Estimate(None, None, None, len(paired))
             continue
         sums = draws @ wins
-        # A draw without success in the whole picture has no drop; NaN makes the interval None.
+        # A draw without success in the whole image has no drop; NaN makes the interval None.
         drops = np.full(len(sums), np.nan)
         np.divide(sums[:, 1], sums[:, 0], out=drops, where=sums[:, 0] > 0)
         drops = 1 - drops
@@ -93,11 +93,11 @@ def _relative_drop(region: str, pixels: int, counts: Mapping[str, Paired]) -> Re
     return RelativeDrop(region, pixels, by_model, average)
 
 
-def _draws(pictures: int) -> NDArray[np.int64]:
-    """(RESAMPLES, pictures): how often each picture is drawn, with replacement; always the same draws."""
-    if pictures == 0:
+def _draws(images: int) -> NDArray[np.int64]:
+    """(RESAMPLES, images): how often each image is drawn, with replacement; always the same draws."""
+    if images == 0:
         return np.zeros((RESAMPLES, 0), dtype=np.int64)
-    return np.random.default_rng(0).multinomial(pictures, np.full(pictures, 1 / pictures), size=RESAMPLES)
+    return np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
 
 
 def _percentiles(drops: NDArray[np.float64]) -> tuple[float | None, float | None]:

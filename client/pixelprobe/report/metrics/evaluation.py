@@ -19,7 +19,7 @@ class Condition(NamedTuple):
 class Evaluation:
     """Finished attacks of one campaign or several, each kept once.
 
-    Where the same attack (picture, model, region, pixels and goal) is there again, the first one that ran to
+    Where the same attack (image, model, region, pixels and goal) is there again, the first one that ran to
     an end is kept.
 
     Attributes:
@@ -62,11 +62,11 @@ class Evaluation:
         return tuple(sorted({condition.pixels for condition in self.conditions}))
 
     def untargeted(self, model: str, region: str, pixels: int) -> Sequence[AttackRow]:
-        """The untargeted attacks that ran to an end: one a picture."""
+        """The untargeted attacks that ran to an end: one an image."""
         return self._untargeted.get(Condition(model, region, pixels), ())
 
     def targeted(self, model: str, region: str, pixels: int) -> Sequence[AttackRow]:
-        """The targeted attacks that ran to an end: up to one a picture and other class."""
+        """The targeted attacks that ran to an end: up to one an image and other class."""
         return self._targeted.get(Condition(model, region, pixels), ())
 
 

@@ -31,7 +31,7 @@ class FitnessCurve:
 
 @dataclass(frozen=True)
 class FitnessPanel:
-    """One region's curves, of the same pictures in the same order as the other panels', and their mean."""
+    """One region's curves, of the same images in the same order as the other panels', and their mean."""
 
     region: str
     curves: Sequence[FitnessCurve]
@@ -47,7 +47,7 @@ def fitness_panels(
     limit: int = PAPER_IMAGES,
     seed: int = 0,
 ) -> Sequence[FitnessPanel]:
-    """Fig. 6 for one model: untargeted attacks on pictures that fell in all ``regions``.
+    """Fig. 6 for one model: untargeted attacks on images that fell in all ``regions``.
 
     Meant for attacks without early stop. Curves of attacks that stopped early are padded with their last
     value, which they would not have risen above.
@@ -56,9 +56,9 @@ def fitness_panels(
         evaluation: the attacks.
         model: whose.
         pixels: how many each attack changed.
-        regions: the panels; a picture must have been fooled in each.
-        limit: at most so many pictures, drawn at random where there are more.
-        seed: of that draw, which depends on nothing else but the pictures' digests.
+        regions: the panels; an image must have been fooled in each.
+        limit: at most so many images, drawn at random where there are more.
+        seed: of that draw, which depends on nothing else but the images' digests.
     """
     fallen = [_fallen(evaluation, model, region, pixels) for region in regions]
     digests = sorted(set.intersection(*map(set, fallen))) if fallen else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pixelprobe.model import Outcome
 from pixelprobe.report.metrics.evaluation import Condition, Evaluation
-from pixelprobe.report.metrics.success import targeted_pictures
+from pixelprobe.report.metrics.success import targeted_images
 
 _ADDRESS = re.compile(r"\S+:\d+")
 """HOST:PORT."""
@@ -19,11 +19,11 @@ class LeftOut:
 
     Attributes:
         goal: "untargeted" or "targeted".
-        outcome: how they ended; "incomplete" for pictures of which not all targeted attacks ran to an end.
+        outcome: how they ended; "incomplete" for images of which not all targeted attacks ran to an end.
         reason: the first part of what the attack says, up to a colon: what is the same for many. Of an error
             that begins with an address the two parts behind it.
         attacks: how many.
-        images: on how many pictures.
+        images: on how many images.
     """
 
     model: str
@@ -39,7 +39,7 @@ class LeftOut:
 def left_out(evaluation: Evaluation, classes: int) -> list[LeftOut]:
     """Everything left out of the metrics, by condition, goal, outcome and reason.
 
-    A targeted attack at the picture's own class is no attack and is not listed: each picture has one, and the
+    A targeted attack at the image's own class is no attack and is not listed: each image has one, and the
     targeted denominators do not ask for it.
 
     Args:
@@ -59,11 +59,11 @@ def left_out(evaluation: Evaluation, classes: int) -> list[LeftOut]:
     ]
     for condition in evaluation.conditions:
         attacks = evaluation.targeted(*condition)
-        pictures = targeted_pictures(attacks, classes)
-        if pictures.incomplete:
-            unused = len(attacks) - sum(len(picture.attacks) for picture in pictures.complete)
+        images = targeted_images(attacks, classes)
+        if images.incomplete:
+            unused = len(attacks) - sum(len(image.attacks) for image in images.complete)
             reason = f"fewer than {classes - 1} target classes attacked"
-            listed.append(LeftOut(*condition, "targeted", "incomplete", reason, unused, pictures.incomplete))
+            listed.append(LeftOut(*condition, "targeted", "incomplete", reason, unused, images.incomplete))
     return listed
 
 

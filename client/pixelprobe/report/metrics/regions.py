@@ -1,4 +1,4 @@
-"""Region against region on the same pictures: areas, rates and the exact McNemar test.
+"""Region against region on the same images: areas, rates and the exact McNemar test.
 
 The foreground is smaller than the background, so how often it falls must not be mistaken for what it means:
 ``control`` is a random region of the foreground's size, and is compared like any other.
@@ -17,11 +17,11 @@ from pixelprobe.report.statistics import Estimate, PairedTest, mean, paired_test
 
 @dataclass(frozen=True)
 class Comparison:
-    """Untargeted attacks in two regions of the same pictures.
+    """Untargeted attacks in two regions of the same images.
 
     Attributes:
-        first_success: rates of these pictures alone, so not always table II's.
-        first_area: mean share of the picture that the region covers.
+        first_success: rates of these images alone, so not always table II's.
+        first_area: mean share of the image that the region covers.
     """
 
     model: str
@@ -36,7 +36,7 @@ class Comparison:
 
 
 def compare_regions(evaluation: Evaluation, model: str, pixels: int, first: str, second: str) -> Comparison:
-    """Compare two regions on the pictures attacked in both, untargeted."""
+    """Compare two regions on the images attacked in both, untargeted."""
     firsts = {row.image_digest: row for row in evaluation.untargeted(model, first, pixels)}
     seconds = {row.image_digest: row for row in evaluation.untargeted(model, second, pixels)}
     pairs = [(firsts[digest], seconds[digest]) for digest in firsts if digest in seconds]
@@ -55,7 +55,7 @@ def compare_regions(evaluation: Evaluation, model: str, pixels: int, first: str,
 
 
 def mean_area(evaluation: Evaluation, region: str) -> Estimate:
-    """The mean share of the picture that ``region`` covers, over the different pictures attacked in it."""
+    """The mean share of the image that ``region`` covers, over the different images attacked in it."""
     attacked = (row for row in evaluation.rows if row.attacked and row.region == region)
     return _mean_area(list({row.image_digest: row for row in attacked}.values()))
 

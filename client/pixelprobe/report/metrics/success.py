@@ -13,8 +13,8 @@ from pixelprobe.report.statistics import Estimate, clustered_rate, mean, rate
 
 
 @dataclass(frozen=True)
-class TargetedPicture:
-    """One picture's targeted attacks, all that there are: one a class but the clean one's."""
+class TargetedImage:
+    """One image's targeted attacks, all that there are: one a class but the clean one's."""
 
     image_digest: str
     attacks: Sequence[AttackRow]
@@ -26,22 +26,22 @@ class TargetedPicture:
 
 
 @dataclass(frozen=True)
-class TargetedPictures:
-    """The pictures of a condition that the targeted metrics are about, and how many are not complete."""
+class TargetedImages:
+    """The images of a condition that the targeted metrics are about, and how many are not complete."""
 
-    complete: Sequence[TargetedPicture]
+    complete: Sequence[TargetedImage]
     incomplete: int
 
 
 def success_rate(rows: Sequence[AttackRow]) -> Estimate:
-    """Untargeted1: untargeted successes / pictures attacked."""
+    """Untargeted1: untargeted successes / images attacked."""
     return rate(sum(row.succeeded for row in rows), len(rows))
 
 
 def confidence(rows: Sequence[AttackRow]) -> Estimate:
     """Confidence_u and Confidence_t: mean probability of the predicted class over the successes.
 
-    Several successes on one picture (targeted) are taken together for the interval.
+    Several successes on one image (targeted) are taken together for the interval.
     """
     wins = [row for row in rows if row.succeeded]
     return mean(
@@ -52,25 +52,25 @@ def confidence(rows: Sequence[AttackRow]) -> Estimate:
     )
 
 
-def targeted_pictures(rows: Sequence[AttackRow], classes: int) -> TargetedPictures:
-    """The pictures with ``classes`` - 1 attacks, each at another class; the others are only counted."""
-    by_picture: dict[str, list[AttackRow]] = {}
+def targeted_images(rows: Sequence[AttackRow], classes: int) -> TargetedImages:
+    """The images with ``classes`` - 1 attacks, each at another class; the others are only counted."""
+    by_image: dict[str, list[AttackRow]] = {}
     for row in rows:
-        by_picture.setdefault(row.image_digest, []).append(row)
-    complete = [TargetedPicture(digest, own) for digest, own in by_picture.items() if len(own) == classes - 1]
-    return TargetedPictures(complete, len(by_picture) - len(complete))
+        by_image.setdefault(row.image_digest, []).append(row)
+    complete = [TargetedImage(digest, own) for digest, own in by_image.items() if len(own) == classes - 1]
+    return TargetedImages(complete, len(by_image) - len(complete))
 
 
-def any_target_rate(pictures: Sequence[TargetedPicture]) -> Estimate:
-    """Untargeted2: pictures with at least one successful targeted attack / pictures."""
-    return rate(sum(picture.classes_reached > 0 for picture in pictures), len(pictures))
+def any_target_rate(images: Sequence[TargetedImage]) -> Estimate:
+    """Untargeted2: images with at least one successful targeted attack / images."""
+    return rate(sum(image.classes_reached > 0 for image in images), len(images))
 
 
-def targeted_rate(pictures: Sequence[TargetedPicture]) -> Estimate:
+def targeted_rate(images: Sequence[TargetedImage]) -> Estimate:
     """Targeted: targeted successes / (9 n), or (K - 1) n for K classes."""
-    return clustered_rate([(picture.classes_reached, len(picture.attacks)) for picture in pictures])
+    return clustered_rate([(image.classes_reached, len(image.attacks)) for image in images])
 
 
-def targeted_confidence(pictures: Sequence[TargetedPicture]) -> Estimate:
-    """Confidence_t of these pictures."""
-    return confidence([row for picture in pictures for row in picture.attacks])
+def targeted_confidence(images: Sequence[TargetedImage]) -> Estimate:
+    """Confidence_t of these images."""
+    return confidence([row for image in images for row in image.attacks])

@@ -1,4 +1,4 @@
-"""Puts the page together: numbers as tables, charts and pictures as data URIs, words around them."""
+"""Puts the page together: numbers as tables, charts and images as data URIs, words around them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from pixelprobe.report.statistics import CONFIDENCE
 from pixelprobe.report.tables import SOON, TableRow
 from pixelprobe.results.captions import count
 
-_NOT_ALL_CLASSES = "No picture was attacked at all other classes, so there is nothing to count."
+_NOT_ALL_CLASSES = "No image was attacked at all other classes, so there is nothing to count."
 
 _NO_CHART = {
     "success": "No untargeted attack ran to an end.",
     "reached": _NOT_ALL_CLASSES,
     "untargeted_pairs": "No untargeted attack ran to an end.",
     "targeted_pairs": "No targeted attack ran to an end.",
-    "fitness": "No picture fell to one changed pixel in the whole picture, in the foreground and in the "
+    "fitness": "No image fell to one changed pixel in the whole image, in the foreground and in the "
     "background alike.",
     "budgets": "No untargeted attack ran to an end.",
 }
@@ -115,7 +115,7 @@ def _head(material: Material, numbers: Numbers, made: datetime) -> dict[str, Any
         "title": title,
         "made": facts.moment(made),
         "tiles": [
-            _tile(len({row.image_digest for row in material.evaluation.rows}), "picture"),
+            _tile(len({row.image_digest for row in material.evaluation.rows}), "image"),
             _tile(len(material.evaluation.models), "model"),
             _tile(attacked, "attack", " that ran to an end"),
             _tile(left_out, "attack", " left out"),
@@ -150,7 +150,7 @@ def _table_2(numbers: Numbers) -> list[Table]:
         "untargeted1_confidence_percent": "No untargeted attack succeeded.",
         "untargeted2_success_percent": _NOT_ALL_CLASSES,
         "targeted_success_percent": _NOT_ALL_CLASSES,
-        "targeted_confidence_percent": "No picture attacked at all other classes fell to a targeted attack.",
+        "targeted_confidence_percent": "No image attacked at all other classes fell to a targeted attack.",
     }
     return [
         regional.region_table(
@@ -173,7 +173,7 @@ def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
 
     return {
         "table_1": regional.region_table(
-            "Pictures of a test set classified correctly, %",
+            "Images of a test set classified correctly, %",
             numbers.table_1,
             regional.MODEL_ALONE,
             "No accuracies were given: add --accuracy FILE.",
@@ -201,17 +201,17 @@ def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
             "No untargeted attack succeeded.",
         ),
         "drops": regional.region_table(
-            "How much less often a region falls than the whole picture, %",
+            "How much less often a region falls than the whole image, %",
             numbers.drops,
             regional.DROP,
-            "No picture was attacked both whole and in a region.",
+            "No image was attacked both whole and in a region.",
             elsewhere("drop"),
         ),
         "pairs": plain_tables.comparison_table(
             numbers.comparisons,
             "foreground",
             "background",
-            "No picture was attacked in both foreground and background.",
+            "No image was attacked in both foreground and background.",
         ),
         "areas": plain_tables.area_table("Mean area of each region", numbers.areas, none),
         "foreground_control": plain_tables.comparison_table(

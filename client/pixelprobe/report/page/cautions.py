@@ -10,8 +10,8 @@ from pixelprobe.report.material import Material, ReportedCampaign
 from pixelprobe.report.numbers import Numbers
 from pixelprobe.results.captions import count
 
-FEW_PICTURES = 100
-"""Under so many pictures a rate's interval is wider than twenty points at its worst."""
+FEW_IMAGES = 100
+"""Under so many images a rate's interval is wider than twenty points at its worst."""
 
 _PAPER = SearchOptions()
 
@@ -25,7 +25,7 @@ def cautions(material: Material, numbers: Numbers) -> list[str]:
         facts = material.models.get(model)
         if facts and facts.note:
             found[f"{model}: {facts.note}."] = None
-    found.update(dict.fromkeys(_pictures(numbers, dataset_of(material.classes).pictures)))
+    found.update(dict.fromkeys(_images(numbers, dataset_of(material.classes).images)))
     found.update(dict.fromkeys(_searches(material.campaigns)))
     found.update(dict.fromkeys(_kept(material)))
     found.update(dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for note in material.notes))
@@ -44,19 +44,19 @@ def _campaign(reported: ReportedCampaign) -> Iterator[str]:
     if spec.accept_unreviewed:
         yield f"{name} used masks that a person should have looked at first."
     if spec.attack_misclassified:
-        yield f"{name} also attacked pictures that the model gets wrong without any change."
+        yield f"{name} also attacked images that the model gets wrong without any change."
     elif any(image.label is None for image in spec.images):
         yield (
-            f"{name} has pictures without a true class, so pictures that the model gets wrong without any "
+            f"{name} has images without a true class, so images that the model gets wrong without any "
             "change cannot be told from the others."
         )
 
 
-def _pictures(numbers: Numbers, papers: int) -> Iterator[str]:
+def _images(numbers: Numbers, papers: int) -> Iterator[str]:
     sizes = [row.n for row in numbers.table_2 if row.metric == "untargeted1_success_percent" and row.n]
-    if sizes and min(sizes) < FEW_PICTURES:
+    if sizes and min(sizes) < FEW_IMAGES:
         told = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-        yield f"Each rate is from few pictures ({told}; the paper had {papers}): look at the intervals."
+        yield f"Each rate is from few images ({told}; the paper had {papers}): look at the intervals."
 
 
 def _searches(campaigns: Sequence[ReportedCampaign]) -> Iterator[str]:

@@ -62,10 +62,10 @@ def spec_facts(spec: CampaignSpec) -> Facts:
     return [
         ("seed", str(spec.seed)),
         (
-            "pictures",
+            "images",
             f"{len(spec.images):,}, {labelled:,} with their true class, {masked:,} with a mask of their own",
         ),
-        ("pictures' size", spec.image_preparation or "not told"),
+        ("images' size", spec.image_preparation or "not told"),
         ("targets", ", ".join(spec.targets)),
         ("regions", ", ".join(region.value for region in spec.regions)),
         ("pixels", ", ".join(map(str, spec.pixel_counts))),
@@ -89,7 +89,7 @@ def spec_facts(spec: CampaignSpec) -> Facts:
             f"{'used' if spec.accept_unreviewed else 'left out'}",
         ),
         (
-            "misread pictures",
+            "misread images",
             "attacked" if spec.attack_misclassified else "left out, where the true class is known",
         ),
         ("spec's SHA-256", spec_digest(spec)),
@@ -129,7 +129,7 @@ def moment(time: datetime | None) -> str:
 
 
 def as_json(material: Material, made: datetime) -> dict[str, Any]:
-    """All of it for programs, every picture's digest included."""
+    """All of it for programs, every image's digest included."""
     return {
         "made": made.isoformat(),
         "versions": versions(material.orchestrator_version),

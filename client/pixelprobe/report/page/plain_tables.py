@@ -14,17 +14,17 @@ from pixelprobe.results.captions import OUTCOME_WORDS
 
 
 def comparison_table(rows: Sequence[ComparisonRow], first: str, second: str, empty: str) -> Table:
-    """Two regions on the same pictures, with the exact McNemar test."""
+    """Two regions on the same images, with the exact McNemar test."""
     columns = (
         Column("Model", number=False),
-        Column("pictures"),
+        Column("images"),
         Column(first, "fooled, %", first),
         Column(second, "fooled, %", second),
         Column(first, "mean area, %", first),
         Column(second, "mean area, %", second),
-        Column("both", "pictures fooled in"),
-        Column(f"{first} alone", "pictures fooled in", first),
-        Column(f"{second} alone", "pictures fooled in", second),
+        Column("both", "images fooled in"),
+        Column(f"{first} alone", "images fooled in", first),
+        Column(f"{second} alone", "images fooled in", second),
         Column("p"),
     )
     body = tuple(
@@ -42,13 +42,13 @@ def comparison_table(rows: Sequence[ComparisonRow], first: str, second: str, emp
         )
         for number, row in enumerate(row for row in rows if (row.first, row.second) == (first, second))
     )
-    caption = f"{first.capitalize()} against {second}: untargeted, the same pictures, exact McNemar test"
+    caption = f"{first.capitalize()} against {second}: untargeted, the same images, exact McNemar test"
     return Table(caption, columns, body, empty if not body else "")
 
 
 def area_table(caption: str, rows: Sequence[TableRow], empty: str) -> Table:
     """Mean area by region."""
-    columns = (Column("Region", number=False), Column("pictures"), Column("mean area, %"))
+    columns = (Column("Region", number=False), Column("images"), Column("mean area, %"))
     body = tuple(
         (text(row.region, sort=f"{number:05d}"), count(row.n), ours(row.ours, row.low, row.high))
         for number, row in enumerate(rows)
@@ -90,7 +90,7 @@ def left_out_table(caption: str, rows: Sequence[LeftOut]) -> Table:
         Column("outcome", number=False),
         Column("reason", number=False),
         Column("attacks"),
-        Column("pictures"),
+        Column("images"),
     )
     body = tuple(
         (

@@ -12,12 +12,12 @@ from pixelprobe.report.rows import REGIONS
 from pixelprobe.report.tables import SOON, TableRow
 
 MEANINGS = {
-    "untargeted1_success_percent": "Untargeted1: pictures fooled by an untargeted attack, %",
+    "untargeted1_success_percent": "Untargeted1: images fooled by an untargeted attack, %",
     "untargeted1_confidence_percent": "Confidence_u: mean probability of the class reached, successes, %",
-    "untargeted2_success_percent": "Untargeted2: pictures brought to at least one target class, %",
+    "untargeted2_success_percent": "Untargeted2: images brought to at least one target class, %",
     "targeted_success_percent": "Targeted: attacks that reached their target class, %",
     "targeted_confidence_percent": "Confidence_t: mean probability of the target class, successes, %",
-    "untargeted_success_percent": "Pictures fooled, %",
+    "untargeted_success_percent": "Images fooled, %",
     "untargeted_confidence_percent": "Confidence_u, %",
     "confidence_decrease_top1_success_percent": "Best class's probability falls by, successes, points",
     "confidence_decrease_top3_failure_percent": "Best 3 classes' probability falls by, failures, points",

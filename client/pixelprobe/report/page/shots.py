@@ -1,4 +1,4 @@
-"""The gallery as the page shows it: pictures in their own size as data URIs, rings drawn above them."""
+"""The gallery as the page shows it: images in their own size as data URIs, rings drawn above them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelprobe.model import Edit, Outcome
-from pixelprobe.report.material import GalleryPicture, Material, Shot
+from pixelprobe.report.material import GalleryImage, Material, Shot
 from pixelprobe.results.captions import percent
 from pixelprobe.results.gallery import apply_edits
 
 PHOTOGRAPH_SIDE = 64
-"""A picture with a longer side is shown as it is; smaller ones are enlarged, so that pixels can be seen."""
+"""An image with a longer side is shown as it is; smaller ones are enlarged, so that pixels can be seen."""
 
 _ENDED = {
     Outcome.FAILURE: "not fooled",
@@ -30,7 +30,7 @@ _ENDED = {
 
 @dataclass(frozen=True)
 class Ring:
-    """A circle around a changed pixel, in the picture's own pixels."""
+    """A circle around a changed pixel, in the image's own pixels."""
 
     x: float
     y: float
@@ -39,14 +39,14 @@ class Ring:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture on the page; ``uri`` is "" where there is nothing but ``captions`` to show.
+    """One image on the page; ``uri`` is "" where there is nothing but ``captions`` to show.
 
     Attributes:
         heading: which region, or that it is the original.
         captions: class and probability, and before the change.
         alt: for whoever cannot see it.
-        outline: where the foreground ends, as an SVG path in the picture's pixels.
-        width: of the picture, in its own pixels, as is ``height``.
+        outline: where the foreground ends, as an SVG path in the image's pixels.
+        width: of the image, in its own pixels, as is ``height``.
     """
 
     heading: str
@@ -76,7 +76,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Strip:
-    """One picture: the original, and a group of frames for each model."""
+    """One image: the original, and a group of frames for each model."""
 
     name: str
     original: Frame
@@ -84,28 +84,28 @@ class Strip:
 
 
 def gallery_strips(material: Material) -> list[Strip]:
-    """All pictures of the gallery."""
-    return [_strip(picture, material) for picture in material.gallery.pictures]
+    """All images of the gallery."""
+    return [_strip(image, material) for image in material.gallery.images]
 
 
-def _strip(picture: GalleryPicture, material: Material) -> Strip:
-    models = list(dict.fromkeys(shot.target for shot in picture.shots))
-    label = material.class_name(models[0], picture.label) if picture.label is not None and models else ""
+def _strip(image: GalleryImage, material: Material) -> Strip:
+    models = list(dict.fromkeys(shot.target for shot in image.shots))
+    label = material.class_name(models[0], image.label) if image.label is not None and models else ""
     original = Frame(
         heading="original",
         captions=(label or "true class not known",),
-        uri=png_uri(picture.pixels),
-        alt=f"{picture.name}, unchanged" + (f", of class {label}" if label else ""),
-        outline=outline(picture.mask) if picture.mask is not None else "",
-        width=picture.pixels.shape[1],
-        height=picture.pixels.shape[0],
+        uri=png_uri(image.pixels),
+        alt=f"{image.name}, unchanged" + (f", of class {label}" if label else ""),
+        outline=outline(image.mask) if image.mask is not None else "",
+        width=image.pixels.shape[1],
+        height=image.pixels.shape[0],
     )
     groups = []
     for model in models:
-        own = [shot for shot in picture.shots if shot.target == model]
-        frames = tuple(_frame(picture, shot, material) for shot in own)
+        own = [shot for shot in image.shots if shot.target == model]
+        frames = tuple(_frame(image, shot, material) for shot in own)
         groups.append(Group(model, frames, _remark(own)))
-    return Strip(picture.name, original, tuple(groups))
+    return Strip(image.name, original, tuple(groups))
 
 
 def _remark(shots: Sequence[Shot]) -> str:
@@ -115,19 +115,19 @@ def _remark(shots: Sequence[Shot]) -> str:
     return "the same class" if len(set(reached)) == 1 else "different classes"
 
 
-def _frame(picture: GalleryPicture, shot: Shot, material: Material) -> Frame:
-    height, width, _ = picture.pixels.shape
+def _frame(image: GalleryImage, shot: Shot, material: Material) -> Frame:
+    height, width, _ = image.pixels.shape
     if shot.after is None or shot.before is None:
         told = "not attacked" if shot.outcome is None else _ENDED[shot.outcome]
         return Frame(shot.region, (told,), region=shot.region, width=width, height=height)
     before = f"{material.class_name(shot.target, shot.before.class_index)} {percent(shot.before.probability)}"
     after = f"{material.class_name(shot.target, shot.after.class_index)} {percent(shot.after.probability)}"
     where = "; ".join(f"column {edit.x}, row {edit.y}" for edit in shot.edits)
-    told = f"{picture.name}, changed in the {shot.region} at {where}"
+    told = f"{image.name}, changed in the {shot.region} at {where}"
     return Frame(
         heading=shot.region,
         captions=(after, f"was {before}"),
-        uri=png_uri(apply_edits(picture.pixels, shot.edits)),
+        uri=png_uri(apply_edits(image.pixels, shot.edits)),
         alt=f"{told}: {shot.target} says {after}, before {before}",
         region=shot.region,
         rings=rings(shot.edits, width, height),
@@ -137,13 +137,13 @@ def _frame(picture: GalleryPicture, shot: Shot, material: Material) -> Frame:
 
 
 def rings(edits: Sequence[Edit], width: int, height: int) -> tuple[Ring, ...]:
-    """Circles that leave the changed pixels free, and can be found on a large picture."""
+    """Circles that leave the changed pixels free, and can be found on a large image."""
     radius = max(1.6, max(width, height) / 24)
     return tuple(Ring(edit.x + 0.5, edit.y + 0.5, radius) for edit in edits)
 
 
 def png_uri(pixels: NDArray[np.uint8]) -> str:
-    """The picture, (height, width, 3) uint8, as a PNG in a data URI."""
+    """The image, (height, width, 3) uint8, as a PNG in a data URI."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

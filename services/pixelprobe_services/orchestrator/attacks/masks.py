@@ -7,9 +7,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import grpc
+
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as pb_grpc
-
 from pixelprobe_services.common import tracing
 from pixelprobe_services.common.errors import ServiceError, UnavailableError
 from pixelprobe_services.common.images import from_array, mask_to_array
@@ -25,7 +25,7 @@ RETRIED_CODES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many pictures wait there already
+        grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many images wait there already
     }
 )
 
@@ -68,7 +68,7 @@ class MaskSource:
         self._made: OrderedDict[tuple[str, MaskSettings], asyncio.Task[MadeMask]] = OrderedDict()
 
     async def mask_for(self, image: Pixels, digest: str, settings: MaskSettings) -> MadeMask:
-        """The mask of a picture; asked for once, kept for later attacks.
+        """The mask of an image; asked for once, kept for later attacks.
 
         Raises:
             MaskError: refused.

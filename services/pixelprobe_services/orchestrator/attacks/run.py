@@ -42,7 +42,7 @@ from pixelprobe_services.orchestrator.store.base import AttackRecord, Store, Sto
 from pixelprobe_services.orchestrator.targets.base import Scores, TargetError
 
 FEW_CLASSES = 16
-"""Up to so many classes, the clean picture's best are asked for along with the goal's: it costs nothing. With
+"""Up to so many classes, the clean image's best are asked for along with the goal's: it costs nothing. With
 more, a search goes without, and a failed attack's best candidate is asked about once more at its end."""
 
 
@@ -172,7 +172,7 @@ class AttackRun:
         return region
 
     async def _kept_mask(self, image: Pixels) -> StoredMask:
-        """The one that the campaign uses for this picture: made once, whoever asks and however often."""
+        """The one that the campaign uses for this image: made once, whoever asks and however often."""
         campaign, digest = self._record.id.campaign_id, self._record.key.image_digest
         kept = await self._store.get_mask(campaign, digest)
         if kept is None:
@@ -181,7 +181,7 @@ class AttackRun:
         return kept
 
     async def _score_clean(self, image: Pixels) -> None:
-        """Query the picture as it is: an edit that paints a pixel in its own colour."""
+        """Query the image as it is: an edit that paints a pixel in its own colour."""
         red, green, blue = image[0, 0]
         unchanged = np.array([[[0, 0, red, green, blue]]], dtype=np.int16)
         asked = self._goal.target_class
@@ -192,7 +192,7 @@ class AttackRun:
         )
 
     async def _look_closer_at_the_best(self, image: Pixels) -> None:
-        """Ask once more for the clean picture's best classes, where a search does not follow them.
+        """Ask once more for the clean image's best classes, where a search does not follow them.
 
         One query, if the budget has one left; table III needs what failures did to these classes.
         """
@@ -288,7 +288,7 @@ class AttackRun:
         return await self._batcher.query(self._record.id, ask, self._budget)
 
     def _tracked_classes(self) -> list[int]:
-        """The scored class, then, where classes are few, the clean picture's best."""
+        """The scored class, then, where classes are few, the clean image's best."""
         scored = scored_class(self._goal, self._clean_class)
         if self._batcher.info.classes > FEW_CLASSES:
             return [scored]

@@ -1,4 +1,4 @@
-"""What a spec must satisfy beyond its own form: its pictures are there, and fit the targets it names."""
+"""What a spec must satisfy beyond its own form: its images are there, and fit the targets it names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixelprobe_services.orchestrator.targets.base import TargetInfo
 MAX_TEXT = 1000
 """Characters of a name for people."""
 MAX_HINTS = 16 * 1024
-"""Bytes of the options for masks, which hold for all pictures: a page of campaigns repeats them."""
+"""Bytes of the options for masks, which hold for all images: a page of campaigns repeats them."""
 
 
 def check_texts(spec: CampaignSpec) -> None:
@@ -25,13 +25,13 @@ def check_texts(spec: CampaignSpec) -> None:
 
 
 async def check_images(store: Store, spec: CampaignSpec, infos: list[TargetInfo]) -> None:
-    """Raises NotFoundError for a picture never uploaded, InvalidArgumentError for one that does not fit."""
+    """Raises NotFoundError for an image never uploaded, InvalidArgumentError for one that does not fit."""
     digests = {image.digest for image in spec.images}
     sizes = await store.image_sizes(digests)
     missing = digests - sizes.keys()
     if missing:
         raise NotFoundError(
-            f"{len(missing)} pictures were not uploaded, {sorted(missing)[0]} among them",
+            f"{len(missing)} images were not uploaded, {sorted(missing)[0]} among them",
             reason="IMAGE_NOT_FOUND",
         )
     for index, image in enumerate(spec.images):
@@ -50,7 +50,7 @@ def _check_image(field: str, image: CampaignImage, size: tuple[int, int], info: 
     if image.mask is not None and image.mask.shape != (height, width):
         raise InvalidArgumentError(
             f"{field}.mask",
-            f"is {image.mask.shape[1]}x{image.mask.shape[0]} pixels, its picture {width}x{height}",
+            f"is {image.mask.shape[1]}x{image.mask.shape[0]} pixels, its image {width}x{height}",
         )
     if image.label is not None and image.label >= info.classes:
         raise InvalidArgumentError(

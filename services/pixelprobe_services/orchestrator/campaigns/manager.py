@@ -107,10 +107,10 @@ class CampaignManager:
         self._events.notify_all()
 
     async def create(self, spec: CampaignSpec, request_id: str, owner: str = "") -> CampaignRecord:
-        """Check ``spec`` against targets and pictures, store it as ``owner``'s, start it.
+        """Check ``spec`` against targets and images, store it as ``owner``'s, start it.
 
         Raises:
-            NotFoundError: an unknown target or picture.
+            NotFoundError: an unknown target or image.
             InvalidArgumentError: a size, label or class does not fit a target.
             TargetError: a target cannot be described now.
             AlreadyExistsError: ``request_id`` belongs to another spec.

@@ -43,13 +43,13 @@ def not_applicable_reason(
     attack_misclassified: bool,
     names: Sequence[str] = (),
 ) -> str | None:
-    """Why there is nothing to attack in a picture of class ``clean_class``, for people; None if there is.
+    """Why there is nothing to attack in an image of class ``clean_class``, for people; None if there is.
 
     Args:
         goal: of the attack.
-        clean_class: the class that the model gives the clean picture.
+        clean_class: the class that the model gives the clean image.
         label: the true class, where known.
-        attack_misclassified: attack pictures that the model gets wrong without any edit too.
+        attack_misclassified: attack images that the model gets wrong without any edit too.
         names: the classes' names, where known.
     """
 
@@ -60,7 +60,7 @@ def not_applicable_reason(
         return names[index] if names.count(names[index]) == 1 else f"{names[index]} ({index})"
 
     if label is not None and clean_class != label and not attack_misclassified:
-        return f"the clean picture is misclassified: {name(clean_class)} instead of {name(label)}"
+        return f"the clean image is misclassified: {name(clean_class)} instead of {name(label)}"
     if goal.target_class == clean_class:
-        return f"the clean picture is of the target class already: {name(clean_class)}"
+        return f"the clean image is of the target class already: {name(clean_class)}"
     return None

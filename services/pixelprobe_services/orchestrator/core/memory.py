@@ -1,4 +1,4 @@
-"""What an attack has been told so far, so that no picture is paid for twice."""
+"""What an attack has been told so far, so that no image is paid for twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidates to pixel edits to pictures, and the one form in which equal pictures have equal edits."""
+"""Candidates to pixel edits to images, and the one form in which equal images have equal edits."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ COLOURS = 256
 """Values of one colour channel."""
 
 EditArray = NDArray[np.int16]
-"""(n, k, 5) int16, each edit (x, y, red, green, blue), within the picture and 0 to 255."""
+"""(n, k, 5) int16, each edit (x, y, red, green, blue), within the image and 0 to 255."""
 
 
 @dataclass(frozen=True, eq=False)
 class EffectiveEdits:
     """What is left of candidates once edits that change nothing are gone.
 
-    This form is canonical: two candidates for one clean picture have equal rows here if and only if they
-    give the same picture, pixel for pixel. No two edits of a row are on the same pixel, save the padding.
+    This form is canonical: two candidates for one clean image have equal rows here if and only if they
+    give the same image, pixel for pixel. No two edits of a row are on the same pixel, save the padding.
 
     Attributes:
         edits: (n, k, 5) int16. The first ``counts`` edits of a row are sorted by (y, x); the last of them
             fills the rest. A row without any holds the clean colour of pixel (0, 0), which changes nothing.
-        counts: (n,) int16, edits kept of each candidate; 0 is the clean picture.
+        counts: (n,) int16, edits kept of each candidate; 0 is the clean image.
     """
 
     edits: EditArray
     counts: NDArray[np.int16]
 
     def keys(self) -> EditArray:
-        """(n, k * 5) int16, a contiguous view of ``edits``: equal rows are equal pictures, and only those."""
+        """(n, k * 5) int16, a contiguous view of ``edits``: equal rows are equal images, and only those."""
         count, slots, genes = self.edits.shape
         return self.edits.reshape(count, slots * genes)
 
@@ -47,8 +47,8 @@ def decode(candidates: NDArray[np.float64], height: int, width: int) -> EditArra
 
     Args:
         candidates: (n, k, 5) float64 in [0, 1]; genes x, y, red, green, blue.
-        height: of the picture, 1 to 32767 pixels.
-        width: of the picture, 1 to 32767 pixels.
+        height: of the image, 1 to 32767 pixels.
+        width: of the image, 1 to 32767 pixels.
     """
     sizes = np.array([width, height, COLOURS, COLOURS, COLOURS])
     scaled: NDArray[np.float64] = np.minimum(np.floor(candidates * sizes), sizes - 1)
@@ -64,17 +64,17 @@ def effective(edits: EditArray, image: Pixels, region: RegionMap, mode: RegionMo
     empty region nothing is kept, whatever the mode.
 
     Args:
-        edits: (n, k, 5) int16, within the picture.
+        edits: (n, k, 5) int16, within the image.
         image: (height, width, 3) uint8, clean.
-        region: of the picture's size.
+        region: of the image's size.
         mode: what becomes of edits outside the region.
 
     Raises:
-        ValueError: picture and region differ in size.
+        ValueError: image and region differ in size.
     """
     height, width, _ = image.shape
     if region.allowed.shape != (height, width):
-        raise ValueError(f"the region's shape {region.allowed.shape} is not the picture's {(height, width)}")
+        raise ValueError(f"the region's shape {region.allowed.shape} is not the image's {(height, width)}")
     slots = edits.shape[1]
     nowhere = height * width  # after every pixel in the sort
 
@@ -104,22 +104,22 @@ def effective(edits: EditArray, image: Pixels, region: RegionMap, mode: RegionMo
 
 
 def apply_edits(images: NDArray[np.uint8], image_index: NDArray[np.int32], edits: EditArray) -> Pixels:
-    """The edited pictures; of two edits on one pixel the later wins.
+    """The edited images; of two edits on one pixel the later wins.
 
     Args:
         images: (m, height, width, 3) uint8, clean; left as they are.
-        image_index: (n,) int32, which picture each candidate edits.
-        edits: (n, k, 5) int16, within the picture.
+        image_index: (n,) int32, which image each candidate edits.
+        edits: (n, k, 5) int16, within the image.
 
     Returns:
         (n, height, width, 3) uint8.
     """
-    pictures = images[image_index]
+    edited = images[image_index]
     rows = np.arange(len(edits))
     # Edit by edit, because NumPy does not say which value wins when one assignment names a pixel twice.
     for edit in edits.transpose(1, 0, 2):
-        pictures[rows, edit[:, 1], edit[:, 0]] = edit[:, 2:]
-    return pictures
+        edited[rows, edit[:, 1], edit[:, 0]] = edit[:, 2:]
+    return edited
 
 
 def to_edits(row: NDArray[np.int16], count: int) -> tuple[Edit, ...]:

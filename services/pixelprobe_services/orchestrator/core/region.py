@@ -1,9 +1,9 @@
-"""Where edits may land: the whole picture, its foreground, its background, or a control region.
+"""Where edits may land: the whole image, its foreground, its background, or a control region.
 
 The control (ours) tells what size alone does: a small region is harder to attack whatever it shows. It has
-exactly as many pixels as the foreground, drawn uniformly from the whole picture, so that each pixel is as
+exactly as many pixels as the foreground, drawn uniformly from the whole image, so that each pixel is as
 likely in it as any other and what lies there means nothing. A control of the foreground's shape, the mask
-moved to another place, was considered and left: objects fill much of a picture and sit in its middle, so a
+moved to another place, was considered and left: objects fill much of an image and sit in its middle, so a
 moved mask falls on the object again, or is cut off at the border and no longer of the same size, and where
 it can go at all depends on the object. The price: scattered pixels sample more different surroundings than
 one patch of the same size, so the control is, if anything, the easier region; a foreground that beats it
@@ -47,18 +47,18 @@ class RegionMap:
     def from_mask(
         cls, region: Region, mask: MaskArray | None, height: int, width: int, control_seed: int = 0
     ) -> RegionMap:
-        """The map of ``region`` in a picture of ``height`` x ``width`` pixels.
+        """The map of ``region`` in an image of ``height`` x ``width`` pixels.
 
         Args:
-            region: the whole picture needs no mask and ignores one.
+            region: the whole image needs no mask and ignores one.
             mask: (height, width) bool, True is foreground.
-            height: of the picture, in pixels.
-            width: of the picture, in pixels.
+            height: of the image, in pixels.
+            width: of the image, in pixels.
             control_seed: draws the control region, see ``domain.control_seed``; the others ignore it.
 
         Raises:
-            InvalidSpecError: any but the whole picture without a mask, or with one that is not bool or of
-                another size than the picture.
+            InvalidSpecError: any but the whole image without a mask, or with one that is not bool or of
+                another size than the image.
         """
         if region is Region.WHOLE:
             return cls(np.ones((height, width), dtype=np.bool_))
@@ -68,14 +68,14 @@ class RegionMap:
             raise InvalidSpecError("mask", f"its values are {mask.dtype}, not bool")
         if mask.shape != (height, width):
             size = " x ".join(str(side) for side in reversed(mask.shape))
-            raise InvalidSpecError("mask", f"it is {size} pixels, the picture {width} x {height}")
+            raise InvalidSpecError("mask", f"it is {size} pixels, the image {width} x {height}")
         if region is Region.CONTROL:
             return cls(_scattered(int(mask.sum()), height, width, control_seed))
         return cls(mask if region is Region.FOREGROUND else ~mask)
 
     @property
     def area_fraction(self) -> float:
-        """The region's share of the picture, 0 to 1."""
+        """The region's share of the image, 0 to 1."""
         return float(self.allowed.mean())
 
     @cached_property
@@ -84,12 +84,12 @@ class RegionMap:
         return not self.allowed.any()
 
     def contains(self, x: Coordinates, y: Coordinates) -> NDArray[np.bool_]:
-        """Whether each pixel (x, y) of the picture is in the region; the shape is that of ``x`` and ``y``."""
+        """Whether each pixel (x, y) of the image is in the region; the shape is that of ``x`` and ``y``."""
         inside: NDArray[np.bool_] = self.allowed[y, x]
         return inside
 
     def nearest(self, x: Coordinates, y: Coordinates) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The region's pixel nearest to each pixel (x, y) of the picture, by Euclidean distance.
+        """The region's pixel nearest to each pixel (x, y) of the image, by Euclidean distance.
 
         Among equally near ones always the same is taken. A pixel of the region is its own nearest.
 
@@ -112,7 +112,7 @@ class RegionMap:
 
 
 def _scattered(pixels: int, height: int, width: int, seed: int) -> NDArray[np.bool_]:
-    """So many pixels of a picture, every set of that size being equally likely."""
+    """So many pixels of an image, every set of that size being equally likely."""
     # Raw numbers of a named bit generator stay the same in all versions of NumPy; permutations may not.
     numbers = np.random.PCG64(seed).random_raw(height * width)
     chosen = np.zeros(height * width, dtype=np.bool_)

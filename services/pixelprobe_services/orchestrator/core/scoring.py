@@ -1,7 +1,7 @@
 """One generation's candidates: which must be sent, and what is known without sending.
 
 Three kinds of candidate (method.md, "Staying in the region"): *skipped* ones have no edit left and are the
-clean picture; *repeated* ones equal, pixel for pixel, one scored before in the same attack or an earlier one
+clean image; *repeated* ones equal, pixel for pixel, one scored before in the same attack or an earlier one
 of this generation; the rest are *fresh* and go to the target.
 """
 
@@ -20,8 +20,8 @@ class GenerationScoring:
     Args:
         candidates: what the candidates really change.
         memory: what this attack has scored so far; every recorded answer goes into it.
-        clean_probability: the scored class's probability on the clean picture.
-        clean_class: the clean picture's class.
+        clean_probability: the scored class's probability on the clean image.
+        clean_class: the clean image's class.
     """
 
     def __init__(

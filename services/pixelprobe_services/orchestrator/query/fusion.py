@@ -14,10 +14,10 @@ from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores
 
 @dataclass(frozen=True, eq=False)
 class Ask:
-    """Queries of one attack on one picture.
+    """Queries of one attack on one image.
 
     Attributes:
-        image: (height, width, 3) uint8 RGB, the clean picture; its digest tells equal ones apart.
+        image: (height, width, 3) uint8 RGB, the clean image; its digest tells equal ones apart.
         edits: (n, k, 5) int16.
         classes: (c,) int32, the classes whose probabilities are wanted.
     """
@@ -36,10 +36,10 @@ class Ask:
 
 
 def fuse(asks: Sequence[Ask]) -> QueryBatch:
-    """One batch with all queries of ``asks``, in order; equal pictures travel once.
+    """One batch with all queries of ``asks``, in order; equal images travel once.
 
     Where asks differ in k or in the number of classes the shorter are padded with repetitions of their
-    last edit or class, which changes no picture and no answer.
+    last edit or class, which changes no image and no answer.
     """
     digests = {ask.image_digest: ask.image for ask in asks}
     place = {digest: index for index, digest in enumerate(digests)}

@@ -1,4 +1,4 @@
-"""The store's contract: campaigns, attacks, results, checkpoints, pictures, masks and the query ledger.
+"""The store's contract: campaigns, attacks, results, checkpoints, images, masks and the query ledger.
 
 Every method is a coroutine, safe to call from many tasks at once, atomic, and raises
 :class:`~pixelprobe_services.common.errors.NotFoundError` when the campaign or attack does not exist, and
@@ -49,21 +49,21 @@ __all__ = [
 class Store(DailyCount, ABC):
     """See the module's docstring for what holds for every method."""
 
-    # Pictures, by content.
+    # Images, by content.
 
     @abstractmethod
     async def put_image(self, digest: str, image: Pixels) -> None:
-        """Keep a picture. Putting one twice is harmless."""
+        """Keep an image. Putting one twice is harmless."""
 
     @abstractmethod
     async def get_image(self, digest: str) -> Pixels:
-        """The picture of that digest."""
+        """The image of that digest."""
 
     @abstractmethod
     async def image_sizes(self, digests: Collection[str]) -> dict[str, tuple[int, int]]:
         """(height, width) of those of ``digests`` that were put."""
 
-    # Masks, by campaign and picture, so that all attacks of a campaign see the same one.
+    # Masks, by campaign and image, so that all attacks of a campaign see the same one.
 
     @abstractmethod
     async def put_mask(self, campaign_id: str, image_digest: str, mask: StoredMask) -> StoredMask:
@@ -71,7 +71,7 @@ class Store(DailyCount, ABC):
 
     @abstractmethod
     async def get_mask(self, campaign_id: str, image_digest: str) -> StoredMask | None:
-        """The mask kept for that picture, or None."""
+        """The mask kept for that image, or None."""
 
     # Campaigns.
 

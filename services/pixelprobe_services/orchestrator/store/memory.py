@@ -61,7 +61,7 @@ class MemoryStore(Store):
 
     async def get_image(self, digest: str) -> Pixels:
         if digest not in self._images:
-            raise NotFoundError(f"no picture with the digest {digest}", reason="IMAGE_NOT_FOUND")
+            raise NotFoundError(f"no image with the digest {digest}", reason="IMAGE_NOT_FOUND")
         return self._images[digest]
 
     async def image_sizes(self, digests: Collection[str]) -> dict[str, tuple[int, int]]:

@@ -10,7 +10,7 @@ from pixelprobe_services.orchestrator.store.base import AttackRecord, CampaignRe
 
 @dataclass
 class KeptCampaign:
-    """All of it but checkpoints and pictures; changed in place."""
+    """All of it but checkpoints and images; changed in place."""
 
     record: CampaignRecord
     attacks: list[AttackRecord]

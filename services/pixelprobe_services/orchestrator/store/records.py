@@ -84,7 +84,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, eq=False)
 class StoredMask:
-    """The mask that a campaign uses for a picture; ``review_reason`` as the segmentation service gave it."""
+    """The mask that a campaign uses for an image; ``review_reason`` as the segmentation service gave it."""
 
     mask: MaskArray
     review_reason: str = ""

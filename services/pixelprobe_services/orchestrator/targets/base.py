@@ -1,4 +1,4 @@
-"""What the orchestrator knows of a target: pictures and edits in, scores out. Nothing else is ever asked.
+"""What the orchestrator knows of a target: images and edits in, scores out. Nothing else is ever asked.
 
 A :class:`Target` sends each query once, under a deadline. Retrying is the batcher's business, because a
 retry is a query too and must pass the ledger.
@@ -47,11 +47,11 @@ class TargetInfo:
 
 @dataclass(frozen=True)
 class QueryBatch:
-    """``n`` queries on ``m`` pictures of one size.
+    """``n`` queries on ``m`` images of one size.
 
     Attributes:
-        images: (m, height, width, 3) uint8 RGB, the clean pictures.
-        image_index: (n,) int32, which picture each query edits.
+        images: (m, height, width, 3) uint8 RGB, the clean images.
+        image_index: (n,) int32, which image each query edits.
         edits: (n, k, 5) int16, each (x, y, r, g, b). Two edits of one query on the same pixel are equal.
         classes: (n, c) int32, c >= 1: the classes whose probabilities are wanted.
     """

@@ -1,8 +1,8 @@
 """A model behind KServe's open inference protocol v2, whichever way its messages travel.
 
 What is asked and what is believed is here, once. The transports (gRPC, HTTP) only carry tensors. Where the
-server also holds ``NAME_edits``, pictures travel once a batch and queries as a few edits each (see
-:class:`QueryBatch`); anywhere else each query is a whole picture. The scores are the same.
+server also holds ``NAME_edits``, images travel once a batch and queries as a few edits each (see
+:class:`QueryBatch`); anywhere else each query is a whole image. The scores are the same.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class KServeTarget(Target):
         model = await self._described()
         info = model.info
         if batch.images.shape[1:] != (info.height, info.width, 3):
-            raise self._error(f"takes {info.width}x{info.height} pictures, not {batch.images.shape}")
+            raise self._error(f"takes {info.width}x{info.height} images, not {batch.images.shape}")
         if not 1 <= len(batch) <= info.max_batch:
             raise self._error(f"takes 1 to {info.max_batch} queries in a request, not {len(batch)}")
         if batch.classes.min() < 0 or batch.classes.max() >= info.classes:
@@ -174,7 +174,7 @@ class KServeTarget(Target):
 
     def _contract(self, metadata: ModelMetadata) -> tuple[TensorSpec, TensorSpec]:
         if len(metadata.inputs) != 1:
-            raise self._error(f"has {len(metadata.inputs)} inputs, expected one: pictures")
+            raise self._error(f"has {len(metadata.inputs)} inputs, expected one: images")
         image = metadata.inputs[0]
         if image.datatype != "UINT8" or not _fits(image.shape, (-1, None, None, 3)):
             raise self._error(f"has the input {image}, expected UINT8 [-1, height, width, 3]")

@@ -185,7 +185,7 @@ def _open_channel(config: TargetConfig) -> grpc.aio.Channel:
 def request_parts(model: str, inputs: Mapping[str, NDArray[Any]], outputs: Iterable[str]) -> list[Part]:
     """The parts of a serialised ModelInferRequest, in order; arrays go in as they are, without a copy.
 
-    protobuf's own serialisation copies megabytes of pictures twice. Fields of one message may simply follow
+    protobuf's own serialisation copies megabytes of images twice. Fields of one message may simply follow
     each other, so the small ones are serialised by protobuf and ``raw_input_contents`` is appended.
     """
     header = service_pb2.ModelInferRequest(

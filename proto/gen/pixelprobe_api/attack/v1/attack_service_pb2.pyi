@@ -42,7 +42,7 @@ class Target(_message.Message):
     height: _builtins.int
     classes: _builtins.int
     sparse_queries: _builtins.bool
-    """It takes sparse queries: edits instead of whole pictures."""
+    """It takes sparse queries: edits instead of whole images."""
     weights_sha256: _builtins.str
     """SHA-256 in hex of the model's file, where the server tells it (Triton: the parameter weights_sha256)."""
     @_builtins.property

@@ -107,14 +107,14 @@ class AttackServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UploadImages(self, request_iterator, context):
-        """Stores pictures by content; uploading one twice is harmless.
+        """Stores images by content; uploading one twice is harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetImage(self, request, context):
-        """A stored picture, exactly as it was uploaded. NOT_FOUND: no picture of that digest.
+        """A stored image, exactly as it was uploaded. NOT_FOUND: no image of that digest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,7 +123,7 @@ class AttackServiceServicer(object):
     def CreateCampaign(self, request, context):
         """Starts a campaign. Repeating a request_id returns the first one's campaign.
 
-        INVALID_ARGUMENT: the spec is off (BadRequest names the field). NOT_FOUND: an unknown target or picture.
+        INVALID_ARGUMENT: the spec is off (BadRequest names the field). NOT_FOUND: an unknown target or image.
         ALREADY_EXISTS: the request_id belongs to another spec.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -34,13 +34,13 @@ class AttackServiceStub:
     ListTargets: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.ListTargetsRequest, _attack_service_pb2.ListTargetsResponse]
     """The targets that the operator registered, each asked for its metadata."""
     UploadImages: _grpc.StreamUnaryMultiCallable[_attack_service_pb2.UploadImagesRequest, _attack_service_pb2.UploadImagesResponse]
-    """Stores pictures by content; uploading one twice is harmless."""
+    """Stores images by content; uploading one twice is harmless."""
     GetImage: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.GetImageRequest, _attack_service_pb2.GetImageResponse]
-    """A stored picture, exactly as it was uploaded. NOT_FOUND: no picture of that digest."""
+    """A stored image, exactly as it was uploaded. NOT_FOUND: no image of that digest."""
     CreateCampaign: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.CreateCampaignRequest, _attack_service_pb2.CreateCampaignResponse]
     """Starts a campaign. Repeating a request_id returns the first one's campaign.
 
-    INVALID_ARGUMENT: the spec is off (BadRequest names the field). NOT_FOUND: an unknown target or picture.
+    INVALID_ARGUMENT: the spec is off (BadRequest names the field). NOT_FOUND: an unknown target or image.
     ALREADY_EXISTS: the request_id belongs to another spec.
     """
     GetCampaign: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.GetCampaignRequest, _attack_service_pb2.GetCampaignResponse]
@@ -64,13 +64,13 @@ class AttackServiceAsyncStub(AttackServiceStub):
     ListTargets: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.ListTargetsRequest, _attack_service_pb2.ListTargetsResponse]  # type: ignore[assignment]
     """The targets that the operator registered, each asked for its metadata."""
     UploadImages: _aio.StreamUnaryMultiCallable[_attack_service_pb2.UploadImagesRequest, _attack_service_pb2.UploadImagesResponse]  # type: ignore[assignment]
-    """Stores pictures by content; uploading one twice is harmless."""
+    """Stores images by content; uploading one twice is harmless."""
     GetImage: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.GetImageRequest, _attack_service_pb2.GetImageResponse]  # type: ignore[assignment]
-    """A stored picture, exactly as it was uploaded. NOT_FOUND: no picture of that digest."""
+    """A stored image, exactly as it was uploaded. NOT_FOUND: no image of that digest."""
     CreateCampaign: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.CreateCampaignRequest, _attack_service_pb2.CreateCampaignResponse]  # type: ignore[assignment]
     """Starts a campaign. Repeating a request_id returns the first one's campaign.
 
-    INVALID_ARGUMENT: the spec is off (BadRequest names the field). NOT_FOUND: an unknown target or picture.
+    INVALID_ARGUMENT: the spec is off (BadRequest names the field). NOT_FOUND: an unknown target or image.
     ALREADY_EXISTS: the request_id belongs to another spec.
     """
     GetCampaign: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.GetCampaignRequest, _attack_service_pb2.GetCampaignResponse]  # type: ignore[assignment]
@@ -103,7 +103,7 @@ class AttackServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_attack_service_pb2.UploadImagesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_attack_service_pb2.UploadImagesResponse, _abc.Awaitable[_attack_service_pb2.UploadImagesResponse]]:
-        """Stores pictures by content; uploading one twice is harmless."""
+        """Stores images by content; uploading one twice is harmless."""
 
     @_abc_1.abstractmethod
     def GetImage(
@@ -111,7 +111,7 @@ class AttackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _attack_service_pb2.GetImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_attack_service_pb2.GetImageResponse, _abc.Awaitable[_attack_service_pb2.GetImageResponse]]:
-        """A stored picture, exactly as it was uploaded. NOT_FOUND: no picture of that digest."""
+        """A stored image, exactly as it was uploaded. NOT_FOUND: no image of that digest."""
 
     @_abc_1.abstractmethod
     def CreateCampaign(
@@ -121,7 +121,7 @@ class AttackServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_attack_service_pb2.CreateCampaignResponse, _abc.Awaitable[_attack_service_pb2.CreateCampaignResponse]]:
         """Starts a campaign. Repeating a request_id returns the first one's campaign.
 
-        INVALID_ARGUMENT: the spec is off (BadRequest names the field). NOT_FOUND: an unknown target or picture.
+        INVALID_ARGUMENT: the spec is off (BadRequest names the field). NOT_FOUND: an unknown target or image.
         ALREADY_EXISTS: the request_id belongs to another spec.
         """
 

@@ -56,7 +56,7 @@ class _RegionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Region.ValueTy
     REGION_FOREGROUND: _Region.ValueType  # 2
     REGION_BACKGROUND: _Region.ValueType  # 3
     REGION_CONTROL: _Region.ValueType  # 4
-    """As many pixels as the foreground, drawn at random from the whole picture: the same ones for all targets,
+    """As many pixels as the foreground, drawn at random from the whole image: the same ones for all targets,
     pixel counts and goals of a campaign. Tells what a region's size alone does.
     """
 
@@ -67,7 +67,7 @@ REGION_WHOLE: Region.ValueType  # 1
 REGION_FOREGROUND: Region.ValueType  # 2
 REGION_BACKGROUND: Region.ValueType  # 3
 REGION_CONTROL: Region.ValueType  # 4
-"""As many pixels as the foreground, drawn at random from the whole picture: the same ones for all targets,
+"""As many pixels as the foreground, drawn at random from the whole image: the same ones for all targets,
 pixel counts and goals of a campaign. Tells what a region's size alone does.
 """
 Global___Region: _TypeAlias = Region  # noqa: Y015
@@ -216,12 +216,12 @@ class CampaignSpec(_message.Message):
     seed: _builtins.int
     """Every attack's own seed derives from this one, so results never depend on concurrency."""
     attack_misclassified: _builtins.bool
-    """Attack pictures that the target gets wrong before any edit too. Needs no labels when unset."""
+    """Attack images that the target gets wrong before any edit too. Needs no labels when unset."""
     image_preparation: _builtins.str
-    """For people: how the pictures were brought to the targets' size before they were uploaded."""
+    """For people: how the images were brought to the targets' size before they were uploaded."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignImage]:
-        """1 to 100000; the pictures must have been uploaded."""
+        """1 to 100000; the images must have been uploaded."""
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -419,7 +419,7 @@ class MaskSettings(_message.Message):
     segmenter: _builtins.str
     """Id of a segmenter; empty or "auto" lets the segmentation service choose."""
     accept_unreviewed: _builtins.bool
-    """Use masks that need review; unset leaves such pictures out (not_applicable) and counts them."""
+    """Use masks that need review; unset leaves such images out (not_applicable) and counts them."""
     @_builtins.property
     def grabcut(self) -> _segmentation_service_pb2.GrabCutOptions: ...
     @_builtins.property

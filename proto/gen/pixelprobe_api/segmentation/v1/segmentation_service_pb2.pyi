@@ -47,7 +47,7 @@ class SegmentRequest(_message.Message):
     SALIENT_FIELD_NUMBER: _builtins.int
     RETURN_SALIENCY_FIELD_NUMBER: _builtins.int
     segmenter: _builtins.str
-    """Id of a segmenter ("grabcut", "u2net"); empty or "auto" chooses by the picture's size."""
+    """Id of a segmenter ("grabcut", "u2net"); empty or "auto" chooses by the image's size."""
     return_saliency: _builtins.bool
     """Also answer the saliency map, where the segmenter that runs makes one."""
     @_builtins.property
@@ -133,7 +133,7 @@ Global___SalientOptions: _TypeAlias = SalientOptions  # noqa: Y015
 
 @_typing.final
 class Rectangle(_message.Message):
-    """In pixels of the given picture; right and bottom are exclusive."""
+    """In pixels of the given image; right and bottom are exclusive."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -163,7 +163,7 @@ Global___Rectangle: _TypeAlias = Rectangle  # noqa: Y015
 
 @_typing.final
 class Stroke(_message.Message):
-    """A polyline drawn by hand, in pixels of the given picture."""
+    """A polyline drawn by hand, in pixels of the given image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,7 +226,7 @@ class SegmentResponse(_message.Message):
     CHOICE_REASON_FIELD_NUMBER: _builtins.int
     SALIENCY_FIELD_NUMBER: _builtins.int
     area_fraction: _builtins.float
-    """Foreground share of the picture, 0 to 1."""
+    """Foreground share of the image, 0 to 1."""
     needs_review: _builtins.bool
     """A person should look at this mask before it is trusted."""
     review_reason: _builtins.str

@@ -50,9 +50,9 @@ class SegmentationServiceServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Segment(self, request, context):
-        """Splits a picture into foreground and background.
+        """Splits an image into foreground and background.
 
-        INVALID_ARGUMENT: the picture, the hints or the method's name are off (BadRequest names the field).
+        INVALID_ARGUMENT: the image, the hints or the method's name are off (BadRequest names the field).
         FAILED_PRECONDITION: the method exists but cannot run here (ErrorInfo says why).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

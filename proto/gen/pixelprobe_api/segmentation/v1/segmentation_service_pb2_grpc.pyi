@@ -32,9 +32,9 @@ class SegmentationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SegmentationServiceAsyncStub: ...
     Segment: _grpc.UnaryUnaryMultiCallable[_segmentation_service_pb2.SegmentRequest, _segmentation_service_pb2.SegmentResponse]
-    """Splits a picture into foreground and background.
+    """Splits an image into foreground and background.
 
-    INVALID_ARGUMENT: the picture, the hints or the method's name are off (BadRequest names the field).
+    INVALID_ARGUMENT: the image, the hints or the method's name are off (BadRequest names the field).
     FAILED_PRECONDITION: the method exists but cannot run here (ErrorInfo says why).
     """
     ListSegmenters: _grpc.UnaryUnaryMultiCallable[_segmentation_service_pb2.ListSegmentersRequest, _segmentation_service_pb2.ListSegmentersResponse]
@@ -44,9 +44,9 @@ class SegmentationServiceStub:
 class SegmentationServiceAsyncStub(SegmentationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Segment: _aio.UnaryUnaryMultiCallable[_segmentation_service_pb2.SegmentRequest, _segmentation_service_pb2.SegmentResponse]  # type: ignore[assignment]
-    """Splits a picture into foreground and background.
+    """Splits an image into foreground and background.
 
-    INVALID_ARGUMENT: the picture, the hints or the method's name are off (BadRequest names the field).
+    INVALID_ARGUMENT: the image, the hints or the method's name are off (BadRequest names the field).
     FAILED_PRECONDITION: the method exists but cannot run here (ErrorInfo says why).
     """
     ListSegmenters: _aio.UnaryUnaryMultiCallable[_segmentation_service_pb2.ListSegmentersRequest, _segmentation_service_pb2.ListSegmentersResponse]  # type: ignore[assignment]
@@ -59,9 +59,9 @@ class SegmentationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _segmentation_service_pb2.SegmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_segmentation_service_pb2.SegmentResponse, _abc.Awaitable[_segmentation_service_pb2.SegmentResponse]]:
-        """Splits a picture into foreground and background.
+        """Splits an image into foreground and background.
 
-        INVALID_ARGUMENT: the picture, the hints or the method's name are off (BadRequest names the field).
+        INVALID_ARGUMENT: the image, the hints or the method's name are off (BadRequest names the field).
         FAILED_PRECONDITION: the method exists but cannot run here (ErrorInfo says why).
         """
 

@@ -23,9 +23,9 @@ from pixelprobe_services.common.values import (
 from pixelprobe_services.orchestrator.store.base import AttackId, AttackRecord
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from pixelprobe_services.orchestrator.store.sql import events
+from pixelprobe_services.orchestrator.store.sql.images import put_mask
 from pixelprobe_services.orchestrator.store.sql.leases import is_alive
 from pixelprobe_services.orchestrator.store.sql.payload import decode_mask, decode_result, encode_result
-from pixelprobe_services.orchestrator.store.sql.pictures import put_mask
 from pixelprobe_services.orchestrator.store.sql.schema import (
     attacks,
     campaigns,

@@ -1,4 +1,4 @@
-"""The half of the durable store that needs no lease: pictures, masks, campaigns, events."""
+"""The half of the durable store that needs no lease: images, masks, campaigns, events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pixelprobe_services.orchestrator.store.base import (
     StoredMask,
 )
 from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, Limits
-from pixelprobe_services.orchestrator.store.sql import attacks, campaigns, events, pictures, quotas
+from pixelprobe_services.orchestrator.store.sql import attacks, campaigns, events, images, quotas
 from pixelprobe_services.orchestrator.store.sql.campaigns import CampaignRow
 from pixelprobe_services.orchestrator.store.sql.database import Database
 from pixelprobe_services.orchestrator.store.sql.specs import SpecCache
@@ -35,23 +35,23 @@ class SqlCampaignStore(Store):
         self._owners: dict[str, str] = {}  # of campaigns that queries were reserved for; they never change
 
     async def put_image(self, digest: str, image: Pixels) -> None:
-        await self._database.write(lambda c: pictures.put_image(c, digest, image))
+        await self._database.write(lambda c: images.put_image(c, digest, image))
 
     async def get_image(self, digest: str) -> Pixels:
-        return await self._database.read(lambda c: pictures.get_image(c, digest))
+        return await self._database.read(lambda c: images.get_image(c, digest))
 
     async def image_sizes(self, digests: Collection[str]) -> dict[str, tuple[int, int]]:
-        return await self._database.read(lambda c: pictures.image_sizes(c, digests))
+        return await self._database.read(lambda c: images.image_sizes(c, digests))
 
     async def put_mask(self, campaign_id: str, image_digest: str, mask: StoredMask) -> StoredMask:
         await self._spec(campaign_id)
         return await self._database.write(
-            lambda c: pictures.put_campaign_mask(c, campaign_id, image_digest, mask)
+            lambda c: images.put_campaign_mask(c, campaign_id, image_digest, mask)
         )
 
     async def get_mask(self, campaign_id: str, image_digest: str) -> StoredMask | None:
         await self._spec(campaign_id)
-        return await self._database.read(lambda c: pictures.get_campaign_mask(c, campaign_id, image_digest))
+        return await self._database.read(lambda c: images.get_campaign_mask(c, campaign_id, image_digest))
 
     async def create_campaign(
         self, spec: CampaignSpec, request_id: str, *, owner: str = "", limits: Limits = NO_LIMITS

@@ -1,7 +1,7 @@
 """What a database driver's error means: out of reach, full, worth another try, or a bug of ours.
 
 Texts come from the server or from SQLite, never from the statement or the URL, so that no password and no
-picture ends up in a log.
+image ends up in a log.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ campaign_masks = sa.Table(
     sa.Column("mask_digest", sa.String(DIGEST_LENGTH), sa.ForeignKey("masks.digest"), nullable=False),
     sa.Column("review_reason", sa.Text, nullable=False),
 )
-"""Which mask a campaign uses for a picture: the first that was made."""
+"""Which mask a campaign uses for an image: the first that was made."""
 
 attacks = sa.Table(
     "attacks",

@@ -1,4 +1,4 @@
-"""Specs by campaign: they never change, and reading one of many pictures takes a while."""
+"""Specs by campaign: they never change, and reading one of many images takes a while."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict
 from pixelprobe_services.common.spec import CampaignSpec
 
 MOST_IMAGES = 200_000
-"""Of all specs kept together; a picture's entry takes about half a kilobyte."""
+"""Of all specs kept together; an image's entry takes about half a kilobyte."""
 
 
 class SpecCache:

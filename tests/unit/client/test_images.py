@@ -1,4 +1,4 @@
-"""Picture files: what is converted, what is refused, and that pixels survive exactly."""
+"""Image files: what is converted, what is refused, and that pixels survive exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
-from pixelprobe.inputs.images import PictureError, decode_picture, load_mask, load_picture, save_png
+
+from pixelprobe.inputs.images import ImageError, decode_image, load_image, load_mask, save_png
 
 COLOURS = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -19,7 +20,7 @@ COLOURS = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 def test_rgb_png_round_trips_exactly(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.png"
     save_png(path, COLOURS)
-    loaded = load_picture(path)
+    loaded = load_image(path)
     np.testing.assert_array_equal(loaded.pixels, COLOURS)
     assert loaded.notes == ()
     assert (loaded.width, loaded.height) == (8, 6)
@@ -51,7 +52,7 @@ def test_a_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_convertible_modes_become_rgb_with_a_note(tmp_path: Path, mode: str, suffix: str, note: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(COLOURS).convert(mode).save(path)
-    loaded = load_picture(path)
+    loaded = load_image(path)
     assert loaded.pixels.shape == (6, 8, 3)
     assert loaded.pixels.dtype == np.uint8
     assert note in loaded.notes[0]
@@ -60,13 +61,13 @@ def test_convertible_modes_become_rgb_with_a_note(tmp_path: Path, mode: str, suf
 def test_grey_keeps_its_values_in_all_channels(tmp_path: Path) -> None:
     grey = COLOURS[:, :, 0]
     Image.fromarray(grey).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(load_picture(tmp_path / "a.png").pixels, np.stack([grey] * 3, axis=2))
+    np.testing.assert_array_equal(load_image(tmp_path / "a.png").pixels, np.stack([grey] * 3, axis=2))
 
 
 def test_sixteen_bit_grey_is_rounded(tmp_path: Path) -> None:
     values = np.array([[0, 257, 300, 65535], [128, 129, 385, 386]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png")
-    loaded = load_picture(tmp_path / "a.png")
+    loaded = load_image(tmp_path / "a.png")
     assert loaded.pixels[:, :, 1].tolist() == [[0, 1, 1, 255], [0, 1, 1, 2]]
     assert "16-bit" in loaded.notes[0]
 
@@ -75,7 +76,7 @@ def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn clockwise by a quarter to see it upright
     Image.fromarray(COLOURS).save(tmp_path / "a.png", exif=exif)
-    loaded = load_picture(tmp_path / "a.png")
+    loaded = load_image(tmp_path / "a.png")
     np.testing.assert_array_equal(loaded.pixels, np.rot90(COLOURS, k=-1))
     assert "EXIF" in loaded.notes[0]
 
@@ -96,7 +97,7 @@ def _write(tmp_path: Path, kind: str) -> Path:
         image.resize((200, 200)).save(path)
         path.write_bytes(path.read_bytes()[:-900])
     elif kind == "text":
-        path.write_text("no picture")
+        path.write_text("no image")
     elif kind == "empty":
         path.touch()
     elif kind == "folder":
@@ -114,8 +115,8 @@ def _write(tmp_path: Path, kind: str) -> Path:
         ("transparent_palette", "transparent pixels"),
         ("animated", "animated"),
         ("truncated", "damaged or cut short"),
-        ("text", "not a picture"),
-        ("empty", "not a picture"),
+        ("text", "not an image"),
+        ("empty", "not an image"),
         ("folder", "not a file"),
         ("missing", "no such file"),
         ("float", "not supported"),
@@ -125,23 +126,23 @@ def test_unusable_files_are_refused_in_one_line_that_names_them(
     tmp_path: Path, kind: str, message: str
 ) -> None:
     path = _write(tmp_path, kind)
-    with pytest.raises(PictureError, match=message) as caught:
-        load_picture(path)
+    with pytest.raises(ImageError, match=message) as caught:
+        load_image(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_huge_pictures_are_refused_by_their_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_images_are_refused_by_their_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("1", (10_000, 5_001)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("the pixels were decoded"))
-    with pytest.raises(PictureError, match=r"10000 x 5001 pixels are over 50 megapixels"):
-        load_picture(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"10000 x 5001 pixels are over 50 megapixels"):
+        load_image(tmp_path / "a.png")
 
 
-def test_pictures_beyond_pillows_own_limit_are_refused_the_same_way(tmp_path: Path) -> None:
+def test_images_beyond_pillows_own_limit_are_refused_the_same_way(tmp_path: Path) -> None:
     Image.new("1", (20_000, 10_000)).save(tmp_path / "a.png")
-    with pytest.raises(PictureError, match="over 50 megapixels"):
-        load_picture(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="over 50 megapixels"):
+        load_image(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "1"])
@@ -179,7 +180,7 @@ def _write_png16(path: Path, values: np.ndarray) -> None:
 def test_sixteen_bit_colours_are_cut_and_said_to_be(tmp_path: Path) -> None:
     values = COLOURS.astype(np.uint16) * 256 + 77
     _write_png16(tmp_path / "rgb.png", values)
-    loaded = load_picture(tmp_path / "rgb.png")
+    loaded = load_image(tmp_path / "rgb.png")
     np.testing.assert_array_equal(loaded.pixels, COLOURS)
     assert loaded.notes == ("16-bit colours cut to 8 bits",)
 
@@ -188,13 +189,13 @@ def test_sixteen_bit_alpha_is_dropped_where_opaque_and_refused_where_not(tmp_pat
     values = np.full((6, 8, 4), 65535, np.uint16)
     values[..., :3] = COLOURS.astype(np.uint16) * 257
     _write_png16(tmp_path / "opaque.png", values)
-    loaded = load_picture(tmp_path / "opaque.png")
+    loaded = load_image(tmp_path / "opaque.png")
     np.testing.assert_array_equal(loaded.pixels, COLOURS)
     assert loaded.notes == ("16-bit colours cut to 8 bits", "opaque alpha channel dropped")
     values[2, 3, 3] = 40_000
     _write_png16(tmp_path / "glass.png", values)
-    with pytest.raises(PictureError, match="transparent pixels"):
-        load_picture(tmp_path / "glass.png")
+    with pytest.raises(ImageError, match="transparent pixels"):
+        load_image(tmp_path / "glass.png")
 
 
 def test_cmyk_keeps_its_colours(tmp_path: Path) -> None:
@@ -202,7 +203,7 @@ def test_cmyk_keeps_its_colours(tmp_path: Path) -> None:
     for suffix in ("jpg", "tiff"):
         path = tmp_path / f"a.{suffix}"
         Image.fromarray(red).convert("CMYK").save(path)
-        np.testing.assert_allclose(load_picture(path).pixels, red, atol=4)
+        np.testing.assert_allclose(load_image(path).pixels, red, atol=4)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tiff", "webp"])
@@ -224,7 +225,7 @@ def test_every_exif_orientation_ends_upright(tmp_path: Path, suffix: str, orient
     kept: dict[str, Any] = {"jpg": {"quality": 100, "subsampling": 0}, "webp": {"lossless": True}}
     exact = kept.get(suffix, {})
     Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, **exact)
-    loaded = load_picture(path)
+    loaded = load_image(path)
     np.testing.assert_allclose(loaded.pixels.astype(int), upright, atol=8)
     turned = ("turned upright as its EXIF data says",)
     assert loaded.notes == (turned if 2 <= orientation <= 8 else ())
@@ -234,8 +235,8 @@ def test_every_exif_orientation_ends_upright(tmp_path: Path, suffix: str, orient
 def test_animations_and_several_pages_are_refused(tmp_path: Path, suffix: str) -> None:
     image = Image.fromarray(COLOURS).resize((64, 48))
     image.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[image.rotate(90)])
-    with pytest.raises(PictureError, match="animated or of several pages"):
-        load_picture(tmp_path / f"a.{suffix}")
+    with pytest.raises(ImageError, match="animated or of several pages"):
+        load_image(tmp_path / f"a.{suffix}")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "webp", "bmp", "tiff", "ppm"])
@@ -246,8 +247,8 @@ def test_truncated_files_are_refused_in_one_line(tmp_path: Path, suffix: str, sh
     Image.fromarray(noise).save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(PictureError) as caught:
-        load_picture(path)
+    with pytest.raises(ImageError) as caught:
+        load_image(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -272,7 +273,7 @@ def _write_bomb(path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "gif", "bmp", "ppm"])
-@pytest.mark.parametrize("load", [load_picture, load_mask])
+@pytest.mark.parametrize("load", [load_image, load_mask])
 def test_a_bomb_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, load: Callable[[Path], object]
 ) -> None:
@@ -280,15 +281,15 @@ def test_a_bomb_is_refused_before_it_is_decoded(
     _write_bomb(path)
     assert path.stat().st_size < 200_000
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("the pixels were decoded"))
-    with pytest.raises(PictureError, match=r"bomb\.[a-z]+: (30000 x 30000 pixels are )?over 50 megapixels$"):
+    with pytest.raises(ImageError, match=r"bomb\.[a-z]+: (30000 x 30000 pixels are )?over 50 megapixels$"):
         load(path)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
-def test_a_picture_in_memory_is_decoded_as_its_file_is(tmp_path: Path, mode: str) -> None:
+def test_a_image_in_memory_is_decoded_as_its_file_is(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(COLOURS).convert(mode).save(path)
-    from_file, from_memory = load_picture(path), decode_picture(path.read_bytes(), "val-00001")
+    from_file, from_memory = load_image(path), decode_image(path.read_bytes(), "val-00001")
     np.testing.assert_array_equal(from_memory.pixels, from_file.pixels)
     assert from_memory.notes == from_file.notes
     assert str(from_memory.path) == "val-00001"
@@ -297,18 +298,18 @@ def test_a_picture_in_memory_is_decoded_as_its_file_is(tmp_path: Path, mode: str
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "not a picture in a format"),
-        (b"no picture", "not a picture in a format"),
+        (b"", "not an image in a format"),
+        (b"no image", "not an image in a format"),
         (None, "damaged or cut"),
     ],
 )
-def test_a_picture_in_memory_that_is_none_is_told_by_its_name(
+def test_a_image_in_memory_that_is_none_is_told_by_its_name(
     tmp_path: Path, content: bytes | None, told: str
 ) -> None:
     if content is None:
         content = _write(tmp_path, "truncated").read_bytes()
-    with pytest.raises(PictureError, match=f"^val-00001: {told}"):
-        decode_picture(content, "val-00001")
+    with pytest.raises(ImageError, match=f"^val-00001: {told}"):
+        decode_image(content, "val-00001")
 
 
 def test_a_bomb_in_memory_is_refused_before_it_is_decoded(
@@ -316,5 +317,5 @@ def test_a_bomb_in_memory_is_refused_before_it_is_decoded(
 ) -> None:
     _write_bomb(tmp_path / "bomb.png")
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("the pixels were decoded"))
-    with pytest.raises(PictureError, match=r"^bomb: .*over 50 megapixels$"):
-        decode_picture((tmp_path / "bomb.png").read_bytes(), "bomb")
+    with pytest.raises(ImageError, match=r"^bomb: .*over 50 megapixels$"):
+        decode_image((tmp_path / "bomb.png").read_bytes(), "bomb")

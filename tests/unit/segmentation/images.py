@@ -1,4 +1,4 @@
-"""Pictures with a known object, and the dozen real ones."""
+"""Images with a known object, and the dozen real ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CIFAR10 = Path(__file__).parents[2] / "fixtures" / "cifar10"
 
 
 def real() -> dict[str, NDArray[np.uint8]]:
-    """The dozen CIFAR-10 test pictures by file name: (32, 32, 3) uint8."""
+    """The dozen CIFAR-10 test images by file name: (32, 32, 3) uint8."""
     return {path.name: np.asarray(Image.open(path).convert("RGB")) for path in sorted(CIFAR10.glob("*.png"))}
 
 

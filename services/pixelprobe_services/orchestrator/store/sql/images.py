@@ -1,4 +1,4 @@
-"""Pictures and masks by content, and which mask a campaign uses for which picture."""
+"""Images and masks by content, and which mask a campaign uses for which image."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _DIGESTS_A_QUERY = 500
 
 
 def put_image(connection: sa.Connection, digest: str, image: Pixels) -> None:
-    """Keep a picture, (height, width, 3) uint8."""
+    """Keep an image, (height, width, 3) uint8."""
     height, width, _ = image.shape
     rgb = np.ascontiguousarray(image).tobytes()
     insert_or_keep(connection, images, digest=digest, height=height, width=width, rgb=rgb)
 
 
 def get_image(connection: sa.Connection, digest: str) -> Pixels:
-    """The picture of that digest. Raises NotFoundError."""
+    """The image of that digest. Raises NotFoundError."""
     row = connection.execute(sa.select(images).where(images.c.digest == digest)).one_or_none()
     if row is None:
-        raise NotFoundError(f"no picture with the digest {digest}", reason="IMAGE_NOT_FOUND")
+        raise NotFoundError(f"no image with the digest {digest}", reason="IMAGE_NOT_FOUND")
     return np.frombuffer(row.rgb, dtype=np.uint8).reshape(row.height, row.width, 3)
 
 
@@ -56,7 +56,7 @@ def put_mask(connection: sa.Connection, mask: MaskArray) -> str:
 def put_campaign_mask(
     connection: sa.Connection, campaign_id: str, image_digest: str, mask: StoredMask
 ) -> StoredMask:
-    """Use ``mask`` for that picture unless one is in use already. Returns the one in use."""
+    """Use ``mask`` for that image unless one is in use already. Returns the one in use."""
     insert_or_keep(
         connection,
         campaign_masks,
@@ -71,7 +71,7 @@ def put_campaign_mask(
 
 
 def get_campaign_mask(connection: sa.Connection, campaign_id: str, image_digest: str) -> StoredMask | None:
-    """The mask in use for that picture, or None."""
+    """The mask in use for that image, or None."""
     row = connection.execute(
         sa.select(campaign_masks.c.review_reason, masks)
         .join_from(campaign_masks, masks)

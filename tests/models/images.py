@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
+
 from pixelprobe_deploy.modelzoo.datasets import LabelledImages
 
 COLOURS = ((220, 40, 40), (40, 200, 40), (50, 70, 230), (230, 210, 40), (210, 50, 210))
 
 
 def coloured_shapes(count: int, seed: int) -> LabelledImages:
-    """``count`` noisy pictures, classes in turn: class c is a square (c < 5) or a disc in colour c % 5."""
+    """``count`` noisy images, classes in turn: class c is a square (c < 5) or a disc in colour c % 5."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % 10
     images = rng.integers(0, 100, (count, 32, 32, 3), dtype=np.uint8)
@@ -41,10 +42,10 @@ def encoded(image: NDArray[np.uint8], encoding: str) -> bytes:
 
 def write_parquet(data: LabelledImages, path: Path, encoding: str = "PNG") -> None:
     """The layout of the Hugging Face hub: a struct column ``img`` and a column ``label``."""
-    pictures = [{"bytes": encoded(image, encoding), "path": None} for image in data.images]
+    images = [{"bytes": encoded(image, encoding), "path": None} for image in data.images]
     table = pa.table(
         {
-            "img": pa.array(pictures, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            "img": pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
             "label": pa.array(data.labels),
         }
     )

@@ -1,4 +1,4 @@
-"""Which pictures a spec picks, and what it makes of those that cannot be used."""
+"""Which images a spec picks, and what it makes of those that cannot be used."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pixelprobe.campaigns.pick import Pick, load_entries
 from pixelprobe.campaigns.spec_values import AttackGroup, DataKind, DataSource, Spec, SpecError
 from pixelprobe.inputs.datasets.base import Entry
 from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
-from pixelprobe.inputs.images import Picture, PictureError, save_png
+from pixelprobe.inputs.images import ImageError, InputImage, save_png
 from pixelprobe.inputs.planned import PlanError
-from pixelprobe.inputs.sizing import Sizing, resize_picture
+from pixelprobe.inputs.sizing import Sizing, resize_image
 from pixelprobe.model import SearchOptions, Target
-
 from tests.unit.client.imagenet_files import CRANE_BIRD, CRANE_MACHINE, write_jpeg
 from tests.unit.client.values import TARGET
 
@@ -44,12 +44,12 @@ def spec(
 
 def entry(name: str, value: int = 0, *, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Entry:
     pixels = np.full((*size, 3), value, np.uint8)
-    return Entry(name, None, None, lambda: Picture(Path(name), pixels))
+    return Entry(name, None, None, lambda: InputImage(Path(name), pixels))
 
 
 def broken(name: str) -> Entry:
-    def load() -> Picture:
-        raise PictureError(f"{name}: damaged")
+    def load() -> InputImage:
+        raise ImageError(f"{name}: damaged")
 
     return Entry(name, None, None, load)
 
@@ -69,14 +69,12 @@ def test_what_cannot_be_read_or_comes_twice_is_told_and_replaced() -> None:
     assert everything.unreadable == ["b: damaged", "f: damaged"]
 
 
-def test_too_few_pictures_are_an_error_that_counts_them() -> None:
+def test_too_few_images_are_an_error_that_counts_them() -> None:
     entries = [entry("a", 1), broken("b"), entry("c", 1)]
     for wanted in (spec(2), spec(None, groups=(None, 2))):
-        with pytest.raises(
-            SpecError, match="expected 2 pictures, got 1; of 3 1 cannot be read, 1 come twice"
-        ):
+        with pytest.raises(SpecError, match="expected 2 images, got 1; of 3 1 cannot be read, 1 come twice"):
             names(Pick(wanted, entries, [TARGET]))
-    with pytest.raises(SpecError, match="expected 1 pictures, got 0"):
+    with pytest.raises(SpecError, match="expected 1 images, got 0"):
         names(Pick(spec(), [broken("b")], [TARGET]))
 
 
@@ -91,17 +89,17 @@ def test_another_size_is_an_error_unless_the_spec_says_to_resize() -> None:
 
 
 @pytest.mark.parametrize("how", Sizing)
-def test_pictures_are_sized_as_the_spec_says(how: Sizing) -> None:
+def test_images_are_sized_as_the_spec_says(how: Sizing) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (30, 50, 3), dtype=np.uint8)
-    big = Entry("big.png", None, None, lambda: Picture(Path("big.png"), pixels))
+    big = Entry("big.png", None, None, lambda: InputImage(Path("big.png"), pixels))
     (picked,) = Pick(spec(resize=how), [big], [TARGET])
-    np.testing.assert_array_equal(picked.pixels, resize_picture(pixels, WIDTH, HEIGHT, how))
+    np.testing.assert_array_equal(picked.pixels, resize_image(pixels, WIDTH, HEIGHT, how))
     # one that has the size already is left alone
     (same,) = Pick(spec(resize=how), [entry("a", 9)], [TARGET])
     np.testing.assert_array_equal(same.pixels, np.full((HEIGHT, WIDTH, 3), 9, np.uint8))
 
 
-def test_a_picture_too_narrow_for_its_sizing_is_left_out_and_told() -> None:
+def test_a_image_too_narrow_for_its_sizing_is_left_out_and_told() -> None:
     strip = entry("strip.png", 1, size=(10_000_000, 1))
     pick = Pick(spec(resize=Sizing.SHORT_SIDE), [strip, entry("b", 2)], [TARGET])
     assert names(pick) == ["b"]
@@ -111,10 +109,10 @@ def test_a_picture_too_narrow_for_its_sizing_is_left_out_and_told() -> None:
 
 def labelled(name: str, class_name: str, index: int | None, value: int) -> Entry:
     pixels = np.full((HEIGHT, WIDTH, 3), value, np.uint8)
-    return Entry(name, class_name, index, lambda: Picture(Path(name), pixels))
+    return Entry(name, class_name, index, lambda: InputImage(Path(name), pixels))
 
 
-def test_pictures_come_with_their_classes_also_where_two_share_a_name() -> None:
+def test_images_come_with_their_classes_also_where_two_share_a_name() -> None:
     crane = replace(TARGET, labels=("crane", "dog", "crane"))
     entries = [
         labelled("machine", "crane", 2, 1),
@@ -126,7 +124,7 @@ def test_pictures_come_with_their_classes_also_where_two_share_a_name() -> None:
     assert picked == {"machine": 2, "bird": 0, "z": 1, "none": None}
 
 
-def test_imagenets_pictures_are_found_and_labelled(tmp_path: Path) -> None:
+def test_imagenets_images_are_found_and_labelled(tmp_path: Path) -> None:
     write_jpeg(tmp_path / "val" / CRANE_MACHINE / "a.JPEG", 60)
     write_jpeg(tmp_path / "val" / CRANE_BIRD / "b.JPEG", 70)
     source = DataSource(DataKind.IMAGENET, tmp_path, "val", resize=Sizing.STRETCH)
@@ -158,7 +156,7 @@ def test_the_data_option_goes_before_the_spec_and_somebody_must_say(folder: Path
     assert len(load_entries(elsewhere, folder)) == 6
 
 
-def test_a_seed_picks_and_more_pictures_begin_with_the_fewer(folder: Path) -> None:
+def test_a_seed_picks_and_more_images_begin_with_the_fewer(folder: Path) -> None:
     def picked(count: int, seed: int) -> list[str]:
         wanted = replace(SPEC, data=replace(SPEC.data, count=count, seed=seed))
         return names(Pick(wanted, load_entries(wanted, folder), [TARGET]))
@@ -170,7 +168,7 @@ def test_a_seed_picks_and_more_pictures_begin_with_the_fewer(folder: Path) -> No
 @pytest.mark.parametrize(
     ("wanted", "told"),
     [
-        (lambda: spec(7), r"data.count: expected at most 6, the pictures in .*, got 7"),
+        (lambda: spec(7), r"data.count: expected at most 6, the images in .*, got 7"),
         (lambda: spec(None, groups=(2, 9)), r"attacks.g1.count: expected at most 6, .* got 9"),
     ],
 )
