@@ -75,7 +75,7 @@ def report(
     """
     try:
         from pixelprobe.report.collect import collect
-        from pixelprobe.report.files_given import read_models, read_provenance
+        from pixelprobe.report.material import read_models, read_provenance
         from pixelprobe.report.write import write_report
     except ModuleNotFoundError as error:
         raise PlanError(f"a report needs {error.name}: pip install 'pixelprobe[report]'") from error

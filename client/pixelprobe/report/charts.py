@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pixelprobe.report.dataset import IMAGENET, dataset_of
-from pixelprobe.report.figures import pairs, reached
-from pixelprobe.report.figures.budget import budget_charts
+from pixelprobe.report.figures import classes as figure_classes
 from pixelprobe.report.figures.fitness import fitness_charts
+from pixelprobe.report.figures.rates import budget_charts, success_charts
 from pixelprobe.report.figures.style import Chart
-from pixelprobe.report.figures.success import success_charts
 from pixelprobe.report.numbers import Numbers
+from pixelprobe.report.reference import IMAGENET, dataset_of
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,13 @@ class Charts:
 
 def draw_charts(numbers: Numbers, classes: int, labels: Mapping[str, tuple[str, ...]]) -> Charts:
     """Draw everything; Fig. 3 to 5 only where the classes are few enough to be told apart."""
-    few_reached = numbers.reached if classes <= reached.MOST_CLASSES else []
-    few_pairs = numbers.pairs if classes <= pairs.MOST_CLASSES else []
+    few_reached = numbers.reached if classes <= figure_classes.MOST_CLASSES else []
+    few_pairs = numbers.pairs if classes <= figure_classes.MOST_CLASSES else []
     drawn = Charts(
         success=list(success_charts(numbers.table_3 if dataset_of(classes) is IMAGENET else numbers.table_2)),
-        reached=list(reached.reached_charts(few_reached)),
-        untargeted_pairs=list(pairs.pair_charts(few_pairs, "untargeted", labels)),
-        targeted_pairs=list(pairs.pair_charts(few_pairs, "targeted", labels)),
+        reached=list(figure_classes.reached_charts(few_reached)),
+        untargeted_pairs=list(figure_classes.pair_charts(few_pairs, "untargeted", labels)),
+        targeted_pairs=list(figure_classes.pair_charts(few_pairs, "targeted", labels)),
         fitness=list(fitness_charts(numbers.fitness)),
         budgets=list(budget_charts(numbers.budgets)),
     )

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pixelprobe.report.metrics.budget import success_by_budget
 from pixelprobe.report.metrics.classes import class_pairs, classes_reached
-from pixelprobe.report.metrics.evaluation import Evaluation
-from pixelprobe.report.metrics.fitness import PAPER_IMAGES, PAPER_REGIONS, fitness_panels
+from pixelprobe.report.metrics.evaluation import PAPER_IMAGES, PAPER_REGIONS, Evaluation, fitness_panels
 from pixelprobe.report.metrics.regions import compare_regions
-from pixelprobe.report.metrics.success import targeted_images
+from pixelprobe.report.metrics.success import success_by_budget, targeted_images
 
 ZEROS_LISTED = 100
 """Up to so many classes, pairs of classes without successes are listed too: of 1000 there are a million."""

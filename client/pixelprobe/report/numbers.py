@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pixelprobe.report.dataset import IMAGENET, dataset_of
 from pixelprobe.report.figure_data import (
     BudgetRow,
     ComparisonRow,
@@ -18,15 +17,15 @@ from pixelprobe.report.figure_data import (
     pair_rows,
     reached_rows,
 )
-from pixelprobe.report.metrics.evaluation import Evaluation
-from pixelprobe.report.metrics.left_out import LeftOut, left_out
-from pixelprobe.report.orientation import OtherNumber, other_networks
-from pixelprobe.report.reference import Reference
+from pixelprobe.report.metrics.evaluation import Evaluation, LeftOut, left_out
+from pixelprobe.report.reference import IMAGENET, Reference, dataset_of
 from pixelprobe.report.tables import (
     Accuracy,
+    OtherNumber,
     TableRow,
     area_table,
     drop_table,
+    other_networks,
     soon_table,
     table_1,
     table_2,

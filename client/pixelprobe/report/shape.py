@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from pixelprobe.report.dataset import Dataset
 from pixelprobe.report.figure_data import ComparisonRow
 from pixelprobe.report.metrics.evaluation import Evaluation
-from pixelprobe.report.metrics.generations import HowSoon, how_soon
+from pixelprobe.report.metrics.success import HowSoon, how_soon
 from pixelprobe.report.numbers import Numbers
+from pixelprobe.report.reference import Dataset
 from pixelprobe.report.statistics import paired_test
 from pixelprobe.report.tables import SOON, TableRow
 from pixelprobe.results.captions import count

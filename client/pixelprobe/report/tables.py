@@ -6,15 +6,14 @@ and no number of the paper's. Where nothing was attacked, ours is None.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pixelprobe.report.dataset import IMAGENET
-from pixelprobe.report.metrics import generations, ranking, success
-from pixelprobe.report.metrics.drops import RelativeDrop, targeted_drop, untargeted_drop
+from pixelprobe.report.metrics import classes as ranking
+from pixelprobe.report.metrics import success
 from pixelprobe.report.metrics.evaluation import Evaluation
-from pixelprobe.report.metrics.regions import mean_area
-from pixelprobe.report.reference import Reference
+from pixelprobe.report.metrics.regions import RelativeDrop, mean_area, targeted_drop, untargeted_drop
+from pixelprobe.report.reference import IMAGENET, Dataset, Reference
 from pixelprobe.report.statistics import Estimate, rate
 
 SOON = 5
@@ -128,7 +127,7 @@ def table_4(evaluation: Evaluation, reference: Reference) -> list[TableRow]:
     metric = "mean_generations_success"
     rows = []
     for model, region, pixels in evaluation.conditions:
-        estimate = generations.mean_generations(evaluation.untargeted(model, region, pixels))
+        estimate = success.mean_generations(evaluation.untargeted(model, region, pixels))
         paper = reference.value("IV", model, metric, region, pixels)
         rows.append(_row("IV", model, metric, estimate, paper, region, pixels))
     return rows
@@ -139,7 +138,7 @@ def soon_table(evaluation: Evaluation) -> list[TableRow]:
     metric = f"success_within_{SOON}_generations_percent"
     rows = []
     for model, region, pixels in evaluation.conditions:
-        estimate = generations.success_within(evaluation.untargeted(model, region, pixels), SOON)
+        estimate = success.success_within(evaluation.untargeted(model, region, pixels), SOON)
         rows.append(_row("soon", model, metric, estimate, None, region, pixels))
     return rows
 
@@ -224,3 +223,42 @@ def _row(
 
 def _scaled(value: float | None, scale: float) -> float | None:
     return None if value is None else value * scale
+
+
+@dataclass(frozen=True)
+class OtherNumber:
+    """What the paper has for a network that was not attacked here, in the place of one of our numbers.
+
+    Attributes:
+        network: as the paper calls it.
+        table: of our row, as are ``metric``, ``region`` and ``pixels``.
+        value: in that row's unit.
+    """
+
+    network: str
+    table: str
+    metric: str
+    region: str
+    pixels: int | None
+    value: float
+
+
+def other_networks(rows: Iterable[TableRow], reference: Reference, dataset: Dataset) -> list[OtherNumber]:
+    """The paper's numbers for all its networks on ``dataset``, wherever ``rows`` have one of ours.
+
+    None if one of its networks was attacked here: then its numbers stand beside ours already.
+    """
+    rows = list(rows)
+    if any(row.model in dataset.networks for row in rows):
+        return []
+    return list(dict.fromkeys(number for row in rows for number in _of_each(row, reference, dataset)))
+
+
+def _of_each(row: TableRow, reference: Reference, dataset: Dataset) -> Iterator[OtherNumber]:
+    for model, network in dataset.networks.items():
+        if row.table == "drop":
+            value = paper_drop([model], row.metric, row.region, row.pixels or 0, reference)
+        else:
+            value = reference.value(row.table, model, row.metric, row.region, row.pixels)
+        if value is not None:
+            yield OtherNumber(network, row.table, row.metric, row.region, row.pixels, value)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pixelprobe.model import Outcome
-from pixelprobe.report.metrics.budget import success_by_budget
+from pixelprobe.report.metrics.success import success_by_budget
 from pixelprobe.report.statistics import Estimate, rate
 from tests.unit.report.made import failed, made
 

@@ -10,7 +10,7 @@ import pytest
 from pixelprobe.model import CampaignImage, CampaignState, RegionMode, SearchOptions, Strategy
 from pixelprobe.report.material import Material, ModelFacts
 from pixelprobe.report.metrics.evaluation import Evaluation
-from pixelprobe.report.page.cautions import cautions
+from pixelprobe.report.page.facts import cautions
 from pixelprobe.report.rows import AttackRow
 from tests.unit.report.made import made
 from tests.unit.report.reports import MODEL, material, numbers_of, reported

@@ -9,12 +9,10 @@ import pytest
 from PIL import Image
 
 from pixelprobe.report.charts import Charts, draw_charts
-from pixelprobe.report.figures.budget import budget_charts
+from pixelprobe.report.figures.classes import pair_charts, reached_charts
 from pixelprobe.report.figures.fitness import fitness_charts
-from pixelprobe.report.figures.pairs import pair_charts
-from pixelprobe.report.figures.reached import reached_charts
+from pixelprobe.report.figures.rates import budget_charts, success_charts
 from pixelprobe.report.figures.style import Chart, file_name
-from pixelprobe.report.figures.success import success_charts
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.numbers import Numbers, work_out
 from pixelprobe.report.reference import load_reference

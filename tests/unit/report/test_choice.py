@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pixelprobe.report.choice import choose_images
+from pixelprobe.report.collect import choose_images
 from pixelprobe.report.metrics.evaluation import Evaluation
 from tests.unit.report.made import failed, made, scores
 

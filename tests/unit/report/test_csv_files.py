@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from pixelprobe.model import Outcome
-from pixelprobe.report.csv_files import write_csv, write_tables
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.reference import load_reference
 from pixelprobe.report.tables import Accuracy, TableRow
+from pixelprobe.report.write import write_csv, write_tables
 from tests.unit.report.made import failed, made, targeted
 
 ROW = TableRow(

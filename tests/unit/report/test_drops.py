@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pixelprobe.model import Outcome
-from pixelprobe.report.metrics.drops import targeted_drop, untargeted_drop
 from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.metrics.regions import targeted_drop, untargeted_drop
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.statistics import Estimate
 from tests.unit.report.made import failed, made

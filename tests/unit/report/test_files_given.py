@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from pixelprobe.inputs.planned import PlanError
-from pixelprobe.report.files_given import read_models, read_provenance
-from pixelprobe.report.material import ModelFacts
+from pixelprobe.report.material import ModelFacts, read_models, read_provenance
 from pixelprobe.report.tables import Accuracy
 
 CARDS = Path(__file__).parents[3] / "deploy" / "pixelprobe_deploy" / "modelzoo" / "weights"

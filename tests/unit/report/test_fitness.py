@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from pixelprobe.report.metrics.evaluation import Evaluation
-from pixelprobe.report.metrics.fitness import PAPER_REGIONS, fitness_panels
+from pixelprobe.report.metrics.evaluation import PAPER_REGIONS, Evaluation, fitness_panels
 from pixelprobe.report.rows import AttackRow
 from tests.unit.report.made import failed, made
 

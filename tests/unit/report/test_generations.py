@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pixelprobe.report.metrics.generations import how_soon, mean_generations, success_within
+from pixelprobe.report.metrics.success import how_soon, mean_generations, success_within
 from pixelprobe.report.statistics import Estimate, rate
 from tests.unit.report.made import failed, made
 

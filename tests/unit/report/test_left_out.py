@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from pixelprobe.model import Outcome
-from pixelprobe.report.metrics.evaluation import Evaluation
-from pixelprobe.report.metrics.left_out import LeftOut, left_out
+from pixelprobe.report.metrics.evaluation import Evaluation, LeftOut, left_out
 from tests.unit.report.made import made, targeted
 
 MISREAD = "the clean image is misclassified: class 3 instead of 5"

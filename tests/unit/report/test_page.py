@@ -12,7 +12,7 @@ import pytest
 
 from pixelprobe.model import CampaignImage, Outcome
 from pixelprobe.report.material import Gallery, ModelFacts
-from pixelprobe.report.page.region_tables import MEANINGS
+from pixelprobe.report.page.tables import MEANINGS
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.tables import TableRow
 from tests.unit.report.made import made

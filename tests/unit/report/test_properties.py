@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from pixelprobe.model import Outcome
 from pixelprobe.report.figure_data import budget_rows, comparison_rows, fitness_rows, pair_rows, reached_rows
 from pixelprobe.report.metrics.classes import class_pairs, classes_reached
-from pixelprobe.report.metrics.evaluation import Evaluation
-from pixelprobe.report.metrics.left_out import left_out
+from pixelprobe.report.metrics.evaluation import Evaluation, left_out
 from pixelprobe.report.metrics.regions import compare_regions
 from pixelprobe.report.metrics.success import any_target_rate, success_rate, targeted_images, targeted_rate
 from pixelprobe.report.reference import load_reference

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pixelprobe.report.metrics.ranking import confidence_decrease, original_first_in_top, original_top_in_top
+from pixelprobe.report.metrics.classes import confidence_decrease, original_first_in_top, original_top_in_top
 from pixelprobe.report.statistics import Estimate, rate
 from tests.unit.report.made import failed, made, scores
 

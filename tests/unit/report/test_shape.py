@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from pixelprobe.model import Outcome
-from pixelprobe.report.dataset import CIFAR10, IMAGENET, Dataset
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.numbers import work_out
-from pixelprobe.report.reference import load_reference
+from pixelprobe.report.reference import CIFAR10, IMAGENET, Dataset, load_reference
 from pixelprobe.report.rows import AttackRow
 from pixelprobe.report.shape import Finding, Verdict, findings
 from tests.unit.report.made import failed, made

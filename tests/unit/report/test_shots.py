@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from pixelprobe.model import ClassScore, Edit, Outcome
-from pixelprobe.report.gallery_sheet import gallery_sheet
 from pixelprobe.report.material import Gallery, Shot
 from pixelprobe.report.page.shots import gallery_strips, outline, png_uri, rings
+from pixelprobe.report.write import gallery_sheet
 from tests.unit.report.made import made
 from tests.unit.report.reports import MODEL, gallery_image, material
 

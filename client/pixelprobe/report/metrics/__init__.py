@@ -2,7 +2,7 @@
 
 What n is, for a model, a region and a number of pixels; "attacked" means that the attack ended in success
 or failure, a spent budget being a failure. Attacks that were not applicable, cancelled or ended in an error
-are left out of every n and counted by :func:`pixelprobe.report.metrics.left_out.left_out`.
+are left out of every n and counted by :func:`pixelprobe.report.metrics.evaluation.left_out`.
 
 - Untargeted1, success by budget: images attacked untargeted.
 - Confidence_u, generations to success, Fig. 4: their successes.

@@ -13,21 +13,18 @@ from typing import Any
 import jinja2
 
 from pixelprobe.report.charts import Charts
-from pixelprobe.report.dataset import IMAGENET, dataset_of
-from pixelprobe.report.figures.pairs import MOST_CLASSES
+from pixelprobe.report.figures.classes import MOST_CLASSES
 from pixelprobe.report.figures.style import Chart, pixels_in_words
 from pixelprobe.report.material import Material
 from pixelprobe.report.numbers import Numbers
-from pixelprobe.report.orientation import OtherNumber
-from pixelprobe.report.page import facts, plain_tables
-from pixelprobe.report.page import region_tables as regional
-from pixelprobe.report.page.cautions import cautions
+from pixelprobe.report.page import facts, tables
 from pixelprobe.report.page.cells import Table
+from pixelprobe.report.page.facts import cautions
 from pixelprobe.report.page.shots import gallery_strips
-from pixelprobe.report.reference import SOURCE
+from pixelprobe.report.reference import IMAGENET, SOURCE, dataset_of
 from pixelprobe.report.shape import findings
 from pixelprobe.report.statistics import CONFIDENCE
-from pixelprobe.report.tables import SOON, TableRow
+from pixelprobe.report.tables import SOON, OtherNumber, TableRow
 from pixelprobe.results.captions import count
 
 _NOT_ALL_CLASSES = "No image was attacked at all other classes, so there is nothing to count."
@@ -153,10 +150,10 @@ def _table_2(numbers: Numbers) -> list[Table]:
         "targeted_confidence_percent": "No image attacked at all other classes fell to a targeted attack.",
     }
     return [
-        regional.region_table(
-            regional.MEANINGS[metric],
+        tables.region_table(
+            tables.MEANINGS[metric],
             [row for row in numbers.table_2 if row.metric == metric],
-            regional.MODEL,
+            tables.MODEL,
             reason,
         )
         for metric, reason in reasons.items()
@@ -172,56 +169,56 @@ def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
         return [number for number in numbers.others if number.table == table]
 
     return {
-        "table_1": regional.region_table(
+        "table_1": tables.region_table(
             "Images of a test set classified correctly, %",
             numbers.table_1,
-            regional.MODEL_ALONE,
+            tables.MODEL_ALONE,
             "No accuracies were given: add --accuracy FILE.",
         ),
-        "table_3": regional.region_table(
+        "table_3": tables.region_table(
             "Table III: what untargeted attacks do to the best classes",
             table_3,
-            regional.METRIC,
+            tables.METRIC,
             none
             if dataset_of(material.classes) is IMAGENET
             else f"Table III is about ImageNet's 1000 classes; these models know {material.classes}.",
             elsewhere("III"),
         ),
-        "table_4": regional.region_table(
+        "table_4": tables.region_table(
             "Table IV: mean generations to success, untargeted; the start population counts as one",
             numbers.table_4,
-            regional.MODEL,
+            tables.MODEL,
             "No untargeted attack succeeded.",
             elsewhere("IV"),
         ),
-        "soon": regional.region_table(
+        "soon": tables.region_table(
             f"Successes within {SOON} generations, untargeted, %",
             numbers.soon,
-            regional.MODEL,
+            tables.MODEL,
             "No untargeted attack succeeded.",
         ),
-        "drops": regional.region_table(
+        "drops": tables.region_table(
             "How much less often a region falls than the whole image, %",
             numbers.drops,
-            regional.DROP,
+            tables.DROP,
             "No image was attacked both whole and in a region.",
             elsewhere("drop"),
         ),
-        "pairs": plain_tables.comparison_table(
+        "pairs": tables.comparison_table(
             numbers.comparisons,
             "foreground",
             "background",
             "No image was attacked in both foreground and background.",
         ),
-        "areas": plain_tables.area_table("Mean area of each region", numbers.areas, none),
-        "foreground_control": plain_tables.comparison_table(
+        "areas": tables.area_table("Mean area of each region", numbers.areas, none),
+        "foreground_control": tables.comparison_table(
             numbers.comparisons, "foreground", "control", uncontrolled
         ),
-        "background_control": plain_tables.comparison_table(
+        "background_control": tables.comparison_table(
             numbers.comparisons, "background", "control", uncontrolled
         ),
-        "reasons": plain_tables.reason_table("What was left out, and why", numbers.left_out),
-        "left_out": plain_tables.left_out_table("The same by model, region and goal", numbers.left_out),
+        "reasons": tables.reason_table("What was left out, and why", numbers.left_out),
+        "left_out": tables.left_out_table("The same by model, region and goal", numbers.left_out),
     }
 
 
