@@ -38,7 +38,7 @@ class Charts:
 
 
 def draw_charts(numbers: Numbers, classes: int, labels: Mapping[str, tuple[str, ...]]) -> Charts:
-    """Draw everything; Fig. 3 to 5 only where the classes are few enough to be told apart."""
+    """Draw everything; Fig. 3 to 5 only where the classes are few enough to be distinguished."""
     few_reached = numbers.reached if classes <= figure_classes.MOST_CLASSES else []
     few_pairs = numbers.pairs if classes <= figure_classes.MOST_CLASSES else []
     drawn = Charts(

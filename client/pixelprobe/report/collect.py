@@ -46,7 +46,7 @@ def collect(
 
     Raises:
         PlanError: the targets know different numbers of classes, or none of ``targets`` was attacked.
-        ServiceError: the server cannot tell.
+        ServiceError: the server does not know them.
     """
     reported = [ReportedCampaign(each, client.get_campaign_spec(each.name)) for each in campaigns]
     # The first attack of a kind counts. One without early stop went on after its success, so what it ends
@@ -86,21 +86,21 @@ def count_classes(
     Raises:
         PlanError: they know different numbers.
     """
-    told = {name: known[name].classes for name in targets if name in known and known[name].classes}
+    known_classes = {name: known[name].classes for name in targets if name in known and known[name].classes}
     notes = []
     named: dict[str, int] = {}
     for row in rows:
-        if row.target not in told:
+        if row.target not in known_classes:
             indices = [score.class_index for score in (*row.clean_top, *row.best_top)]
             indices += [index for index in (row.label, row.target_class) if index is not None]
             least = named.get(row.target) or classes_by_name(row.target)
             named[row.target] = max([least, *(index + 1 for index in indices)])
-    most = max([*told.values(), *named.values()], default=1)
+    most = max([*known_classes.values(), *named.values()], default=1)
     for name in named:
-        told[name] = most
+        known_classes[name] = most
         notes.append(f"{name} is not available now; it is taken to know {most} classes")
-    if len(set(told.values())) > 1:
-        numbers = ", ".join(f"{name} {classes}" for name, classes in told.items())
+    if len(set(known_classes.values())) > 1:
+        numbers = ", ".join(f"{name} {classes}" for name, classes in known_classes.items())
         raise PlanError(
             f"a report is about one set of classes, but there are {numbers}; choose with --target"
         )

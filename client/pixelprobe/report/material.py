@@ -78,7 +78,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What files tell about a model; ``note`` is something that readers of its numbers must know."""
+    """Facts about a model from files; ``note`` is a caution for readers of its numbers."""
 
     accuracy: Accuracy | None = None
     sha256: str = ""
@@ -95,10 +95,10 @@ class Material:
         fitness: those for Fig. 6: of the campaigns without early stop, where there are any.
         classes: how many each model knows.
         labels: the classes' names, by model; models without names are missing.
-        models: what files tell, by model.
+        models: facts from files, by model.
         provenance: what the person who made the report adds, as JSON values.
-        weights: the SHA-256 of its file, by model, where the server told.
-        orchestrator_version: of the one that handed out the results; empty if it did not tell.
+        weights: the SHA-256 of its file, by model, where the server states it.
+        orchestrator_version: of the one that handed out the results; empty if unknown.
         notes: what readers should know about how it was put together.
     """
 
@@ -124,11 +124,11 @@ ACCURACY_FORM = '{"MODEL": {"correct": 8556, "total": 10000}}, or a model card o
 
 
 def read_models(accuracy_files: Sequence[Path], provenance: Mapping[str, Any]) -> dict[str, ModelFacts]:
-    """What files tell about models, by name; of a model told twice the later file counts.
+    """Read facts about models from files, by name; a later file overrides an earlier one.
 
     An accuracy file holds ``{"MODEL": {"correct": C, "total": N}}`` for any number of models, or is a model
-    card (``weights/NAME.json`` of the model zoo), which also tells the weights' hash and whether they are
-    provisional. ``provenance["models"]["MODEL"]["sha256"]`` tells a hash too.
+    card (``weights/NAME.json`` of the model zoo), which also states the hash of the weights and whether they are
+    provisional. ``provenance["models"]["MODEL"]["sha256"]`` states a hash too.
 
     Raises:
         PlanError: a file cannot be read, or is of another form; the message names file and key.
@@ -141,15 +141,15 @@ def read_models(accuracy_files: Sequence[Path], provenance: Mapping[str, Any]) -
         else:
             found.update(
                 {
-                    model: ModelFacts(_accuracy(told, "total", f"{path}: {model}"))
-                    for model, told in content.items()
+                    model: ModelFacts(_accuracy(entry, "total", f"{path}: {model}"))
+                    for model, entry in content.items()
                 }
             )
     models = provenance.get("models", {})
-    for model, told in models.items() if isinstance(models, dict) else ():
-        if isinstance(told, dict) and isinstance(told.get("sha256"), str):
+    for model, entry in models.items() if isinstance(models, dict) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("sha256"), str):
             known = found.get(model, ModelFacts())
-            found[model] = ModelFacts(known.accuracy, told["sha256"], known.note)
+            found[model] = ModelFacts(known.accuracy, entry["sha256"], known.note)
     return found
 
 
@@ -176,10 +176,12 @@ def _card(content: Mapping[str, Any], path: Path) -> ModelFacts:
     )
 
 
-def _accuracy(told: object, total_key: str, where: str) -> Accuracy:
-    correct, total = (told.get("correct"), told.get(total_key)) if isinstance(told, dict) else (None, None)
+def _accuracy(content: object, total_key: str, where: str) -> Accuracy:
+    correct, total = (
+        (content.get("correct"), content.get(total_key)) if isinstance(content, dict) else (None, None)
+    )
     if type(correct) is not int or type(total) is not int or not 0 <= correct <= total or not total:
-        raise PlanError(f"{where}: expected {ACCURACY_FORM}, got {json.dumps(told)[:100]}")
+        raise PlanError(f"{where}: expected {ACCURACY_FORM}, got {json.dumps(content)[:100]}")
     return Accuracy(correct, total)
 
 

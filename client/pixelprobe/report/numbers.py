@@ -1,4 +1,4 @@
-"""All numbers of a report, worked out once: what its CSV files hold, its figures draw and its page tells."""
+"""All numbers of a report, worked out once: what its CSV files hold, its figures draw and its page shows."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class AttackRow:
     """One image x one model x one region x k pixels x one goal, and what came of it.
 
     Attributes:
-        image_digest: what tells images apart, across campaigns too.
+        image_digest: identifies the image, across campaigns too.
         image_name: for people.
         label: true class, where known.
         region: one of REGIONS; InvalidArgumentError otherwise.

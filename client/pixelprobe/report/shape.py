@@ -77,16 +77,16 @@ def _foreground(drops: Sequence[TableRow], pixels: int, dataset: Dataset) -> Fin
             verdict = Verdict.HOLDS
         elif row.low > MOST_DROP_PERCENT:
             verdict = Verdict.FAILS
-    told = f"“almost” is taken as at least {_share(MOST_DROP_PERCENT):.1f} of it"
+    text = f"“almost” is taken as at least {_share(MOST_DROP_PERCENT):.1f} of it"
     if row is not None and row.ours is not None:
         interval = ""
         if row.low is not None and row.high is not None:
             interval = f" ({_share(row.high):.2f} to {_share(row.low):.2f})"
-        told = f"foreground / whole is {_share(row.ours):.2f}{interval}; {told}"
+        text = f"foreground / whole is {_share(row.ours):.2f}{interval}; {text}"
     return Finding(
         "Searching the foreground alone succeeds almost as often as searching the whole image.",
         _paper_drop(row, "foreground", dataset),
-        f"{_our_drop(row, 'foreground')}; {told}",
+        f"{_our_drop(row, 'foreground')}; {text}",
         verdict,
     )
 
@@ -108,11 +108,11 @@ def _background(
         verdict = Verdict.HOLDS
     elif len(sure) > lower:
         verdict = Verdict.FAILS
-    told = f"; beyond chance (p < {SIGNIFICANT:g}) less often than in the foreground for {lower} of "
+    text = f"; beyond chance (p < {SIGNIFICANT:g}) less often than in the foreground for {lower} of "
     return Finding(
         "Searching the background alone succeeds far less often.",
         _paper_drop(row, "background", dataset),
-        _our_drop(row, "background") + (told + count(len(pairs), "model") if pairs else ""),
+        _our_drop(row, "background") + (text + count(len(pairs), "model") if pairs else ""),
         verdict,
     )
 
@@ -142,10 +142,10 @@ def _soon(evaluation: Evaluation, pixels: int, dataset: Dataset) -> Finding:
 
 def _when(soon: HowSoon) -> str:
     if soon.within.value is None or soon.allowed is None:
-        return "no success to tell from"
-    told = f"{100 * soon.within.value:.0f}% of {count(soon.within.n, 'success', 'successes')}"
+        return "no success to judge from"
+    text = f"{100 * soon.within.value:.0f}% of {count(soon.within.n, 'success', 'successes')}"
     if soon.at_start is not None and soon.at_start.value is not None:
-        told += f", {100 * soon.at_start.value:.0f}% in the start population (counted as generation 1)"
+        text += f", {100 * soon.at_start.value:.0f}% in the start population (counted as generation 1)"
     fewest, most = soon.allowed
     cut = f"searches were cut at {count(most, 'generation')}"
     if soon.cut_within:
@@ -158,7 +158,7 @@ def _when(soon: HowSoon) -> str:
         cut += ", so that few successes could come later"
     if soon.spent:
         cut += f"; but a query budget cut {count(soon.spent, 'search', 'searches')} within {SOON}"
-    return f"{told}; {cut}"
+    return f"{text}; {cut}"
 
 
 def _more_pixels(table_2: Sequence[TableRow], dataset: Dataset) -> Finding:
@@ -202,10 +202,10 @@ def _our_drop(row: TableRow | None, region: str) -> str:
         return f"no image was attacked both whole and in the {region}"
     if row.ours is None:
         return "no image fell whole, so that there is nothing to drop from"
-    told = f"{abs(row.ours):.1f}% {'less' if row.ours >= 0 else 'more'} often"
+    text = f"{abs(row.ours):.1f}% {'less' if row.ours >= 0 else 'more'} often"
     if row.low is None or row.high is None:
-        return f"{told}, from too few successes for an interval"
-    return f"{told} (95% interval of the drop: {_signed(row.low)} to {_signed(row.high)}%)"
+        return f"{text}, from too few successes for an interval"
+    return f"{text} (95% interval of the drop: {_signed(row.low)} to {_signed(row.high)}%)"
 
 
 def _signed(value: float) -> str:

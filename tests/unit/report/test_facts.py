@@ -14,4 +14,4 @@ def test_how_images_were_sized_is_stated() -> None:
 
 
 def test_a_campaign_that_does_not_tell_is_said_not_to() -> None:
-    assert dict(campaign_facts(reported()))["images' size"] == "not told"
+    assert dict(campaign_facts(reported()))["images' size"] == "not known"

@@ -228,7 +228,7 @@ def test_the_gallery_rings_changed_pixels_and_says_what_happened(page: Element) 
 def test_provenance_tells_hashes_or_that_nobody_does(page: Element) -> None:
     assert "a" * 64 in page.one("section", id="provenance").text
     untold = read(page_of(material([made(target=MODEL)], models={})))
-    assert "not told: neither the server nor a file" in untold.one("section", id="provenance").text
+    assert "not known: neither the server nor a file" in untold.one("section", id="provenance").text
 
 
 def test_the_same_material_makes_the_same_page() -> None:

@@ -209,7 +209,7 @@ def test_without_attacks_everything_is_open() -> None:
     assert [finding.ours for finding in found([])] == [
         "no image was attacked both whole and in the foreground; “almost” is taken as at least 0.8 of it",
         "no image was attacked both whole and in the background",
-        "no success to tell from",
+        "no success to judge from",
         "one number of pixels only",
     ]
 

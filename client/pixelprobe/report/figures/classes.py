@@ -114,12 +114,12 @@ def _alt(counts: NDArray[np.int64], names: Sequence[str], title: str) -> str:
     total = int(counts.sum())
     order = np.argsort(counts, axis=None, kind="stable")[::-1][:3]
     best = [divmod(int(place), len(counts)) for place in order]
-    told = "; ".join(
+    summary = "; ".join(
         f"{names[original]} to {names[reached]} {counts[original, reached]}"
         for original, reached in best
         if counts[original, reached]
     )
-    return f"{title}: {total} in all" + (f", most often {told}." if told else ".")
+    return f"{title}: {total} in all" + (f", most often {summary}." if summary else ".")
 
 
 _TICKS = (0, 1, 5, 10, 25, 50, 100)
@@ -191,9 +191,9 @@ def _points(axes: Axes, rows: Sequence[ReachedRow], shift: float) -> None:
 
 
 def _reached_alt(rows: Sequence[ReachedRow], title: str) -> str:
-    told = "; ".join(
+    summary = "; ".join(
         f"{pixels_in_words(row.pixels)}, {row.region}: {percent(1 - row.share)}"
         for row in rows
         if row.classes_reached == 0 and row.share is not None
     )
-    return f"{title}. Share that reached at least one class: {told}."
+    return f"{title}. Share that reached at least one class: {summary}."

@@ -37,8 +37,8 @@ def _chart(model: str, rows: Sequence[FitnessRow]) -> Chart:
         images = len({row.image_digest for row in rows if row.image_digest})
         title = f"{model}: best fitness by generation, {images} images that fall in all three regions"
         ends = {row.region: row.fitness for row in rows if not row.image_digest}
-        told = ", ".join(f"{region} {value:.2f}" for region, value in ends.items())
-        alt = f"{title}. Means after the last generation: {told}."
+        summary = ", ".join(f"{region} {value:.2f}" for region, value in ends.items())
+        alt = f"{title}. Means after the last generation: {summary}."
         return finish(figure, file_name("figure_6", model), model, title, alt)
 
 

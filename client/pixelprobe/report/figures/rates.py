@@ -91,12 +91,12 @@ def _legend() -> list[Line2D]:
 
 
 def _alt(rows: Sequence[TableRow], title: str) -> str:
-    told = "; ".join(
+    summary = "; ".join(
         f"{row.model}, {row.region}: {row.ours:.1f}%"
         + (f" (paper {row.paper:g}%)" if row.paper is not None else "")
         for row in rows
     )
-    return f"{title}. {told}."
+    return f"{title}. {summary}."
 
 
 def budget_charts(rows: Sequence[BudgetRow]) -> Iterator[Chart]:
@@ -147,5 +147,5 @@ def _curve(axes: Axes, rows: Sequence[BudgetRow], last: int) -> None:
 
 def _budget_alt(rows: Sequence[BudgetRow], title: str) -> str:
     final = {row.region: row.share for row in rows if row.share is not None}
-    told = "; ".join(f"{region} {percent(share)}" for region, share in final.items())
-    return f"{title}. In the end: {told}."
+    summary = "; ".join(f"{region} {percent(share)}" for region, share in final.items())
+    return f"{title}. In the end: {summary}."

@@ -1,7 +1,7 @@
 """How all charts look, and how a drawing becomes SVG and PNG bytes.
 
 Charts are drawn no wider than a phone can show with readable letters. Colours are Okabe and Ito's, which
-people with any colour vision tell apart; regions differ in line and marker too, for print without colour.
+people with any colour vision can distinguish; regions differ in line and marker too, for print without colour.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Chart:
         name: of its files, without suffix.
         model: whose attacks it shows; "" for all.
         title: in words; the drawing itself has none.
-        alt: what it shows, for whoever cannot see it.
+        alt: what it shows, alternative text for readers who cannot see it.
         width: in CSS pixels, 96 to the inch, as is ``height``.
     """
 

@@ -38,7 +38,7 @@ def class_pairs(rows: Sequence[AttackRow], classes: int) -> PairCounts:
             if max(original, reached) >= classes:
                 raise InvalidArgumentError(
                     "classes",
-                    f"{row.target} tells of class {max(original, reached)}, beyond {classes} classes",
+                    f"{row.target} answered class {max(original, reached)}, beyond {classes} classes",
                 )
             counts[original][reached] += 1
     return tuple(map(tuple, counts))
@@ -86,7 +86,7 @@ def original_top_in_top(rows: Sequence[AttackRow], top: int) -> Estimate:
 
 
 def _adversarial_probability(row: AttackRow, place: int) -> float | None:
-    """The best candidate's probability of the class in this place of clean_top; None if it was not told."""
+    """The best candidate's probability of the class in this place of clean_top; None if unknown."""
     if place < len(row.best_probability_of_clean_top):
         return row.best_probability_of_clean_top[place]
     wanted = row.clean_top[place].class_index

@@ -150,8 +150,8 @@ def left_out(evaluation: Evaluation, classes: int) -> list[LeftOut]:
     return listed
 
 
-def _reason(told: str) -> str:
-    first, *more = (part.strip() for part in told.split(": "))
+def _reason(text: str) -> str:
+    first, *more = (part.strip() for part in text.split(": "))
     return ": ".join(more[:2]) if more and _ADDRESS.fullmatch(first) else first
 
 

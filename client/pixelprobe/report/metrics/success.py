@@ -119,11 +119,11 @@ def how_soon(rows: Sequence[AttackRow], generations: int) -> HowSoon:
     longer = [row for row in rows if row.generations_allowed > generations]
     judged = longer or rows
     starts = [_at_start(row) for row in judged if row.succeeded]
-    told = [start for start in starts if start is not None]
+    known = [start for start in starts if start is not None]
     allowed = [row.generations_allowed for row in rows]
     return HowSoon(
         within=success_within(judged, generations),
-        at_start=rate(sum(told), len(told)) if len(told) == len(starts) else None,
+        at_start=rate(sum(known), len(known)) if len(known) == len(starts) else None,
         cut_within=bool(rows) and not longer,
         allowed=(min(allowed), max(allowed)) if allowed else None,
         spent=sum(

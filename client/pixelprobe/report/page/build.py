@@ -62,7 +62,7 @@ def build_page(material: Material, numbers: Numbers, charts: Charts, made: datet
 
     Args:
         material: what the numbers are from.
-        numbers: all that is told.
+        numbers: what the page shows.
         charts: all that is drawn.
         made: when, aware.
     """
@@ -162,7 +162,7 @@ def _table_2(numbers: Numbers) -> list[Table]:
 
 def _tables(material: Material, numbers: Numbers) -> dict[str, Table]:
     none = "No untargeted attack ran to an end."
-    uncontrolled = "The control region was not attacked, so size and meaning cannot be told apart here."
+    uncontrolled = "The control region was not attacked, so size and meaning cannot be separated here."
     table_3 = numbers.table_3 if dataset_of(material.classes) is IMAGENET else []
 
     def elsewhere(table: str) -> list[OtherNumber]:

@@ -104,8 +104,8 @@ def paper(value: float | None, inside: bool | None) -> Cell:
 
 def others(numbers: Iterable[tuple[str, float]]) -> Cell:
     """The paper's numbers for (network, value); nothing to sort by, as there are several."""
-    told = tuple(f"{network} {fixed(value, 2)}" for network, value in numbers)
-    return Cell("", details=told, kind="others")
+    text = tuple(f"{network} {fixed(value, 2)}" for network, value in numbers)
+    return Cell("", details=text, kind="others")
 
 
 def share(value: float | None) -> Cell:

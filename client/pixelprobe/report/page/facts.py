@@ -19,7 +19,7 @@ from pixelprobe.report.reference import dataset_of
 from pixelprobe.results.captions import count
 
 PACKAGES = ("pixelprobe", "numpy", "scipy", "statsmodels", "matplotlib", "jinja2", "pillow")
-NOT_TOLD = "not told: neither the server nor a file given with --accuracy or --provenance says it"
+NOT_KNOWN = "not known: neither the server nor a file given with --accuracy or --provenance says it"
 
 Facts = list[tuple[str, str]]
 """Names and what they are, for a list on the page."""
@@ -27,7 +27,7 @@ Facts = list[tuple[str, str]]
 
 def versions(orchestrator: str) -> dict[str, str]:
     """Of the orchestrator that handed out the results, of this program, and of what computes its numbers."""
-    found = {"orchestrator": orchestrator or "not told", "python": platform.python_version()}
+    found = {"orchestrator": orchestrator or "not known", "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
@@ -67,7 +67,7 @@ def spec_facts(spec: CampaignSpec) -> Facts:
             "images",
             f"{len(spec.images):,}, {labelled:,} with their true class, {masked:,} with a mask of their own",
         ),
-        ("images' size", spec.image_preparation or "not told"),
+        ("images' size", spec.image_preparation or "not known"),
         ("targets", ", ".join(spec.targets)),
         ("regions", ", ".join(region.value for region in spec.regions)),
         ("pixels", ", ".join(map(str, spec.pixel_counts))),
@@ -100,20 +100,20 @@ def spec_facts(spec: CampaignSpec) -> Facts:
 
 def model_facts(material: Material) -> list[tuple[str, str, str]]:
     """(model, SHA-256, clean accuracy) of every model."""
-    told = []
+    notes = []
     for model in material.evaluation.models:
         facts = material.models.get(model, ModelFacts())
         accuracy = facts.accuracy
-        told.append(
+        notes.append(
             (
                 model,
-                facts.sha256 or material.weights.get(model) or NOT_TOLD,
+                facts.sha256 or material.weights.get(model) or NOT_KNOWN,
                 f"{100 * accuracy.correct / accuracy.total:.2f}% of {accuracy.total:,}"
                 if accuracy
-                else NOT_TOLD,
+                else NOT_KNOWN,
             )
         )
-    return told
+    return notes
 
 
 def added_facts(provenance: Mapping[str, Any]) -> Facts:
@@ -127,7 +127,7 @@ def added_facts(provenance: Mapping[str, Any]) -> Facts:
 
 def moment(time: datetime | None) -> str:
     """A time in UTC."""
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "not told"
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "not known"
 
 
 def as_json(material: Material, made: datetime) -> dict[str, Any]:
@@ -203,9 +203,9 @@ def _campaign(reported: ReportedCampaign) -> Iterator[str]:
     campaign, spec = reported.campaign, reported.spec
     name = campaign.display_name or campaign.name
     if campaign.state is not CampaignState.SUCCEEDED:
-        told = f" ({campaign.state_reason})" if campaign.state_reason else ""
+        notes = f" ({campaign.state_reason})" if campaign.state_reason else ""
         yield (
-            f"{name} is {campaign.state.value}{told}: {campaign.attacks_finished - reported.cancelled:,} of "
+            f"{name} is {campaign.state.value}{notes}: {campaign.attacks_finished - reported.cancelled:,} of "
             f"{campaign.attacks_total:,} attacks have finished, and only they are in here."
         )
     if spec.accept_unreviewed:
@@ -215,15 +215,15 @@ def _campaign(reported: ReportedCampaign) -> Iterator[str]:
     elif any(image.label is None for image in spec.images):
         yield (
             f"{name} has images without a true class, so images that the model gets wrong without any "
-            "change cannot be told from the others."
+            "change cannot be distinguished from the others."
         )
 
 
 def _images(numbers: Numbers, papers: int) -> Iterator[str]:
     sizes = [row.n for row in numbers.table_2 if row.metric == "untargeted1_success_percent" and row.n]
     if sizes and min(sizes) < FEW_IMAGES:
-        told = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-        yield f"Each rate is from few images ({told}; the paper had {papers}): look at the intervals."
+        notes = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+        yield f"Each rate is from few images ({notes}; the paper had {papers}): look at the intervals."
 
 
 def _searches(campaigns: Sequence[ReportedCampaign]) -> Iterator[str]:
@@ -243,9 +243,9 @@ def _searches(campaigns: Sequence[ReportedCampaign]) -> Iterator[str]:
             if search.region_mode is not _PAPER.region_mode
             else "",
         ]
-        told = [words for words in differs if words]
-        if told:
-            yield f"{names} searched with {'; '.join(told)}."
+        notes = [words for words in differs if words]
+        if notes:
+            yield f"{names} searched with {'; '.join(notes)}."
     budgets = {reported.spec.budget for reported in campaigns if reported.spec.budget is not None}
     if budgets:
         told_budgets = ", ".join(f"{budget:,}" for budget in sorted(budgets))

@@ -44,7 +44,7 @@ class Frame:
     Attributes:
         heading: which region, or that it is the original.
         captions: class and probability, and before the change.
-        alt: for whoever cannot see it.
+        alt: alternative text for readers who cannot see it.
         outline: where the foreground ends, as an SVG path in the image's pixels.
         width: of the image, in its own pixels, as is ``height``.
     """
@@ -118,17 +118,17 @@ def _remark(shots: Sequence[Shot]) -> str:
 def _frame(image: GalleryImage, shot: Shot, material: Material) -> Frame:
     height, width, _ = image.pixels.shape
     if shot.after is None or shot.before is None:
-        told = "not attacked" if shot.outcome is None else _ENDED[shot.outcome]
-        return Frame(shot.region, (told,), region=shot.region, width=width, height=height)
+        text = "not attacked" if shot.outcome is None else _ENDED[shot.outcome]
+        return Frame(shot.region, (text,), region=shot.region, width=width, height=height)
     before = f"{material.class_name(shot.target, shot.before.class_index)} {percent(shot.before.probability)}"
     after = f"{material.class_name(shot.target, shot.after.class_index)} {percent(shot.after.probability)}"
     where = "; ".join(f"column {edit.x}, row {edit.y}" for edit in shot.edits)
-    told = f"{image.name}, changed in the {shot.region} at {where}"
+    text = f"{image.name}, changed in the {shot.region} at {where}"
     return Frame(
         heading=shot.region,
         captions=(after, f"was {before}"),
         uri=png_uri(apply_edits(image.pixels, shot.edits)),
-        alt=f"{told}: {shot.target} says {after}, before {before}",
+        alt=f"{text}: {shot.target} says {after}, before {before}",
         region=shot.region,
         rings=rings(shot.edits, width, height),
         width=width,

@@ -167,7 +167,7 @@ def region_table(
     empty: str,
     elsewhere: Sequence[OtherNumber] = (),
 ) -> Table:
-    """A line for what the heading tells apart, a pair of columns for each region: ours and the paper's.
+    """A line for each value of the heading, a pair of columns for each region: ours and the paper's.
 
     Regions of which the paper has no number have one column, or a second for its numbers on other networks.
     Lines without anything of ours are left out.
