@@ -127,8 +127,8 @@ def read_models(accuracy_files: Sequence[Path], provenance: Mapping[str, Any]) -
     """Read facts about models from files, by name; a later file overrides an earlier one.
 
     An accuracy file holds ``{"MODEL": {"correct": C, "total": N}}`` for any number of models, or is a model
-    card (``weights/NAME.json`` of the model zoo), which also states the hash of the weights and whether they are
-    provisional. ``provenance["models"]["MODEL"]["sha256"]`` states a hash too.
+    card (``weights/NAME.json`` of the model zoo), which also states the hash of the weights and whether they
+    are provisional. ``provenance["models"]["MODEL"]["sha256"]`` states a hash too.
 
     Raises:
         PlanError: a file cannot be read, or is of another form; the message names file and key.
@@ -177,9 +177,8 @@ def _card(content: Mapping[str, Any], path: Path) -> ModelFacts:
 
 
 def _accuracy(content: object, total_key: str, where: str) -> Accuracy:
-    correct, total = (
-        (content.get("correct"), content.get(total_key)) if isinstance(content, dict) else (None, None)
-    )
+    facts = content if isinstance(content, dict) else {}
+    correct, total = facts.get("correct"), facts.get(total_key)
     if type(correct) is not int or type(total) is not int or not 0 <= correct <= total or not total:
         raise PlanError(f"{where}: expected {ACCURACY_FORM}, got {json.dumps(content)[:100]}")
     return Accuracy(correct, total)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pixelprobe.model import Attack, CampaignImage, CampaignSpec, ClassScore, Outcome
+from pixelprobe.model import Attack, CampaignImage, ClassScore, Outcome
 from pixelprobe.results.records import result_of
 from pixelprobe_services.common.errors import InvalidArgumentError
 
@@ -118,9 +118,3 @@ def attack_row(attack: Attack, image: CampaignImage, generations: int) -> Attack
         region_area_fraction=result.region_area_fraction,
         mask_area_fraction=float(result.mask.mean()) if result.mask is not None else None,
     )
-
-
-def attack_rows(attacks: Iterable[Attack], spec: CampaignSpec) -> Iterator[AttackRow]:
-    """The rows of a campaign's finished attacks, one at a time."""
-    for attack in attacks:
-        yield attack_row(attack, spec.images[attack.image_index], spec.search.generations)

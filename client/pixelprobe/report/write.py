@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +18,12 @@ from pixelprobe.report.charts import Charts, draw_charts
 from pixelprobe.report.figure_data import BudgetRow, ComparisonRow, FitnessRow, PairRow, ReachedRow
 from pixelprobe.report.figures.style import pixels_in_words
 from pixelprobe.report.material import GalleryImage, Material, Shot
-from pixelprobe.report.metrics.evaluation import Evaluation, LeftOut
+from pixelprobe.report.metrics.evaluation import LeftOut
 from pixelprobe.report.numbers import Numbers, work_out
 from pixelprobe.report.page.build import build_page
 from pixelprobe.report.page.facts import as_json
-from pixelprobe.report.reference import Reference, dataset_of, load_reference
-from pixelprobe.report.tables import Accuracy, TableRow
+from pixelprobe.report.reference import dataset_of, load_reference
+from pixelprobe.report.tables import TableRow
 from pixelprobe.results.captions import percent
 from pixelprobe.results.drawing import ARROW
 from pixelprobe.results.gallery import Cell, clean_cell, contact_sheet, mask_cell, success_cell
@@ -116,17 +116,6 @@ def write_numbers(folder: Path, numbers: Numbers) -> list[Path]:
         written.append(folder / f"{name}.csv")
         write_csv(written[-1], kind, rows)
     return written
-
-
-def write_tables(
-    folder: Path,
-    evaluation: Evaluation,
-    reference: Reference,
-    accuracies: Mapping[str, Accuracy],
-    classes: int = 10,
-) -> list[Path]:
-    """Work out all numbers and write them: :func:`work_out`, then :func:`write_numbers`."""
-    return write_numbers(folder, work_out(evaluation, reference, accuracies, classes))
 
 
 def _cell(value: object) -> object:

@@ -7,9 +7,10 @@ import pytest
 
 from pixelprobe.model import Outcome
 from pixelprobe.report.metrics.evaluation import Evaluation
+from pixelprobe.report.numbers import work_out
 from pixelprobe.report.reference import load_reference
 from pixelprobe.report.tables import Accuracy, TableRow
-from pixelprobe.report.write import write_csv, write_tables
+from pixelprobe.report.write import write_csv, write_numbers
 from tests.unit.report.made import failed, made, targeted
 
 ROW = TableRow(
@@ -58,7 +59,9 @@ def test_all_tables_are_written_with_our_numbers(tmp_path: Path) -> None:
     rows += [targeted("a", goal, Outcome.SUCCESS) for goal in (1, 2)]
     rows += [made("e", Outcome.ERROR, reason="gone")]
     accuracies = {"allconv_cifar10": Accuracy(9, 10)}
-    files = write_tables(tmp_path / "new" / "out", Evaluation(rows), load_reference(), accuracies, classes=3)
+    files = write_numbers(
+        tmp_path / "new" / "out", work_out(Evaluation(rows), load_reference(), accuracies, 3)
+    )
     assert sorted(file.name for file in files) == sorted(p.name for p in (tmp_path / "new" / "out").iterdir())
     written = {file.stem: read(file) for file in files}
     assert {name for name, lines in written.items() if not lines} == set()
@@ -75,7 +78,7 @@ def test_all_tables_are_written_with_our_numbers(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_without_attacks_still_writes_all_files(tmp_path: Path) -> None:
-    files = write_tables(tmp_path, Evaluation([]), load_reference(), {})
+    files = write_numbers(tmp_path, work_out(Evaluation([]), load_reference(), {}, 10))
     assert len(files) == 13
     assert all(read(file) == [] for file in files)
 
@@ -83,4 +86,4 @@ def test_an_evaluation_without_attacks_still_writes_all_files(tmp_path: Path) ->
 def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        write_tables(tmp_path / "file", Evaluation([]), load_reference(), {})
+        write_numbers(tmp_path / "file", work_out(Evaluation([]), load_reference(), {}, 10))

@@ -14,12 +14,10 @@ from pixelprobe.model import (
     Outcome,
     Region,
     Result,
-    SearchOptions,
 )
-from pixelprobe.report.rows import attack_rows
+from pixelprobe.report.rows import attack_row
 from pixelprobe_services.common.errors import InvalidArgumentError, ServiceError
 from tests.unit.report.made import made
-from tests.unit.report.reports import reported
 
 MASK = np.array([[True, False], [False, False]])
 RESULT = Result(
@@ -40,11 +38,10 @@ RESULT = Result(
 )
 ATTACK = Attack("campaigns/c/attacks/0", 1, "net", Region.FOREGROUND, 3, 1, AttackState.FINISHED, RESULT)
 IMAGES = (CampaignImage("0" * 64, "other"), CampaignImage("1" * 64, "cat.png", label=3))
-SPEC = reported(images=IMAGES, search=SearchOptions(generations=7)).spec
 
 
 def test_a_row_holds_what_the_metrics_need_of_an_attack() -> None:
-    (row,) = attack_rows([ATTACK], SPEC)
+    row = attack_row(ATTACK, IMAGES[1], generations=7)
     assert (row.image_digest, row.image_name, row.label) == ("1" * 64, "cat.png", 3)
     assert (row.target, row.region, row.pixels, row.target_class) == ("net", "foreground", 3, 1)
     assert (row.outcome, row.reason) == (Outcome.SUCCESS, "")
@@ -56,15 +53,15 @@ def test_a_row_holds_what_the_metrics_need_of_an_attack() -> None:
     assert (row.region_area_fraction, row.mask_area_fraction) == (0.25, 0.25)
 
 
-def test_a_image_without_a_name_or_mask_still_has_a_row() -> None:
+def test_an_image_without_a_name_or_mask_still_has_a_row() -> None:
     bare = dataclasses.replace(ATTACK, image_index=0, result=dataclasses.replace(RESULT, mask=None))
-    (row,) = attack_rows([bare], reported(images=(CampaignImage("ab" * 32),)).spec)
+    row = attack_row(bare, CampaignImage("ab" * 32), generations=7)
     assert (row.image_name, row.label, row.mask_area_fraction) == ("abababababab", None, None)
 
 
 def test_an_attack_without_a_result_is_refused() -> None:
     with pytest.raises(ServiceError, match="campaigns/c/attacks/0"):
-        list(attack_rows([dataclasses.replace(ATTACK, result=None)], SPEC))
+        attack_row(dataclasses.replace(ATTACK, result=None), IMAGES[1], generations=7)
 
 
 def test_an_unknown_region_is_refused_by_name() -> None:

@@ -1,7 +1,8 @@
 """How all charts look, and how a drawing becomes SVG and PNG bytes.
 
 Charts are drawn no wider than a phone can show with readable letters. Colours are Okabe and Ito's, which
-people with any colour vision can distinguish; regions differ in line and marker too, for print without colour.
+people with any colour vision can distinguish; regions differ in line and marker too, for print without
+colour.
 """
 
 from __future__ import annotations
