@@ -59,9 +59,8 @@ def test_all_tables_are_written_with_our_numbers(tmp_path: Path) -> None:
     rows += [targeted("a", goal, Outcome.SUCCESS) for goal in (1, 2)]
     rows += [made("e", Outcome.ERROR, reason="gone")]
     accuracies = {"allconv_cifar10": Accuracy(9, 10)}
-    files = write_numbers(
-        tmp_path / "new" / "out", work_out(Evaluation(rows), load_reference(), accuracies, 3)
-    )
+    numbers = work_out(Evaluation(rows), load_reference(), accuracies, 3)
+    files = write_numbers(tmp_path / "new" / "out", numbers)
     assert sorted(file.name for file in files) == sorted(p.name for p in (tmp_path / "new" / "out").iterdir())
     written = {file.stem: read(file) for file in files}
     assert {name for name, lines in written.items() if not lines} == set()
