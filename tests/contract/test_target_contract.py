@@ -18,6 +18,7 @@ import tritonclient.grpc
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixelprobe_services.kserve.http_client import HttpClient
 from pixelprobe_services.orchestrator.targets.base import (
     QueryBatch,
     Scores,
@@ -27,7 +28,6 @@ from pixelprobe_services.orchestrator.targets.base import (
 )
 from pixelprobe_services.orchestrator.targets.config import TargetConfig
 from pixelprobe_services.orchestrator.targets.kserve import KServeTarget
-from pixelprobe_services.orchestrator.targets.kserve_http import HttpTransport
 from pixelprobe_services.orchestrator.targets.registry import open_target
 
 pytestmark = pytest.mark.stack
@@ -45,7 +45,7 @@ def _open(config: TargetConfig) -> Target:
 
 def _open_json(config: TargetConfig) -> Target:
     """Plain JSON tensors, as with a server that lacks the binary extension."""
-    return KServeTarget(config, HttpTransport(config, binary=False))
+    return KServeTarget(config, HttpClient(config.endpoint, binary=False))
 
 
 @dataclass(frozen=True)

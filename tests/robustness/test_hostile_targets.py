@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
-from pixelprobe_services.kserve.tensors import DTYPES, BadAnswerError
-from pixelprobe_services.kserve.transport import MAX_ANSWER_BYTES
-from pixelprobe_services.orchestrator.targets import kserve_grpc, kserve_http
+from pixelprobe_services.kserve import grpc_messages, http_client
+from pixelprobe_services.kserve.client import MAX_ANSWER_BYTES
+from pixelprobe_services.kserve.errors import BadAnswerError
+from pixelprobe_services.kserve.tensors import DTYPES
 from pixelprobe_services.orchestrator.targets.base import Target, TargetError
 from pixelprobe_services.orchestrator.targets.registry import open_target
 from tests.unit.targets import fake_grpc
@@ -54,7 +55,7 @@ def grpc_answers(draw: st.DrawFn) -> bytes:
 @given(reply=grpc_answers() | st.binary(max_size=60))
 def test_grpc_answers(reply: bytes) -> None:
     try:
-        found = kserve_grpc._read_reply(reply, WANTED)
+        found = grpc_messages.read_answer(reply, WANTED)
     except BadAnswerError:
         return
     assert found["scores"].nbytes <= max(len(reply) * 8, 64)
@@ -92,7 +93,7 @@ def json_answers(draw: st.DrawFn) -> bytes:
 )
 def test_json_answers(content: bytes, length: str | None) -> None:
     try:
-        found = kserve_http._read_reply(content, length, WANTED)
+        found = http_client.read_answer(content, length, WANTED)
     except BadAnswerError:
         return
     assert found["scores"].nbytes <= max(len(content) * 8, 64)
@@ -111,7 +112,7 @@ def test_json_answers(content: bytes, length: str | None) -> None:
 )
 def test_json_that_breaks_parsers(content: bytes) -> None:
     with pytest.raises(BadAnswerError):
-        kserve_http._read_reply(content, None, WANTED)
+        http_client.read_answer(content, None, WANTED)
 
 
 async def refused(question: Awaitable[Any]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from pixelprobe_services.kserve.errors import BadAnswerError
+
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype("?"),
     "UINT8": np.dtype("u1"),
@@ -29,10 +31,6 @@ DTYPES: dict[str, np.dtype[Any]] = {
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-class BadAnswerError(ValueError):
-    """What came back cannot be what was asked for; the message says in what way."""
-
-
 @dataclass(frozen=True)
 class TensorSpec:
     """A model's input or output; -1 stands for any size."""
@@ -47,7 +45,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelConfiguration:
-    """What Triton adds to that: ``max_batch_size`` rows in a request, 0 for any number, and parameters."""
+    """Triton's own additions: ``max_batch_size`` rows in a request (0 for any number), and parameters."""
 
     max_batch_size: int = 0
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -72,11 +70,13 @@ def datatype_of(dtype: DTypeLike) -> str:
 
 
 def from_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes | memoryview) -> NDArray[Any]:
-    """A read-only array over the received bytes.
+    """A read-only array over the received bytes; BYTES become an object array of str.
 
     Raises:
-        BadAnswerError: a type without fixed size, or not as many bytes as the shape says.
+        BadAnswerError: an unknown type, or not as many bytes as the shape says.
     """
+    if datatype == "BYTES":
+        return _texts(name, shape, _unpacked(name, bytes(raw)))
     dtype = _dtype(name, datatype)
     expected = math.prod(shape) * dtype.itemsize
     if len(raw) != expected or min(shape, default=0) < 0:
@@ -92,6 +92,8 @@ def from_values(name: str, datatype: str, shape: Sequence[int], values: Any) -> 
     Raises:
         BadAnswerError: values of another type, or not as many as the shape says.
     """
+    if datatype == "BYTES":
+        return _texts(name, shape, values)
     dtype = _dtype(name, datatype)
     try:
         array = np.asarray(values, dtype).reshape(-1)
@@ -100,6 +102,28 @@ def from_values(name: str, datatype: str, shape: Sequence[int], values: Any) -> 
     if array.size != math.prod(shape) or min(shape, default=0) < 0:
         raise BadAnswerError(f"output '{name}' {list(shape)} came with {array.size} values")
     return array.reshape(shape)
+
+
+def _unpacked(name: str, raw: bytes) -> list[bytes]:
+    """Texts that each follow their length, a little-endian uint32."""
+    texts, start = [], 0
+    while start < len(raw):
+        end = start + 4 + int.from_bytes(raw[start : start + 4], "little")
+        if end > len(raw):
+            raise BadAnswerError(f"output '{name}' BYTES ends within a text")
+        texts.append(raw[start + 4 : end])
+        start = end
+    return texts
+
+
+def _texts(name: str, shape: Sequence[int], values: Any) -> NDArray[Any]:
+    if not isinstance(values, list) or not all(isinstance(value, str | bytes) for value in values):
+        raise BadAnswerError(f"output '{name}' does not hold BYTES values")
+    if len(values) != math.prod(shape) or min(shape, default=0) < 0:
+        raise BadAnswerError(f"output '{name}' {list(shape)} came with {len(values)} values")
+    texts = np.empty(len(values), object)
+    texts[:] = [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values]
+    return texts.reshape(shape)
 
 
 def _dtype(name: str, datatype: str) -> np.dtype[Any]:

@@ -142,7 +142,7 @@ def test_a_server_that_is_not_there_is_said_to_be_so(unused_tcp_port: int) -> No
 
 def test_a_model_that_is_not_served_is_said_to_be_so(model: TritonSaliency, server: FakeTriton) -> None:
     server.known = False
-    assert "is not served (Request for unknown model: 'u2net')" in model.unavailable_reason()
+    assert "is not served (NOT_FOUND: Request for unknown model: 'u2net')" in model.unavailable_reason()
 
 
 def test_a_model_that_is_not_ready_is_said_to_be_so(model: TritonSaliency, server: FakeTriton) -> None:

@@ -74,6 +74,7 @@ class FakeServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.parameters: dict[str, str] = {}
         self.reply: Reply = honest
         self.refusal: tuple[grpc.StatusCode, str] | None = None
+        self.trailing: Any = ()
         self.delay_seconds = 0.0
         self.seen: list[Any] = []
         self.headers: dict[str, Any] = {}
@@ -107,7 +108,7 @@ class FakeServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             self.cancelled.set()
             raise
         if self.refusal:
-            await context.abort(*self.refusal)
+            await context.abort(*self.refusal, self.trailing)
         return self.reply(request)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
 
-from pixelprobe_services.kserve.tensors import BadAnswerError
+from pixelprobe_services.kserve.errors import BadAnswerError
 from pixelprobe_services.orchestrator.targets.answers import (
     best_classes,
     check_classes,

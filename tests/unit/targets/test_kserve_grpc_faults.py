@@ -9,8 +9,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from google.rpc import error_details_pb2, status_pb2
 
-from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
+from pixelprobe_services.orchestrator.targets.base import (
+    RejectedError,
+    TargetError,
+    TargetTimeoutError,
+    TargetUnavailableError,
+)
 from pixelprobe_services.orchestrator.targets.registry import open_target
 from tests.unit.targets import fake_grpc
 from tests.unit.targets.batches import config, random_batch
@@ -106,7 +112,8 @@ def scores(*row: float) -> Callable[[Any], Any]:
         (lambda _: response(), "lacks output 'scores'"),
         (broken("shape", [2, 300]), "came with 24 bytes, not 2400"),
         (broken("shape", [-2, -3]), "came with 24 bytes"),
-        (broken("datatype", "BYTES"), "unusable type BYTES"),
+        (broken("datatype", "BF16"), "unusable type BF16"),
+        (broken("datatype", "BYTES"), "BYTES ends within a text"),
     ],
 )
 async def test_nonsense_is_an_error_that_says_what_is_wrong(
@@ -232,3 +239,73 @@ async def test_a_server_that_dies_and_returns(grpc_stage: GrpcStage) -> None:
                 await asyncio.sleep(0.1)
     await target.close()
     await server.stop(None)
+
+
+def _status_with_retry_info(code: grpc.StatusCode, seconds: float) -> bytes:
+    info = error_details_pb2.RetryInfo()
+    info.retry_delay.FromMilliseconds(int(seconds * 1000))
+    status = status_pb2.Status(code=code.value[0], message="quota")
+    status.details.add().Pack(info)
+    return bytes(status.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("code", "trailing", "seconds"),
+    [
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, (), None),
+        (grpc.StatusCode.UNAVAILABLE, (), None),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, (("grpc-retry-pushback-ms", "1500"),), 1.5),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, (("grpc-retry-pushback-ms", "soon"),), None),
+        (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            (
+                (
+                    "grpc-status-details-bin",
+                    _status_with_retry_info(grpc.StatusCode.RESOURCE_EXHAUSTED, 2.5),
+                ),
+            ),
+            2.5,
+        ),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, (("grpc-status-details-bin", b"\xff\xff"),), None),
+    ],
+)
+async def test_a_rejection_carries_how_long_to_wait(
+    grpc_stage: GrpcStage, code: grpc.StatusCode, trailing: Any, seconds: float | None
+) -> None:
+    server, opener = grpc_stage
+    server.refusal = (code, "quota")
+    server.trailing = trailing
+    with pytest.raises(RejectedError) as caught:
+        await opener().query(random_batch(2))
+    assert caught.value.retry_after_seconds == seconds
+
+
+async def test_a_missed_deadline_is_a_timeout(grpc_stage: GrpcStage) -> None:
+    server, opener = grpc_stage
+    target = opener(timeout_seconds=0.3)
+    await target.describe()
+    server.delay_seconds = 60
+    with pytest.raises(TargetTimeoutError):
+        await target.query(random_batch(1))
+
+
+async def test_a_server_that_is_not_there_rejects(unused_tcp_port: int) -> None:
+    target = open_target(config(f"127.0.0.1:{unused_tcp_port}"))
+    with pytest.raises(RejectedError):
+        await target.describe()
+    await target.close()
+
+
+async def test_a_server_that_dies_under_a_query_is_no_rejection() -> None:
+    servicer = FakeServer()
+    server, address = await serve(servicer)
+    target = open_target(config(address))
+    await target.describe()
+    servicer.delay_seconds = 60
+    asked = asyncio.create_task(target.query(random_batch(1)))
+    await asyncio.wait_for(servicer.started.wait(), 5)
+    await server.stop(None)
+    with pytest.raises(TargetUnavailableError) as caught:
+        await asked
+    assert not isinstance(caught.value, RejectedError), "the model may have run"
+    await target.close()

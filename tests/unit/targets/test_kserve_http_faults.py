@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from pixelprobe_services.orchestrator.core.perturbation import apply_edits
-from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
+from pixelprobe_services.orchestrator.targets.base import (
+    RejectedError,
+    TargetError,
+    TargetTimeoutError,
+    TargetUnavailableError,
+)
 from pixelprobe_services.orchestrator.targets.registry import open_target
 from tests.unit.targets.batches import config, random_batch
 from tests.unit.targets.conftest import HttpStage
@@ -51,10 +56,12 @@ async def test_what_may_pass_is_unavailable_and_is_sent_once(http_stage: HttpSta
     [
         (400, '{"error": "bad shape"}', "HTTP 400: bad shape"),
         (401, "", "HTTP 401: no details"),
-        (404, "<html>nope</html>", "HTTP 404: <html>nope</html>"),
+        (404, "nope", "HTTP 404: nope"),
+        (404, "<html>nope</html>", "HTTP 404: an HTML page"),
+        (200, "<!DOCTYPE html><p>Log in", "answers an HTML page instead of JSON"),
         (500, '["x"]', "HTTP 500"),
         (500, '{"error": "%s"}' % ("long " * 1000), "HTTP 500: long"),
-        (302, "", "HTTP 302"),
+        (302, "", "HTTP 302: redirects to other.example, which is not followed"),
         (200, "not json", "not KServe v2's"),
         (200, "[]", "not KServe v2's"),
         (200, "{}", "not KServe v2's"),
@@ -66,7 +73,9 @@ async def test_what_repeating_cannot_mend_is_an_error(
 ) -> None:
     server, opener = http_stage
     server.override = (status, text)
-    server.override_headers = {"Location": "/v2/models/toy/infer"} if status == 302 else {}
+    server.override_headers = (
+        {"Location": "http://other.example/v2/models/toy/infer"} if status == 302 else {}
+    )
     with pytest.raises(TargetError, match=complaint) as caught:
         await opener().query(random_batch(1))
     assert not isinstance(caught.value, TargetUnavailableError)
@@ -83,7 +92,8 @@ async def test_what_repeating_cannot_mend_is_an_error(
         (answer([0, 1]), "came with 2 values"),
         (answer([0, 1], shape=[1, 2]), r"\[1, 2\], expected"),
         (answer([0, 1, 0], datatype="FP64"), "float64"),
-        (answer([0, 1, 0], datatype="BYTES"), "unusable type"),
+        (answer([0, 1, 0], datatype="BF16"), "unusable type"),
+        (answer([0, 1, 0], datatype="BYTES"), "does not hold BYTES values"),
         (answer(None, parameters={"binary_data_size": 12}), "came with 0 bytes, not 12"),
         (answer(None, parameters={"binary_data_size": "12"}), "not KServe v2's"),
         (answer([0, 1, 0], name="other"), "lacks output 'scores'"),
@@ -186,3 +196,47 @@ async def test_a_server_that_does_not_tell_its_extensions_gets_json(http_stage: 
     server.tells_extensions = False
     await opener().query(random_batch(1))
     assert server.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {"Retry-After": "7"}, 7),
+        (503, {"Retry-After": "7"}, 7),
+        (429, {}, None),
+        (429, {"Retry-After": "soon"}, None),
+        (429, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+    ],
+)
+async def test_a_rejection_carries_how_long_to_wait(
+    http_stage: HttpStage, status: int, headers: dict[str, str], seconds: float | None
+) -> None:
+    server, opener = http_stage
+    server.override = (status, "busy")
+    server.override_headers = headers
+    with pytest.raises(RejectedError) as caught:
+        await opener().query(random_batch(2))
+    assert caught.value.retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize("status", [408, 504])
+async def test_a_gateway_that_waited_in_vain_is_a_timeout(http_stage: HttpStage, status: int) -> None:
+    server, opener = http_stage
+    server.override = (status, "too late")
+    with pytest.raises(TargetTimeoutError):
+        await opener().query(random_batch(2))
+
+
+async def test_a_connection_that_breaks_under_a_query_is_no_rejection(http_stage: HttpStage) -> None:
+    server, opener = http_stage
+    server.hang_up = True
+    with pytest.raises(TargetUnavailableError) as caught:
+        await opener().query(random_batch(2))
+    assert not isinstance(caught.value, RejectedError), "the model may have run"
+
+
+async def test_a_server_that_is_not_there_rejects(unused_tcp_port: int) -> None:
+    target = open_target(config(f"127.0.0.1:{unused_tcp_port}", "kserve-http"))
+    with pytest.raises(RejectedError):
+        await target.describe()
+    await target.close()

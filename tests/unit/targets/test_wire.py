@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
+from pixelprobe_services.kserve.errors import BadAnswerError
+from pixelprobe_services.kserve.grpc_messages import request_parts
 from pixelprobe_services.kserve.tensors import (
-    BadAnswerError,
     datatype_of,
     from_raw,
     from_values,
     wire_bytes,
 )
-from pixelprobe_services.orchestrator.targets.kserve_grpc import request_parts
 
 
 @pytest.mark.parametrize("size", [1, 127, 128, 16_383, 16_384, 3_000_000])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelprobe_services.kserve.tensors import BadAnswerError
+from pixelprobe_services.kserve.errors import BadAnswerError
 from pixelprobe_services.orchestrator.targets.base import TOP, Scores
 
 TOLERANCE = 1e-3

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelprobe_services.common.errors import FailedPreconditionError, UnavailableError
+from pixelprobe_services.kserve.client import Traffic
 
 TOP = 5
 """How many best classes every answer carries (fewer where the model has fewer)."""
@@ -25,9 +26,46 @@ class TargetError(FailedPreconditionError):
 
 
 class TargetUnavailableError(UnavailableError, TargetError):
-    """The target could not be reached or did not answer in time; sending the query again is safe."""
+    """The target could not be reached or the connection broke; sending the query again is safe.
+
+    Unless it is one of the subclasses below, the model may or may not have scored the batch.
+    """
 
     reason = "TARGET_UNAVAILABLE"
+
+
+class TargetTimeoutError(TargetUnavailableError):
+    """No answer within the deadline. The model may have scored the batch; a smaller one may be in time."""
+
+    reason = "TARGET_TIMED_OUT"
+
+
+class RejectedError(TargetUnavailableError):
+    """The target turned the batch away before the model ran, so that it costs an attack no budget.
+
+    Raised for HTTP 429 and 503, RESOURCE_EXHAUSTED, a full queue, and a connection that was never made.
+
+    Attributes:
+        retry_after_seconds: how long the target asks to wait (Retry-After, RetryInfo, gRPC pushback); None
+            where it does not say.
+    """
+
+    reason = "TARGET_REJECTED"
+
+    def __init__(
+        self, message: str, *, retry_after_seconds: float | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True)
+class RateLimits:
+    """What may be sent to a target; None is no limit. ``daily_queries`` goes by UTC days."""
+
+    max_queries_per_second: float | None = None
+    max_requests_per_second: float | None = None
+    daily_queries: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,18 +123,15 @@ class Scores:
 
 
 @dataclass
-class TargetStats:
+class TargetStats(Traffic):
     """What queries have cost since the target was opened (describe() does not count); grows in place.
 
     ``requests`` and ``queries`` are attempts, answered or not; ``failures`` are the requests that raised.
-    Bytes are those of the messages (gRPC) or bodies (HTTP), without the protocols' headers.
     """
 
     requests: int = 0
     queries: int = 0
     failures: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
 
 
 class Target(ABC):

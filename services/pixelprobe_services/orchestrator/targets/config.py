@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pixelprobe_services.common.errors import ServiceError
 from pixelprobe_services.common.peers import PeerError, check_pair
+from pixelprobe_services.kserve.endpoint import Endpoint
 
 PROTOCOLS = ("kserve-grpc", "kserve-http")
 SPARSE = ("auto", "never")
@@ -68,6 +69,19 @@ class TargetConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its server is, and how to connect."""
+        return Endpoint(
+            address=self.address,
+            timeout_seconds=self.timeout_seconds,
+            tls=self.tls,
+            authorities=self.tls_ca,
+            certificate=self.tls_cert,
+            key=self.tls_key,
+            headers=self.headers,
+        )
 
 
 def load_targets(path: Path) -> dict[str, TargetConfig]:

@@ -15,13 +15,9 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from pixelprobe_services.kserve.tensors import (
-    BadAnswerError,
-    ModelConfiguration,
-    ModelMetadata,
-    TensorSpec,
-)
-from pixelprobe_services.kserve.transport import Transport, where
+from pixelprobe_services.kserve.client import Client
+from pixelprobe_services.kserve.errors import BadAnswerError, where
+from pixelprobe_services.kserve.tensors import ModelConfiguration, ModelMetadata, TensorSpec
 from pixelprobe_services.orchestrator.core.perturbation import apply_edits
 from pixelprobe_services.orchestrator.targets.answers import check_classes, check_probabilities, scores_of
 from pixelprobe_services.orchestrator.targets.base import (
@@ -35,6 +31,7 @@ from pixelprobe_services.orchestrator.targets.base import (
     TargetUnavailableError,
 )
 from pixelprobe_services.orchestrator.targets.config import TargetConfig
+from pixelprobe_services.orchestrator.targets.failures import as_target_errors
 
 _EDITS_INPUTS = {"images": "UINT8", "image_index": "INT32", "edits": "INT16", "classes": "INT32"}
 _EDITS_OUTPUTS = {"class_probabilities": "FP32", "top_classes": "INT32", "top_probabilities": "FP32"}
@@ -55,13 +52,14 @@ class _Model:
 
 
 class KServeTarget(Target):
-    """The input contract (uint8 NHWC in, probabilities out) over any transport."""
+    """The input contract (uint8 NHWC in, probabilities out) over any client."""
 
-    def __init__(self, config: TargetConfig, transport: Transport) -> None:
+    def __init__(self, config: TargetConfig, client: Client) -> None:
         self.name = config.name
         self.stats = TargetStats()
+        client.traffic = self.stats
         self._config = config
-        self._transport = transport
+        self._client = client
         self._model: _Model | None = None
         self._describing = asyncio.Lock()
 
@@ -87,7 +85,8 @@ class KServeTarget(Target):
         self.stats.requests += 1
         self.stats.queries += len(batch)
         try:
-            return await (self._ask_edits if info.sparse_queries else self._ask_whole)(model, batch)
+            with as_target_errors():
+                return await (self._ask_edits if info.sparse_queries else self._ask_whole)(model, batch)
         except BadAnswerError as error:
             self.stats.failures += 1
             raise self._error(str(error)) from error
@@ -96,7 +95,7 @@ class KServeTarget(Target):
             raise
 
     async def close(self) -> None:
-        await self._transport.close()
+        await self._client.close()
 
     async def _ask_edits(self, model: _Model, batch: QueryBatch) -> Scores:
         inputs: dict[str, NDArray[Any]] = {
@@ -105,9 +104,7 @@ class KServeTarget(Target):
             "edits": batch.edits,
             "classes": batch.classes,
         }
-        answer = await self._transport.infer(
-            _edits_of(self._config.model), inputs, tuple(_EDITS_OUTPUTS), self.stats
-        )
+        answer = await self._client.infer(_edits_of(self._config.model), inputs, tuple(_EDITS_OUTPUTS))
         best = (len(batch), min(TOP, model.info.classes))
         return Scores(
             class_probabilities=check_probabilities(
@@ -120,7 +117,7 @@ class KServeTarget(Target):
     async def _ask_whole(self, model: _Model, batch: QueryBatch) -> Scores:
         inputs = {model.image: apply_edits(batch.images, batch.image_index, batch.edits)}
         name = model.probabilities
-        answer = await self._transport.infer(self._config.model, inputs, (name,), self.stats)
+        answer = await self._client.infer(self._config.model, inputs, (name,))
         shape = (len(batch), model.info.classes)
         return scores_of(check_probabilities(name, answer[name], shape), batch.classes)
 
@@ -132,7 +129,9 @@ class KServeTarget(Target):
         return self._model
 
     async def _check_ready(self) -> None:
-        if not await self._transport.ready(self._config.model):
+        with as_target_errors():
+            ready = await self._client.ready(self._config.model)
+        if not ready:
             raise TargetUnavailableError(f"{self._where}: is not ready")
 
     async def _ask_model(self) -> _Model:
@@ -143,7 +142,7 @@ class KServeTarget(Target):
         height, width, classes = image.shape[1], image.shape[2], probabilities.shape[1]
         if config.labels and len(config.labels) != classes:
             raise self._error(f"has {classes} classes, but {len(config.labels)} labels are registered")
-        served = await _optional(self._transport.configuration(config.model)) or ModelConfiguration()
+        served = await _optional(self._client.configuration(config.model)) or ModelConfiguration()
         info = TargetInfo(
             name=config.name,
             width=width,
@@ -163,7 +162,8 @@ class KServeTarget(Target):
 
     async def _available_metadata(self, model: str) -> ModelMetadata:
         try:
-            return await self._transport.metadata(model)
+            with as_target_errors():
+                return await self._client.metadata(model)
         except TargetUnavailableError:
             raise
         except TargetError as error:
@@ -186,7 +186,7 @@ class KServeTarget(Target):
         return image, probabilities
 
     async def _takes_edits(self, height: int, width: int) -> bool:
-        metadata = await _optional(self._transport.metadata(_edits_of(self._config.model)))
+        metadata = await _optional(self._client.metadata(_edits_of(self._config.model)))
         if metadata is None:
             return False
         inputs = {spec.name: spec for spec in metadata.inputs}
@@ -209,7 +209,8 @@ class KServeTarget(Target):
 async def _optional(question: Awaitable[T]) -> T | None:
     """The answer to something that not every server understands; None when it refuses."""
     try:
-        return await question
+        with as_target_errors():
+            return await question
     except TargetUnavailableError:
         raise
     except TargetError:

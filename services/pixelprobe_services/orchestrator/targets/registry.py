@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pixelprobe_services.common.errors import NotFoundError
+from pixelprobe_services.kserve.grpc_client import GrpcClient
+from pixelprobe_services.kserve.http_client import HttpClient
 from pixelprobe_services.orchestrator.targets.base import Target
 from pixelprobe_services.orchestrator.targets.config import RegistryError, TargetConfig, load_targets
 from pixelprobe_services.orchestrator.targets.kserve import KServeTarget
-from pixelprobe_services.orchestrator.targets.kserve_grpc import GrpcTransport
-from pixelprobe_services.orchestrator.targets.kserve_http import HttpTransport
 
 __all__ = ["Registry", "RegistryError", "TargetConfig", "load_targets", "open_target"]
 
-_TRANSPORTS = {"kserve-grpc": GrpcTransport, "kserve-http": HttpTransport}
+_CLIENTS = {"kserve-grpc": GrpcClient, "kserve-http": HttpClient}
 
 
 def open_target(config: TargetConfig) -> Target:
-    """The target that a configuration describes. Connects with the first question, not here."""
-    return KServeTarget(config, _TRANSPORTS[config.protocol](config))
+    """The target that a configuration describes. Connects with the first call, not here."""
+    return KServeTarget(config, _CLIENTS[config.protocol](config.endpoint))
 
 
 class Registry:
