@@ -116,6 +116,8 @@ def campaign(message: campaign_pb2.Campaign) -> model.Campaign:
         create_time=_time(message, "create_time"),
         end_time=_time(message, "end_time"),
         waits=message.waits,
+        owner=message.owner,
+        attacks_cancelled=progress.attacks_cancelled,
     )
 
 

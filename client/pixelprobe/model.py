@@ -56,6 +56,7 @@ class CampaignState(StrEnum):
     SUCCEEDED = "succeeded"
     CANCELLED = "cancelled"
     PAUSED = "paused"
+    WAITING = "waiting"
 
 
 class AttackState(StrEnum):
@@ -191,7 +192,9 @@ class Campaign:
     Attributes:
         create_time: aware, in UTC; None where the server does not tell.
         end_time: None until it has ended.
-        waits: it is paused, and goes on by itself once what ``state_reason`` names is to be had again.
+        waits: it continues by itself once what ``state_reason`` names is available again.
+        owner: the client that created it; empty where clients have no names.
+        attacks_cancelled: how many of ``attacks_finished`` were cancelled.
     """
 
     name: str
@@ -206,6 +209,8 @@ class Campaign:
     create_time: datetime | None = None
     end_time: datetime | None = None
     waits: bool = False
+    owner: str = ""
+    attacks_cancelled: int = 0
 
     @property
     def ended(self) -> bool:

@@ -7,9 +7,11 @@ import pytest
 
 from pixelprobe_services.common.errors import ConflictError, NotFoundError
 from pixelprobe_services.common.values import (
+    LEGAL_TRANSITIONS,
     AttackResult,
     AttackState,
     CampaignState,
+    IllegalTransitionError,
     Ledger,
     Outcome,
     image_digest,
@@ -196,3 +198,40 @@ async def test_names_that_no_database_could_hold(store: Store) -> None:
 
 async def test_the_store_says_that_it_works(store: Store) -> None:
     await store.check()
+
+
+PATH = {
+    CampaignState.PENDING: (),
+    CampaignState.RUNNING: (CampaignState.RUNNING,),
+    CampaignState.WAITING: (CampaignState.WAITING,),
+    CampaignState.PAUSED: (CampaignState.PAUSED,),
+    CampaignState.SUCCEEDED: (CampaignState.RUNNING, CampaignState.SUCCEEDED),
+    CampaignState.CANCELLED: (CampaignState.CANCELLED,),
+}
+"""How a new campaign gets into each state."""
+
+
+@pytest.mark.parametrize("old", CampaignState)
+async def test_only_legal_changes_of_state_are_made(store: Store, old: CampaignState) -> None:
+    for new in CampaignState:
+        record = await create(store)
+        for step in PATH[old]:
+            await store.change_campaign_state(record.id, step, expected=set(CampaignState))
+        events = await store.events_after(record.id, 0, 100)
+        if new in LEGAL_TRANSITIONS[old]:
+            changed = await store.change_campaign_state(record.id, new, expected={old}, reason="why")
+            assert (changed.state, changed.state_reason) == (new, "why")
+        else:
+            with pytest.raises(IllegalTransitionError):
+                await store.change_campaign_state(record.id, new, expected={old})
+            assert await store.events_after(record.id, 0, 100) == events
+            assert (await store.get_campaign(record.id)).state is old
+
+
+async def test_a_waiting_campaign_is_open_and_its_attacks_can_be_claimed(store: Store) -> None:
+    record = await create(store)
+    await store.change_campaign_state(record.id, CampaignState.WAITING, expected={CampaignState.PENDING})
+    assert await store.campaigns_in({CampaignState.WAITING}) == [record.id]
+    for _ in range(SPEC.attack_count):
+        await store.finish_attack((await claim(store, record.id)).id, RESULT, None)
+    assert await store.finish_campaign(record.id)

@@ -26,6 +26,7 @@ _STATE_COLOURS = {
     CampaignState.SUCCEEDED: "green",
     CampaignState.CANCELLED: "yellow",
     CampaignState.PAUSED: "bold yellow",
+    CampaignState.WAITING: "bold yellow",
 }
 
 _NAMED_GOALS = 4

@@ -64,10 +64,15 @@ class Outcome(Enum):
 
 
 class CampaignState(Enum):
-    """Where a campaign is in its life."""
+    """Where a campaign is in its life.
+
+    A WAITING campaign continues by itself once what it needs is available again; a PAUSED one has to be
+    resumed.
+    """
 
     PENDING = "pending"
     RUNNING = "running"
+    WAITING = "waiting"
     PAUSED = "paused"
     SUCCEEDED = "succeeded"
     CANCELLED = "cancelled"
@@ -82,9 +87,14 @@ class AttackState(Enum):
 
 
 LEGAL_TRANSITIONS: dict[CampaignState, frozenset[CampaignState]] = {
-    CampaignState.PENDING: frozenset({CampaignState.RUNNING, CampaignState.CANCELLED}),
+    CampaignState.PENDING: frozenset(
+        {CampaignState.RUNNING, CampaignState.WAITING, CampaignState.PAUSED, CampaignState.CANCELLED}
+    ),
     CampaignState.RUNNING: frozenset(
-        {CampaignState.PAUSED, CampaignState.SUCCEEDED, CampaignState.CANCELLED}
+        {CampaignState.WAITING, CampaignState.PAUSED, CampaignState.SUCCEEDED, CampaignState.CANCELLED}
+    ),
+    CampaignState.WAITING: frozenset(
+        {CampaignState.RUNNING, CampaignState.PAUSED, CampaignState.SUCCEEDED, CampaignState.CANCELLED}
     ),
     CampaignState.PAUSED: frozenset({CampaignState.RUNNING, CampaignState.CANCELLED}),
     CampaignState.CANCELLED: frozenset({CampaignState.RUNNING}),

@@ -28,6 +28,7 @@ from pixelprobe_services.orchestrator.store.base import (
 CAMPAIGN_STATES = {
     CampaignState.PENDING: campaign_pb2.CAMPAIGN_STATE_PENDING,
     CampaignState.RUNNING: campaign_pb2.CAMPAIGN_STATE_RUNNING,
+    CampaignState.WAITING: campaign_pb2.CAMPAIGN_STATE_WAITING,
     CampaignState.PAUSED: campaign_pb2.CAMPAIGN_STATE_PAUSED,
     CampaignState.SUCCEEDED: campaign_pb2.CAMPAIGN_STATE_SUCCEEDED,
     CampaignState.CANCELLED: campaign_pb2.CAMPAIGN_STATE_CANCELLED,
@@ -86,7 +87,7 @@ def _parts(name: str) -> list[str]:
 def campaign_to_pb(
     record: CampaignRecord, progress: CampaignProgress, *, waits: bool = False, with_images: bool = True
 ) -> campaign_pb2.Campaign:
-    """The campaign resource. ``waits``: it is paused, and goes on by itself."""
+    """The campaign resource. ``waits``: it continues by itself once what it needs is available again."""
     return campaign_pb2.Campaign(
         name=campaign_name(record.id),
         spec=spec_to_pb(record.spec, with_images=with_images),
@@ -101,7 +102,8 @@ def campaign_to_pb(
             queries_skipped=progress.ledger.skipped,
             queries_repeated=progress.ledger.repeated,
         ),
-        waits=waits,
+        waits=waits or record.state is CampaignState.WAITING,
+        owner=record.owner,
     )
 
 

@@ -114,24 +114,25 @@ class Store(DailyCount, ABC):
         reason: str = "",
         limits: Limits = NO_LIMITS,
     ) -> CampaignRecord:
-        """Compare-and-set of the state; appends an event.
+        """Compare-and-set of the state, along ``LEGAL_TRANSITIONS``; appends an event.
 
         Going back to RUNNING makes attacks that finished as CANCELLED pending again.
 
         Raises:
             ConflictError: the campaign is in none of ``expected``.
+            IllegalTransitionError: a campaign in its state cannot become ``new``.
             QuotaExceededError: its owner has reached one of ``limits`` by other campaigns, or for today.
         """
 
     @abstractmethod
     async def finish_campaign(self, campaign_id: str) -> bool:
-        """Make a running campaign SUCCEEDED if all its attacks are finished, whoever ran them.
+        """Make a running or waiting campaign SUCCEEDED if all its attacks are finished, whoever ran them.
 
         Returns:
             False if some are not.
 
         Raises:
-            ConflictError: the campaign is not RUNNING.
+            ConflictError: the campaign is neither RUNNING nor WAITING.
         """
 
     @abstractmethod

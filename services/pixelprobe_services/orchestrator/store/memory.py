@@ -19,6 +19,7 @@ from pixelprobe_services.common.values import (
     MaskArray,
     Outcome,
     Pixels,
+    check_transition,
 )
 from pixelprobe_services.orchestrator.store import limits as quotas
 from pixelprobe_services.orchestrator.store.base import (
@@ -42,7 +43,8 @@ from pixelprobe_services.orchestrator.store.limits import (
 )
 from pixelprobe_services.orchestrator.store.memory_campaign import KeptCampaign
 
-CLAIMABLE = (CampaignState.PENDING, CampaignState.RUNNING)
+ACTIVE = (CampaignState.RUNNING, CampaignState.WAITING)
+CLAIMABLE = (CampaignState.PENDING, *ACTIVE)
 OPEN = (*CLAIMABLE, CampaignState.PAUSED)
 
 
@@ -126,6 +128,7 @@ class MemoryStore(Store):
         campaign = self._campaign(campaign_id)
         if campaign.record.state not in expected:
             raise ConflictError(f"campaign {campaign_id} is {campaign.record.state.value}")
+        check_transition(campaign.record.state, new)
         self._admit(campaign.record.owner, limits, campaign_id)
         if new is CampaignState.RUNNING:
             self._reopen_cancelled(campaign)
@@ -141,13 +144,11 @@ class MemoryStore(Store):
 
     async def finish_campaign(self, campaign_id: str) -> bool:
         campaign = self._campaign(campaign_id)
-        if campaign.record.state is not CampaignState.RUNNING:
+        if campaign.record.state not in ACTIVE:
             raise ConflictError(f"campaign {campaign_id} is {campaign.record.state.value}")
         if campaign.finished < len(campaign.attacks):
             return False
-        await self.change_campaign_state(
-            campaign_id, CampaignState.SUCCEEDED, expected={CampaignState.RUNNING}
-        )
+        await self.change_campaign_state(campaign_id, CampaignState.SUCCEEDED, expected=ACTIVE)
         return True
 
     async def cancel_attacks(self, campaign_id: str) -> int:

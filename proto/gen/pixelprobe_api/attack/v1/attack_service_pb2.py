@@ -27,7 +27,7 @@ from pixelprobe_api.attack.v1 import result_pb2 as pixelprobe_dot_attack_dot_v1_
 from pixelprobe_api.image.v1 import image_pb2 as pixelprobe_dot_image_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pixelprobe/attack/v1/attack_service.proto\x12\x14pixelprobe.attack.v1\x1a#pixelprobe/attack/v1/campaign.proto\x1a!pixelprobe/attack/v1/result.proto\x1a\x1fpixelprobe/image/v1/image.proto\"\xb5\x01\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0f\n\x07\x63lasses\x18\x06 \x01(\r\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x16\n\x0esparse_queries\x18\x08 \x01(\x08\x12\x16\n\x0eweights_sha256\x18\t \x01(\t\"\x14\n\x12ListTargetsRequest\"b\n\x13ListTargetsResponse\x12-\n\x07targets\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Target\x12\x1c\n\x14orchestrator_version\x18\x02 \x01(\t\"@\n\x13UploadImagesRequest\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.pixelprobe.image.v1.Image\"\'\n\x14UploadImagesResponse\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"!\n\x0fGetImageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"=\n\x10GetImageResponse\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.pixelprobe.image.v1.Image\"]\n\x15\x43reateCampaignRequest\x12\x30\n\x04spec\x18\x01 \x01(\x0b\x32\".pixelprobe.attack.v1.CampaignSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"J\n\x16\x43reateCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"\"\n\x12GetCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x13GetCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"=\n\x14ListCampaignsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x15ListCampaignsResponse\x12\x31\n\tcampaigns\x18\x01 \x03(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x43\x61ncelCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x43\x61ncelCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"%\n\x15ResumeCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16ResumeCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"<\n\x14WatchCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"\xd2\x01\n\x15WatchCampaignResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x32\n\x08\x63\x61mpaign\x18\x02 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.CampaignH\x00\x12\x30\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1c.pixelprobe.attack.v1.AttackH\x00\x12\x38\n\x08progress\x18\x04 \x01(\x0b\x32$.pixelprobe.attack.v1.AttackProgressH\x00\x42\x07\n\x05\x65vent\"`\n\x0e\x41ttackProgress\x12\x0e\n\x06\x61ttack\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x14\n\x0c\x62\x65st_fitness\x18\x03 \x01(\x02\x12\x14\n\x0cqueries_sent\x18\x04 \x01(\x04\" \n\x10GetAttackRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x11GetAttackResponse\x12,\n\x06\x61ttack\x18\x01 \x01(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\"K\n\x12ListAttacksRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x13ListAttacksResponse\x12-\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x12ListResultsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x13ListResultsResponse\x12-\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xde\t\n\rAttackService\x12\x62\n\x0bListTargets\x12(.pixelprobe.attack.v1.ListTargetsRequest\x1a).pixelprobe.attack.v1.ListTargetsResponse\x12g\n\x0cUploadImages\x12).pixelprobe.attack.v1.UploadImagesRequest\x1a*.pixelprobe.attack.v1.UploadImagesResponse(\x01\x12Y\n\x08GetImage\x12%.pixelprobe.attack.v1.GetImageRequest\x1a&.pixelprobe.attack.v1.GetImageResponse\x12k\n\x0e\x43reateCampaign\x12+.pixelprobe.attack.v1.CreateCampaignRequest\x1a,.pixelprobe.attack.v1.CreateCampaignResponse\x12\x62\n\x0bGetCampaign\x12(.pixelprobe.attack.v1.GetCampaignRequest\x1a).pixelprobe.attack.v1.GetCampaignResponse\x12h\n\rListCampaigns\x12*.pixelprobe.attack.v1.ListCampaignsRequest\x1a+.pixelprobe.attack.v1.ListCampaignsResponse\x12k\n\x0e\x43\x61ncelCampaign\x12+.pixelprobe.attack.v1.CancelCampaignRequest\x1a,.pixelprobe.attack.v1.CancelCampaignResponse\x12k\n\x0eResumeCampaign\x12+.pixelprobe.attack.v1.ResumeCampaignRequest\x1a,.pixelprobe.attack.v1.ResumeCampaignResponse\x12j\n\rWatchCampaign\x12*.pixelprobe.attack.v1.WatchCampaignRequest\x1a+.pixelprobe.attack.v1.WatchCampaignResponse0\x01\x12\\\n\tGetAttack\x12&.pixelprobe.attack.v1.GetAttackRequest\x1a\'.pixelprobe.attack.v1.GetAttackResponse\x12\x62\n\x0bListAttacks\x12(.pixelprobe.attack.v1.ListAttacksRequest\x1a).pixelprobe.attack.v1.ListAttacksResponse\x12\x62\n\x0bListResults\x12(.pixelprobe.attack.v1.ListResultsRequest\x1a).pixelprobe.attack.v1.ListResultsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pixelprobe/attack/v1/attack_service.proto\x12\x14pixelprobe.attack.v1\x1a#pixelprobe/attack/v1/campaign.proto\x1a!pixelprobe/attack/v1/result.proto\x1a\x1fpixelprobe/image/v1/image.proto\"\xb5\x01\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x08\x12\x1a\n\x12unavailable_reason\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x0f\n\x07\x63lasses\x18\x06 \x01(\r\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\x16\n\x0esparse_queries\x18\x08 \x01(\x08\x12\x16\n\x0eweights_sha256\x18\t \x01(\t\"\x14\n\x12ListTargetsRequest\"b\n\x13ListTargetsResponse\x12-\n\x07targets\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Target\x12\x1c\n\x14orchestrator_version\x18\x02 \x01(\t\"@\n\x13UploadImagesRequest\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.pixelprobe.image.v1.Image\"\'\n\x14UploadImagesResponse\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"!\n\x0fGetImageRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"=\n\x10GetImageResponse\x12)\n\x05image\x18\x01 \x01(\x0b\x32\x1a.pixelprobe.image.v1.Image\"]\n\x15\x43reateCampaignRequest\x12\x30\n\x04spec\x18\x01 \x01(\x0b\x32\".pixelprobe.attack.v1.CampaignSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"J\n\x16\x43reateCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"\"\n\x12GetCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x13GetCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"K\n\x14ListCampaignsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04mine\x18( \x01(\x08\"c\n\x15ListCampaignsResponse\x12\x31\n\tcampaigns\x18\x01 \x03(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x43\x61ncelCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16\x43\x61ncelCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"%\n\x15ResumeCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x16ResumeCampaignResponse\x12\x30\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.Campaign\"<\n\x14WatchCampaignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"\xd2\x01\n\x15WatchCampaignResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x32\n\x08\x63\x61mpaign\x18\x02 \x01(\x0b\x32\x1e.pixelprobe.attack.v1.CampaignH\x00\x12\x30\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1c.pixelprobe.attack.v1.AttackH\x00\x12\x38\n\x08progress\x18\x04 \x01(\x0b\x32$.pixelprobe.attack.v1.AttackProgressH\x00\x42\x07\n\x05\x65vent\"`\n\x0e\x41ttackProgress\x12\x0e\n\x06\x61ttack\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x14\n\x0c\x62\x65st_fitness\x18\x03 \x01(\x02\x12\x14\n\x0cqueries_sent\x18\x04 \x01(\x04\" \n\x10GetAttackRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x11GetAttackResponse\x12,\n\x06\x61ttack\x18\x01 \x01(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\"K\n\x12ListAttacksRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x13ListAttacksResponse\x12-\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x12ListResultsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x13ListResultsResponse\x12-\n\x07\x61ttacks\x18\x01 \x03(\x0b\x32\x1c.pixelprobe.attack.v1.Attack\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xde\t\n\rAttackService\x12\x62\n\x0bListTargets\x12(.pixelprobe.attack.v1.ListTargetsRequest\x1a).pixelprobe.attack.v1.ListTargetsResponse\x12g\n\x0cUploadImages\x12).pixelprobe.attack.v1.UploadImagesRequest\x1a*.pixelprobe.attack.v1.UploadImagesResponse(\x01\x12Y\n\x08GetImage\x12%.pixelprobe.attack.v1.GetImageRequest\x1a&.pixelprobe.attack.v1.GetImageResponse\x12k\n\x0e\x43reateCampaign\x12+.pixelprobe.attack.v1.CreateCampaignRequest\x1a,.pixelprobe.attack.v1.CreateCampaignResponse\x12\x62\n\x0bGetCampaign\x12(.pixelprobe.attack.v1.GetCampaignRequest\x1a).pixelprobe.attack.v1.GetCampaignResponse\x12h\n\rListCampaigns\x12*.pixelprobe.attack.v1.ListCampaignsRequest\x1a+.pixelprobe.attack.v1.ListCampaignsResponse\x12k\n\x0e\x43\x61ncelCampaign\x12+.pixelprobe.attack.v1.CancelCampaignRequest\x1a,.pixelprobe.attack.v1.CancelCampaignResponse\x12k\n\x0eResumeCampaign\x12+.pixelprobe.attack.v1.ResumeCampaignRequest\x1a,.pixelprobe.attack.v1.ResumeCampaignResponse\x12j\n\rWatchCampaign\x12*.pixelprobe.attack.v1.WatchCampaignRequest\x1a+.pixelprobe.attack.v1.WatchCampaignResponse0\x01\x12\\\n\tGetAttack\x12&.pixelprobe.attack.v1.GetAttackRequest\x1a\'.pixelprobe.attack.v1.GetAttackResponse\x12\x62\n\x0bListAttacks\x12(.pixelprobe.attack.v1.ListAttacksRequest\x1a).pixelprobe.attack.v1.ListAttacksResponse\x12\x62\n\x0bListResults\x12(.pixelprobe.attack.v1.ListResultsRequest\x1a).pixelprobe.attack.v1.ListResultsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,35 +57,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCAMPAIGNRESPONSE']._serialized_start=890
   _globals['_GETCAMPAIGNRESPONSE']._serialized_end=961
   _globals['_LISTCAMPAIGNSREQUEST']._serialized_start=963
-  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=1024
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=1026
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=1125
-  _globals['_CANCELCAMPAIGNREQUEST']._serialized_start=1127
-  _globals['_CANCELCAMPAIGNREQUEST']._serialized_end=1164
-  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_start=1166
-  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_end=1240
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=1242
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=1279
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=1281
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=1355
-  _globals['_WATCHCAMPAIGNREQUEST']._serialized_start=1357
-  _globals['_WATCHCAMPAIGNREQUEST']._serialized_end=1417
-  _globals['_WATCHCAMPAIGNRESPONSE']._serialized_start=1420
-  _globals['_WATCHCAMPAIGNRESPONSE']._serialized_end=1630
-  _globals['_ATTACKPROGRESS']._serialized_start=1632
-  _globals['_ATTACKPROGRESS']._serialized_end=1728
-  _globals['_GETATTACKREQUEST']._serialized_start=1730
-  _globals['_GETATTACKREQUEST']._serialized_end=1762
-  _globals['_GETATTACKRESPONSE']._serialized_start=1764
-  _globals['_GETATTACKRESPONSE']._serialized_end=1829
-  _globals['_LISTATTACKSREQUEST']._serialized_start=1831
-  _globals['_LISTATTACKSREQUEST']._serialized_end=1906
-  _globals['_LISTATTACKSRESPONSE']._serialized_start=1908
-  _globals['_LISTATTACKSRESPONSE']._serialized_end=2001
-  _globals['_LISTRESULTSREQUEST']._serialized_start=2003
-  _globals['_LISTRESULTSREQUEST']._serialized_end=2078
-  _globals['_LISTRESULTSRESPONSE']._serialized_start=2080
-  _globals['_LISTRESULTSRESPONSE']._serialized_end=2173
-  _globals['_ATTACKSERVICE']._serialized_start=2176
-  _globals['_ATTACKSERVICE']._serialized_end=3422
+  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=1038
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=1040
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=1139
+  _globals['_CANCELCAMPAIGNREQUEST']._serialized_start=1141
+  _globals['_CANCELCAMPAIGNREQUEST']._serialized_end=1178
+  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_start=1180
+  _globals['_CANCELCAMPAIGNRESPONSE']._serialized_end=1254
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=1256
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=1293
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=1295
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=1369
+  _globals['_WATCHCAMPAIGNREQUEST']._serialized_start=1371
+  _globals['_WATCHCAMPAIGNREQUEST']._serialized_end=1431
+  _globals['_WATCHCAMPAIGNRESPONSE']._serialized_start=1434
+  _globals['_WATCHCAMPAIGNRESPONSE']._serialized_end=1644
+  _globals['_ATTACKPROGRESS']._serialized_start=1646
+  _globals['_ATTACKPROGRESS']._serialized_end=1742
+  _globals['_GETATTACKREQUEST']._serialized_start=1744
+  _globals['_GETATTACKREQUEST']._serialized_end=1776
+  _globals['_GETATTACKRESPONSE']._serialized_start=1778
+  _globals['_GETATTACKRESPONSE']._serialized_end=1843
+  _globals['_LISTATTACKSREQUEST']._serialized_start=1845
+  _globals['_LISTATTACKSREQUEST']._serialized_end=1920
+  _globals['_LISTATTACKSRESPONSE']._serialized_start=1922
+  _globals['_LISTATTACKSRESPONSE']._serialized_end=2015
+  _globals['_LISTRESULTSREQUEST']._serialized_start=2017
+  _globals['_LISTRESULTSREQUEST']._serialized_end=2092
+  _globals['_LISTRESULTSRESPONSE']._serialized_start=2094
+  _globals['_LISTRESULTSRESPONSE']._serialized_end=2187
+  _globals['_ATTACKSERVICE']._serialized_start=2190
+  _globals['_ATTACKSERVICE']._serialized_end=3436
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,9 @@ class _CampaignStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Campaig
     CAMPAIGN_STATE_SUCCEEDED: _CampaignState.ValueType  # 3
     CAMPAIGN_STATE_CANCELLED: _CampaignState.ValueType  # 4
     CAMPAIGN_STATE_PAUSED: _CampaignState.ValueType  # 5
+    """Stopped until it is resumed."""
+    CAMPAIGN_STATE_WAITING: _CampaignState.ValueType  # 6
+    """Continues by itself once what state_reason names is available again."""
 
 class CampaignState(_CampaignState, metaclass=_CampaignStateEnumTypeWrapper): ...
 
@@ -43,6 +46,9 @@ CAMPAIGN_STATE_RUNNING: CampaignState.ValueType  # 2
 CAMPAIGN_STATE_SUCCEEDED: CampaignState.ValueType  # 3
 CAMPAIGN_STATE_CANCELLED: CampaignState.ValueType  # 4
 CAMPAIGN_STATE_PAUSED: CampaignState.ValueType  # 5
+"""Stopped until it is resumed."""
+CAMPAIGN_STATE_WAITING: CampaignState.ValueType  # 6
+"""Continues by itself once what state_reason names is available again."""
 Global___CampaignState: _TypeAlias = CampaignState  # noqa: Y015
 
 class _Region:
@@ -122,13 +128,16 @@ class Campaign(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     WAITS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"campaigns/{id}"."""
     state: Global___CampaignState.ValueType
     state_reason: _builtins.str
     """Why the campaign is paused or failed; empty otherwise."""
     waits: _builtins.bool
-    """Paused, but goes on by itself once what state_reason names is to be had again."""
+    """The state is CAMPAIGN_STATE_WAITING. For clients older than that state."""
+    owner: _builtins.str
+    """The client that created the campaign; empty where clients have no names."""
     @_builtins.property
     def spec(self) -> Global___CampaignSpec: ...
     @_builtins.property
@@ -148,10 +157,11 @@ class Campaign(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         progress: Global___CampaignProgress | None = ...,
         waits: _builtins.bool = ...,
+        owner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "progress", b"progress", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "name", b"name", "progress", b"progress", "spec", b"spec", "state", b"state", "state_reason", b"state_reason", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "name", b"name", "owner", b"owner", "progress", b"progress", "spec", b"spec", "state", b"state", "state_reason", b"state_reason", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -166,6 +176,7 @@ class CampaignProgress(_message.Message):
     QUERIES_SENT_FIELD_NUMBER: _builtins.int
     QUERIES_SKIPPED_FIELD_NUMBER: _builtins.int
     QUERIES_REPEATED_FIELD_NUMBER: _builtins.int
+    ATTACKS_CANCELLED_FIELD_NUMBER: _builtins.int
     attacks_total: _builtins.int
     attacks_finished: _builtins.int
     queries_sent: _builtins.int
@@ -174,6 +185,8 @@ class CampaignProgress(_message.Message):
     """Candidates with no edit inside the region: the clean image's scores answer them."""
     queries_repeated: _builtins.int
     """Candidates pixel for pixel equal to an earlier one of the same attack: answered from memory."""
+    attacks_cancelled: _builtins.int
+    """How many of attacks_finished ended as OUTCOME_CANCELLED, or never started before a cancel."""
     def __init__(
         self,
         *,
@@ -182,10 +195,11 @@ class CampaignProgress(_message.Message):
         queries_sent: _builtins.int = ...,
         queries_skipped: _builtins.int = ...,
         queries_repeated: _builtins.int = ...,
+        attacks_cancelled: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks_finished", b"attacks_finished", "attacks_total", b"attacks_total", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks_cancelled", b"attacks_cancelled", "attacks_finished", b"attacks_finished", "attacks_total", b"attacks_total", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

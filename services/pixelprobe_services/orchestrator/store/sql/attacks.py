@@ -35,7 +35,7 @@ from pixelprobe_services.orchestrator.store.sql.schema import (
     scored,
 )
 
-CLAIMABLE = (CampaignState.PENDING, CampaignState.RUNNING)
+CLAIMABLE = (CampaignState.PENDING, CampaignState.RUNNING, CampaignState.WAITING)
 UNFINISHED = (AttackState.PENDING, AttackState.RUNNING)
 
 

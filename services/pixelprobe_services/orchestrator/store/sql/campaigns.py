@@ -12,7 +12,13 @@ import sqlalchemy as sa
 
 from pixelprobe_services.common.errors import ConflictError, NotFoundError
 from pixelprobe_services.common.spec import CampaignSpec
-from pixelprobe_services.common.values import AttackState, CampaignState, Ledger, Outcome
+from pixelprobe_services.common.values import (
+    AttackState,
+    CampaignState,
+    Ledger,
+    Outcome,
+    check_transition,
+)
 from pixelprobe_services.common.wire import spec_from_bytes, spec_to_bytes
 from pixelprobe_services.orchestrator.store.base import CampaignProgress, CampaignRecord
 from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, Limits
@@ -140,7 +146,8 @@ def change_state(
     limits: Limits = NO_LIMITS,
 ) -> CampaignRow:
     """Compare-and-set; back to RUNNING, cancelled attacks are pending again."""
-    owner = _lock(connection, campaign_id, expected)
+    old, owner = _lock(connection, campaign_id, expected)
+    check_transition(old, new)
     quotas.admit(connection, owner, limits, campaign_id)
     if new is CampaignState.RUNNING:
         _reopen_cancelled(connection, campaign_id)
@@ -155,7 +162,7 @@ def change_state(
 
 def finish(connection: sa.Connection, campaign_id: str) -> bool:
     """RUNNING becomes SUCCEEDED if no attack is unfinished."""
-    running = {CampaignState.RUNNING}
+    running = {CampaignState.RUNNING, CampaignState.WAITING}
     _lock(connection, campaign_id, running)
     if any_unfinished(connection, campaign_id):
         return False
@@ -179,10 +186,12 @@ def progress(connection: sa.Connection, campaign_id: str) -> CampaignProgress:
     return CampaignProgress(total, finished, Ledger(int(sent), int(skipped), int(repeated)))
 
 
-def _lock(connection: sa.Connection, campaign_id: str, expected: Collection[CampaignState]) -> str:
+def _lock(
+    connection: sa.Connection, campaign_id: str, expected: Collection[CampaignState]
+) -> tuple[CampaignState, str]:
     """Hold the campaign's row until the commit, if it is in one of ``expected``; else ConflictError.
 
-    Returns its owner.
+    Returns its state and owner.
     """
     row = connection.execute(
         sa.select(campaigns.c.state, campaigns.c.owner).where(campaigns.c.id == campaign_id).with_for_update()
@@ -191,7 +200,7 @@ def _lock(connection: sa.Connection, campaign_id: str, expected: Collection[Camp
         raise _not_found(campaign_id)
     if row.state not in expected:
         raise ConflictError(f"campaign {campaign_id} is {row.state.value}")
-    return str(row.owner)
+    return row.state, str(row.owner)
 
 
 def _reopen_cancelled(connection: sa.Connection, campaign_id: str) -> None:

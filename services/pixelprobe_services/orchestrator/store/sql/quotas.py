@@ -13,7 +13,7 @@ from pixelprobe_services.orchestrator.store import limits as quotas
 from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, Limits, check_limits
 from pixelprobe_services.orchestrator.store.sql.schema import campaigns, query_days
 
-OPEN = (CampaignState.PENDING, CampaignState.RUNNING, CampaignState.PAUSED)
+OPEN = (CampaignState.PENDING, CampaignState.RUNNING, CampaignState.WAITING, CampaignState.PAUSED)
 
 
 def _count(insert: sqlite.Insert | postgresql.Insert) -> sa.Executable:
