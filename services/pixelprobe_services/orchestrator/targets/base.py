@@ -70,7 +70,10 @@ class RateLimits:
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """What a target says of itself. ``labels`` and ``weights_sha256`` are empty when nobody told."""
+    """A target's shape and limits. ``labels`` and ``weights_sha256`` are empty where they are not known.
+
+    ``deterministic``: equal queries give equal answers, so that no answer need be asked for again.
+    """
 
     name: str
     width: int
@@ -81,6 +84,8 @@ class TargetInfo:
     max_batch: int
     max_in_flight: int
     weights_sha256: str = ""
+    deterministic: bool = True
+    limits: RateLimits = RateLimits()
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,9 @@ class Target(ABC):
         """Send one batch, once.
 
         Raises:
-            TargetUnavailableError: no answer in time; the batch may or may not have been scored.
+            TargetTimeoutError: no answer in time.
+            RejectedError: turned away before the model ran.
+            TargetUnavailableError: the connection broke; the batch may or may not have been scored.
             TargetError: refused, or an answer of the wrong shape, not finite or outside [0, 1].
         """
 
