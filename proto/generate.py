@@ -45,6 +45,7 @@ def generate(out: Path) -> None:
     if protoc.main(arguments) != 0:
         raise SystemExit("protoc failed")
     (out / "pixelprobe").rename(out / PACKAGE)
+    (out / PACKAGE / "py.typed").touch()
     for folder in [path for path in out.rglob("*") if path.is_dir()]:
         (folder / "__init__.py").touch()
     for stub in sorted(out.rglob("*.py*")):

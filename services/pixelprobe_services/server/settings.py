@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -129,4 +130,4 @@ def _one_line(error: click.ClickException) -> str:
 
 def _name() -> str:
     package = getattr(sys.modules["__main__"], "__package__", None)
-    return package or sys.argv[0]
+    return package or Path(sys.argv[0]).name
