@@ -1,0 +1,1 @@
+"""The Python API behind ``import pixelprobe``: sessions, results and the local stack."""
