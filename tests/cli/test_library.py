@@ -89,6 +89,6 @@ def test_an_array_of_another_kind_is_refused(session: pixelprobe.Session) -> Non
 def test_without_a_service_the_error_names_its_address(unused_tcp_port: int) -> None:
     with (
         pixelprobe.connect(f"127.0.0.1:{unused_tcp_port}") as session,
-        pytest.raises(UnreachableError, match="does not answer at 127.0.0.1"),
+        pytest.raises(UnreachableError, match=r"does not answer at 127\.0\.0\.1"),
     ):
         session.targets()
