@@ -12,7 +12,6 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from pixelprobe_services.common.errors import NotFoundError
-from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
 from pixelprobe_services.common.values import (
     AttackResult,
@@ -26,16 +25,20 @@ from pixelprobe_services.orchestrator.attacks.masks import MaskSource
 from pixelprobe_services.orchestrator.campaigns.events import EventHub
 from pixelprobe_services.orchestrator.campaigns.executor import LocalExecutor
 from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
-from pixelprobe_services.orchestrator.campaigns.patience import PATIENCE_SECONDS, Patience
 from pixelprobe_services.orchestrator.campaigns.quotas import QuotaLedger, Quotas
+from pixelprobe_services.orchestrator.campaigns.waiting import PATIENCE_SECONDS, Patience
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.store.base import CampaignRecord, Store
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.targets.registry import Registry
+from pixelprobe_services.orchestrator.timing import Timing
 from tests.unit.orchestrator.fakes import INFO, FakeTarget
 
 T = TypeVar("T")
+
+QUICK = Timing(poll=0.1, first_wait=0.2, day_wait=0.1, watch_poll=0.2, target_attempts=2, first_retry=0.01)
+"""Nothing here takes long, so nothing needs to wait long."""
 
 IMAGES = [
     np.random.default_rng(seed).integers(0, 256, (INFO.height, INFO.width, 3), dtype=np.uint8)
@@ -116,6 +119,7 @@ async def offline(
     masks: MaskSource | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
     metrics: OrchestratorMetrics | None = None,
+    timing: Timing = QUICK,
 ) -> AsyncIterator[Offline]:
     """An orchestrator for as long as the block runs; the store stays open."""
     asked = target or FakeTarget(seconds=seconds_a_request)
@@ -127,15 +131,22 @@ async def offline(
             return asked
 
     quotas = quotas or Quotas()
-    ledger, retry = QuotaLedger(store, quotas), RetryPolicy(attempts=2, first_pause=0.01)
-    pool = BatcherPool(cast(Registry, OneTarget()), ledger, retry, metrics)
-    events = EventHub()
+    ledger = QuotaLedger(store, quotas)
+    pool = BatcherPool(cast(Registry, OneTarget()), ledger, timing.target_retry, metrics)
+    events = EventHub(timing)
     asked_for_masks = masks or cast(MaskSource, None)  # all images come with one, unless a test has it so
     patience = Patience(patience_seconds)
     executor = LocalExecutor(
-        store, asked_for_masks, pool, events, attacks_in_flight=4, patience=patience, metrics=metrics
+        store,
+        asked_for_masks,
+        pool,
+        events,
+        attacks_in_flight=4,
+        patience=patience,
+        metrics=metrics,
+        timing=timing,
     )
-    manager = CampaignManager(store, pool, executor, events, quotas, patience, metrics)
+    manager = CampaignManager(store, pool, executor, events, quotas, patience, metrics, timing)
     await manager.start()
     try:
         yield Offline(store, manager, asked)

@@ -18,7 +18,7 @@ from pixelprobe_services.orchestrator.targets.base import (
     TargetInfo,
     TargetUnavailableError,
 )
-from tests.integration.offline import MASK, offline, spec, undisturbed, without_sent
+from tests.integration.offline import MASK, QUICK, offline, spec, undisturbed, without_sent
 from tests.unit.orchestrator.fakes import FakeTarget
 
 PAUSED, SUCCEEDED = CampaignState.PAUSED, CampaignState.SUCCEEDED
@@ -53,7 +53,7 @@ async def test_a_target_that_goes_and_comes_back_changes_no_result(says_ready: b
         paused = await running.until(campaign_id, PAUSED)
         assert ("not ready" if not says_ready else "not healthy") in paused.state_reason
         asked = len(target.batches)
-        await asyncio.sleep(3)  # longer than the first look at whether it is back
+        await asyncio.sleep(5 * QUICK.first_wait)  # longer than the first tries whether it is back
         assert says_ready or len(target.batches) == asked, "queries spent on a target that is not ready"
         target.is_away = False
         await running.until(campaign_id, SUCCEEDED)

@@ -10,8 +10,6 @@ import pytest
 
 from pixelprobe_services.common.errors import QuotaExceededError
 from pixelprobe_services.common.values import CampaignState
-from pixelprobe_services.orchestrator.campaigns import manager as campaign
-from pixelprobe_services.orchestrator.campaigns import stalls
 from pixelprobe_services.orchestrator.campaigns.quotas import Quotas
 from pixelprobe_services.orchestrator.store import limits as quotas
 from pixelprobe_services.orchestrator.store.base import Store
@@ -40,8 +38,6 @@ def day(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The day it is, which a test may change."""
     now = [quotas.today()]
     monkeypatch.setattr(quotas, "today", lambda: now[0])
-    monkeypatch.setattr(stalls, "DAY_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(campaign, "POLL_SECONDS", 0.05)
     return now
 
 

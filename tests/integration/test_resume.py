@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sqlite3
 import subprocess
@@ -78,7 +79,7 @@ class Services:
             "--targets", str(self.targets), "--segmentation", self.segmentation, "--store", store,
             "--attacks-in-flight", str(IN_FLIGHT),
         ]  # fmt: skip
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**processes.QUICK, **os.environ})
         time.sleep(seconds)
         process.kill()
         process.wait()

@@ -9,17 +9,17 @@ import asyncio
 import contextlib
 import random
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import CampaignState, SearchSettings
-from pixelprobe_services.orchestrator.attacks import journal
 from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.store.sql.store import SqlStore
-from tests.integration.offline import offline, spec, undisturbed, without_sent
+from tests.integration.offline import QUICK, offline, spec, undisturbed, without_sent
 
 SNAPSHOTS = 12
 SPECS = {
@@ -39,16 +39,14 @@ def snapshot(file: Path, copy: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", SPECS.values(), ids=SPECS.keys())
-async def test_every_moment_is_a_good_one_to_die(
-    wanted: CampaignSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal, "SAVE_SECONDS", 0.0)  # save after every piece, so that all kinds occur
+async def test_every_moment_is_a_good_one_to_die(wanted: CampaignSpec, tmp_path: Path) -> None:
     expected = [without_sent(result) for result in await undisturbed(wanted)]
     chance = random.Random()
     file = tmp_path / "store.db"
     copies: list[tuple[Path, int]] = []
     store = await open_store(locate(f"sqlite:///{file}", None))
-    async with offline(store, seconds_a_request=0.005) as running:
+    # Saves after every piece, so that all kinds of checkpoints occur.
+    async with offline(store, seconds_a_request=0.005, timing=replace(QUICK, save=0.0)) as running:
         campaign_id = await running.create(wanted)
         while (await running.seen(campaign_id)).state is not CampaignState.SUCCEEDED:
             answered = running.target.answered

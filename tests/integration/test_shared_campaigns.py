@@ -9,10 +9,9 @@ import pytest
 
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import CampaignState, Outcome
-from pixelprobe_services.orchestrator.campaigns import manager as campaign
 from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.sql.store import SqlStore
-from tests.integration.offline import Offline, offline, spec, undisturbed, without_sent
+from tests.integration.offline import QUICK, Offline, offline, spec, undisturbed, without_sent
 from tests.postgres import shared_server
 
 CANCELLED, RUNNING, SUCCEEDED = CampaignState.CANCELLED, CampaignState.RUNNING, CampaignState.SUCCEEDED
@@ -25,8 +24,7 @@ def long_spec() -> CampaignSpec:
 
 
 @pytest.fixture
-async def both(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Offline, Offline]]:
-    monkeypatch.setattr(campaign, "POLL_SECONDS", 0.1)  # else a quick machine is done before the other looks
+async def both() -> AsyncIterator[tuple[Offline, Offline]]:
     location = locate(shared_server().new_database(), None)
     stores = [await SqlStore.open(location, lease_seconds=LEASE_SECONDS) for _ in range(2)]
     async with (
@@ -66,7 +64,7 @@ async def test_what_one_cancels_the_other_stops_and_either_resumes(both: tuple[O
     progress = await one.store.progress(campaign_id)
     assert progress.attacks_finished == progress.attacks_total
     assert any(result and result.outcome is Outcome.CANCELLED for result in await one.results(campaign_id))
-    await asyncio.sleep(2.5)  # longer than between two looks
+    await asyncio.sleep(10 * QUICK.poll)
     answered = one.target.answered, other.target.answered
     await asyncio.sleep(0.5)
     assert (one.target.answered, other.target.answered) == answered

@@ -28,7 +28,7 @@ from pixelprobe_services.orchestrator.store.sql import database, engine
 from pixelprobe_services.orchestrator.store.sql.store import SqlStore
 from pixelprobe_services.orchestrator.targets.base import TargetInfo, TargetUnavailableError
 from tests.contract.stores import RESULT, claim, create, run
-from tests.integration.offline import Offline, offline, spec, undisturbed, without_sent
+from tests.integration.offline import QUICK, Offline, offline, spec, undisturbed, without_sent
 from tests.postgres import PostgresServer, new_server, shared_server
 from tests.unit.orchestrator.fakes import FakeTarget
 
@@ -178,7 +178,7 @@ async def check_pause(running: Offline, campaign_id: str, reason: str) -> None:
     watching = asyncio.create_task(watch())
     paused = await running.until(campaign_id, PAUSED)
     assert reason in paused.state_reason
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(3 * QUICK.watch_poll)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     assert PAUSED in told
@@ -319,7 +319,7 @@ async def test_a_paused_campaign_can_be_cancelled(store: SqlStore, file: Path) -
         await running.manager.cancel(campaign_id)
         progress = await store.progress(campaign_id)
         assert progress.attacks_finished == spec().attack_count
-        await asyncio.sleep(2.5)  # longer than the manager's next look
+        await asyncio.sleep(10 * QUICK.poll)
         assert (await running.seen(campaign_id)).state is CampaignState.CANCELLED
 
 

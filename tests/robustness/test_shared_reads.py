@@ -7,8 +7,8 @@ from typing import Any
 from unittest.mock import Mock
 
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
+from pixelprobe_services.orchestrator.campaigns.events import SharedReads
 from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
-from pixelprobe_services.orchestrator.campaigns.reads import SharedReads
 from pixelprobe_services.orchestrator.servicer import AttackServicer
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from tests.integration.offline import offline
@@ -85,7 +85,7 @@ async def test_who_asks_after_something_happened_gets_no_answer_from_before() ->
 
     before = asyncio.create_task(reads.once("key", read))
     await asyncio.sleep(0)
-    reads.forget()
+    reads.clear()
     after = asyncio.create_task(reads.once("key", read))
     await asyncio.sleep(0)
     go.set()

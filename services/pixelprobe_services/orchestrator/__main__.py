@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import click
@@ -18,8 +19,8 @@ from pixelprobe_services.orchestrator.attacks.masks import MaskSource
 from pixelprobe_services.orchestrator.campaigns.events import EventHub
 from pixelprobe_services.orchestrator.campaigns.executor import LocalExecutor
 from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
-from pixelprobe_services.orchestrator.campaigns.patience import PATIENCE_SECONDS, Patience
 from pixelprobe_services.orchestrator.campaigns.quotas import QuotaLedger, Quotas
+from pixelprobe_services.orchestrator.campaigns.waiting import PATIENCE_SECONDS, Patience
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.readiness import any_target_answers, store_works
@@ -30,6 +31,7 @@ from pixelprobe_services.orchestrator.store.measured import measured
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.store.options import store_options
 from pixelprobe_services.orchestrator.targets.registry import Registry, RegistryError
+from pixelprobe_services.orchestrator.timing import TIMING_ENV, Timing
 from pixelprobe_services.server.bounds import Places
 from pixelprobe_services.server.metrics import RpcMetrics, exposed, new_registry
 from pixelprobe_services.server.rpc_spans import RpcSpans
@@ -117,13 +119,19 @@ def main(
         registry = Registry.from_file(targets)
     except RegistryError as error:
         raise StartError(error.message) from error
+    try:
+        timing = Timing.parse(os.environ.get(TIMING_ENV, ""))
+    except ValueError as error:
+        raise StartError(f"{TIMING_ENV}: {error}") from error
     prometheus = new_registry("orchestrator")
     try:
         masks = (segmentation, segmentation_peer)
         patience = Patience(target_patience)
         with exposed(prometheus, metrics), traces("pixelprobe-orchestrator"):
             asyncio.run(
-                _serve(listen, registry, masks, attacks_in_flight, patience, store, security, prometheus)
+                _serve(
+                    listen, registry, masks, attacks_in_flight, patience, store, security, prometheus, timing
+                )
             )
     except StoreSetupError as error:
         raise StartError(str(error)) from error
@@ -140,14 +148,15 @@ async def _serve(
     location: StoreLocation,
     security: Security,
     prometheus: CollectorRegistry,
+    timing: Timing,
 ) -> None:
     metrics = OrchestratorMetrics(prometheus)
-    store = measured(await open_store(location), metrics)
+    store = measured(await open_store(location, lease_seconds=timing.lease), metrics)
     address, peer = segmentation
-    masks = MaskSource(address, peer=peer)
+    masks = MaskSource(address, timing.mask_retry, peer)
     quotas = Quotas(security.tokens.callers if security.tokens else ())
-    batchers = BatcherPool(registry, QuotaLedger(store, quotas), metrics=metrics)
-    events = EventHub()
+    batchers = BatcherPool(registry, QuotaLedger(store, quotas), timing.target_retry, metrics)
+    events = EventHub(timing)
     executor = LocalExecutor(
         store,
         masks,
@@ -156,8 +165,9 @@ async def _serve(
         attacks_in_flight=attacks_in_flight,
         patience=patience,
         metrics=metrics,
+        timing=timing,
     )
-    campaigns = CampaignManager(store, batchers, executor, events, quotas, patience, metrics)
+    campaigns = CampaignManager(store, batchers, executor, events, quotas, patience, metrics, timing)
 
     def add_servicers(server: grpc.aio.Server) -> list[str]:
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(

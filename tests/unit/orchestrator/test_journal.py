@@ -9,7 +9,6 @@ import pytest
 
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
 from pixelprobe_services.common.values import Goal, Region, SearchSettings, image_digest
-from pixelprobe_services.orchestrator.attacks import journal
 from pixelprobe_services.orchestrator.attacks.journal import Answers, Journal
 from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
@@ -91,17 +90,15 @@ async def test_what_was_saved_is_not_saved_again(store: MemoryStore) -> None:
     assert len(reader.memory) == 4
 
 
-async def test_it_saves_now_and_then(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("save_seconds", "is_saved"), [(3600.0, False), (0.0, True)])
+async def test_it_saves_now_and_then(store: MemoryStore, save_seconds: float, is_saved: bool) -> None:
     attack = await claim(store)
-    writer = Journal(store, attack, PIXELS)
+    writer = Journal(store, attack, PIXELS, save_seconds)
     await writer.resume(SETTINGS, seed=3)
     writer.begin_generation()
     writer.add(*answers(0, 1))
     await writer.save_now_and_then()
-    assert await store.load_checkpoint(attack) is None
-    monkeypatch.setattr(journal, "SAVE_SECONDS", 0.0)
-    await writer.save_now_and_then()
-    assert await store.load_checkpoint(attack) is not None
+    assert (await store.load_checkpoint(attack) is not None) is is_saved
 
 
 @pytest.mark.parametrize("state", [b"", b'{"version": 0}', b'{"version": 2, "trace": 1}'])

@@ -27,8 +27,7 @@ from pixelprobe_services.orchestrator.core.trace import (
     encode_scored,
 )
 from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint, Store
-
-SAVE_SECONDS = 1.0
+from pixelprobe_services.orchestrator.timing import Timing
 
 Answers = tuple[EditArray, NDArray[np.float32], NDArray[np.int32]]
 """Scored candidates: (n, k, 5) edits, (n,) the scored class's probability, (n,) the best class."""
@@ -45,13 +44,16 @@ class Journal:
         under_way: the generation that is not complete has begun; :meth:`answered` are its answers.
     """
 
-    def __init__(self, store: Store, attack: AttackId, pixels: int) -> None:
+    def __init__(
+        self, store: Store, attack: AttackId, pixels: int, save_seconds: float = Timing.save
+    ) -> None:
         self.trace = Trace()
         self.memory = ScoredMemory(pixels)
         self.under_way = False
         self._store = store
         self._attack = attack
         self._pixels = pixels
+        self._save_seconds = save_seconds
         self._search: SearchState | None = None  # at the end of the last complete generation
         self._answered: list[Answers] = []  # in the generation under way
         self._unsaved: list[Answers] = []  # in complete generations
@@ -94,8 +96,8 @@ class Journal:
         self._is_saved = False
 
     async def save_now_and_then(self) -> None:
-        """Save if that was not done for SAVE_SECONDS."""
-        if time.monotonic() - self._saved_at >= SAVE_SECONDS:
+        """Save if the last save was ``save_seconds`` ago."""
+        if time.monotonic() - self._saved_at >= self._save_seconds:
             await self.save()
 
     async def save(self) -> None:

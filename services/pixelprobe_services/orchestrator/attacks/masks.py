@@ -18,6 +18,7 @@ from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.common.spec import MaskSettings
 from pixelprobe_services.common.status import from_rpc_error
 from pixelprobe_services.common.values import MaskArray, Pixels
+from pixelprobe_services.orchestrator.timing import Timing
 
 DEADLINE_SECONDS = 60.0
 CACHED_MASKS = 1024
@@ -55,7 +56,7 @@ class MaskSource:
 
     def __init__(self, address: str, retry: RetryPolicy | None = None, peer: Peer = PLAIN) -> None:
         self._address = address
-        self._retry = retry or RetryPolicy(attempts=8)
+        self._retry = retry or Timing().mask_retry
         self._metadata = peer.metadata
         credentials = peer.credentials(address)
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]

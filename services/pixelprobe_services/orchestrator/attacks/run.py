@@ -40,6 +40,7 @@ from pixelprobe_services.orchestrator.query.budget import Budget, BudgetExhauste
 from pixelprobe_services.orchestrator.query.fusion import Ask
 from pixelprobe_services.orchestrator.store.base import AttackRecord, Store, StoredMask
 from pixelprobe_services.orchestrator.targets.base import Scores, TargetError
+from pixelprobe_services.orchestrator.timing import Timing
 
 FEW_CLASSES = 16
 """Up to so many classes, the clean image's best are asked for along with the goal's: it costs nothing. With
@@ -68,6 +69,7 @@ class AttackRun:
         batcher: Batcher,
         on_progress: Callable[[Progress], None],
         metrics: OrchestratorMetrics,
+        save_seconds: float = Timing.save,
     ) -> None:
         self.mask: MaskArray | None = None
         self._record = record
@@ -79,7 +81,7 @@ class AttackRun:
         self._metrics = metrics
         self._target_metrics = metrics.of_target(record.key.target)
         self._goal = record.key.goal
-        self._journal = Journal(store, record.id, record.key.pixels)
+        self._journal = Journal(store, record.id, record.key.pixels, save_seconds)
         self._budget = Budget(spec.budget_per_attack)
         self._region_area = 0.0
 

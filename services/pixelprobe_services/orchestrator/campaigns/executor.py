@@ -13,13 +13,14 @@ from pixelprobe_services.common.values import AttackResult, MaskArray, Outcome
 from pixelprobe_services.orchestrator.attacks.masks import MaskSource, MaskUnavailableError
 from pixelprobe_services.orchestrator.attacks.run import AttackRun, Progress
 from pixelprobe_services.orchestrator.campaigns.events import EventHub
-from pixelprobe_services.orchestrator.campaigns.patience import Patience
+from pixelprobe_services.orchestrator.campaigns.waiting import Patience
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.store.base import AttackRecord, Store
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError, StoreError
 from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
 from pixelprobe_services.orchestrator.targets.base import TargetError
+from pixelprobe_services.orchestrator.timing import Timing
 from pixelprobe_services.server.logs import about
 
 TRACED_ATTACKS = 32
@@ -44,7 +45,9 @@ class LocalExecutor:
         attacks_in_flight: int = 32,
         patience: Patience | None = None,
         metrics: OrchestratorMetrics | None = None,
+        timing: Timing | None = None,
     ) -> None:
+        self._timing = timing or Timing()
         self._patience = patience or Patience()
         self._store = store
         self._masks = masks
@@ -137,6 +140,7 @@ class LocalExecutor:
                 batcher=batcher,
                 on_progress=lambda progress: self._on_progress(record, run, progress),
                 metrics=self._metrics,
+                save_seconds=self._timing.save,
             )
             result = await run.execute()
         except asyncio.CancelledError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
@@ -29,25 +28,22 @@ from pixelprobe_services.orchestrator.campaigns.admission import (
 )
 from pixelprobe_services.orchestrator.campaigns.events import EventHub
 from pixelprobe_services.orchestrator.campaigns.executor import LocalExecutor
-from pixelprobe_services.orchestrator.campaigns.patience import Patience
 from pixelprobe_services.orchestrator.campaigns.quotas import Quotas
-from pixelprobe_services.orchestrator.campaigns.stalls import Stall, next_stall
+from pixelprobe_services.orchestrator.campaigns.waiting import Patience, Wait
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
 from pixelprobe_services.orchestrator.store.errors import StoreError
 from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
 from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
+from pixelprobe_services.orchestrator.timing import Timing
 from pixelprobe_services.server.logs import about
 
 log = logging.getLogger(__name__)
 
 ENDED = frozenset({CampaignState.SUCCEEDED, CampaignState.CANCELLED})
 UNFINISHED = frozenset({CampaignState.PENDING, CampaignState.RUNNING})
-WATCH_POLL_SECONDS = 1.0
 EVENTS_A_READ = 256
-POLL_SECONDS = 2.0
-"""Between two looks at what other orchestrators did to the campaigns in the store."""
 
 
 class CampaignManager:
@@ -72,7 +68,9 @@ class CampaignManager:
         quotas: Quotas | None = None,
         patience: Patience | None = None,
         metrics: OrchestratorMetrics | None = None,
+        timing: Timing | None = None,
     ) -> None:
+        self._timing = timing or Timing()
         self._patience = patience or Patience()
         self._store = store
         self._quotas = quotas or Quotas()
@@ -82,7 +80,7 @@ class CampaignManager:
         self.read_once = events.once
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ending: set[str] = set()
-        self._stalls: dict[str, Stall] = {}
+        self._stalls: dict[str, Wait] = {}
         self._polling: asyncio.Task[None] | None = None
         self._metrics = metrics or OrchestratorMetrics()
         self._metrics.campaigns_stalled.set_function(lambda: len(self._stalls))
@@ -210,7 +208,7 @@ class CampaignManager:
                         yield sequence, item
                     if self._stopping:
                         raise UnavailableError("the orchestrator is shutting down", reason="SHUTTING_DOWN")
-                    await watcher.wait(WATCH_POLL_SECONDS)
+                    await watcher.wait(self._timing.watch_poll)
                 ended, found = await self.read_once(
                     campaign_id, sequence, partial(self._look, campaign_id, sequence)
                 )
@@ -227,7 +225,7 @@ class CampaignManager:
 
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(self._timing.poll)
             try:
                 await self._look_around()
             except StoreError as error:
@@ -238,7 +236,7 @@ class CampaignManager:
         unfinished = await self._store.campaigns_in(UNFINISHED)
         for campaign_id in unfinished:
             stall = self._stalls.get(campaign_id)
-            if stall is None or stall.until <= time.monotonic():
+            if stall is None or stall.is_over:
                 self._launch(campaign_id)
         for campaign_id in self._tasks.keys() - set(unfinished):
             if (await self._store.get_campaign(campaign_id)).state is CampaignState.CANCELLED:
@@ -276,7 +274,7 @@ class CampaignManager:
             await self._begin(campaign_id)
             await self._executor.run_campaign(campaign_id)
             while not await self._store.finish_campaign(campaign_id):
-                await asyncio.sleep(POLL_SECONDS)  # others run what is left, or died running it
+                await asyncio.sleep(self._timing.poll)  # others run what is left, or died running it
                 await self._executor.run_campaign(campaign_id)
         except ConflictError:
             log.info("campaign %s changed state meanwhile", campaign_id)
@@ -319,7 +317,7 @@ class CampaignManager:
 
     def _stall(self, campaign_id: str, error: ServiceError) -> None:
         before = self._stalls.get(campaign_id)
-        stall = self._stalls[campaign_id] = next_stall(error, before, POLL_SECONDS)
+        stall = self._stalls[campaign_id] = Wait.after(error, before, self._timing)
         again = before is not None and before.reason == stall.reason and isinstance(error, DayUsedUpError)
         if not again:  # of a quota it is said once, not all day long
             log.error(

@@ -8,9 +8,7 @@ from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.batcher import Batcher, QueryLedger
 from pixelprobe_services.orchestrator.targets.registry import Registry
-
-TARGET_RETRY = RetryPolicy(attempts=9)
-"""Half a minute in all: a model server that is started again is back by then. Waiting costs no queries."""
+from pixelprobe_services.orchestrator.timing import Timing
 
 
 class BatcherPool:
@@ -25,7 +23,7 @@ class BatcherPool:
     ) -> None:
         self._registry = registry
         self._ledger = ledger
-        self._retry = retry or TARGET_RETRY
+        self._retry = retry or Timing().target_retry
         self._metrics = metrics or OrchestratorMetrics()
         self._batchers: dict[str, Batcher] = {}
         self._opening = asyncio.Lock()
