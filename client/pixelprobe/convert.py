@@ -118,6 +118,10 @@ def campaign(message: campaign_pb2.Campaign) -> model.Campaign:
         waits=message.waits,
         owner=message.owner,
         attacks_cancelled=progress.attacks_cancelled,
+        queries_answered=progress.queries_answered,
+        queries_timed_out=progress.queries_timed_out,
+        queries_rejected=progress.queries_rejected,
+        retries=progress.retries,
     )
 
 
@@ -150,6 +154,10 @@ def event(message: attack_service_pb2.WatchCampaignResponse) -> model.Event | No
             generation=progress.generation,
             best_fitness=progress.best_fitness,
             queries_sent=progress.queries_sent,
+            queries_answered=progress.queries_answered,
+            queries_timed_out=progress.queries_timed_out,
+            queries_rejected=progress.queries_rejected,
+            retries=progress.retries,
         )
     return None
 
@@ -266,7 +274,17 @@ def _result(message: result_pb2.AttackResult) -> model.Result:
         fitness_by_generation=tuple(message.fitness_by_generation),
         mask=mask_to_array(message.mask) if message.HasField("mask") else None,
         region_area_fraction=message.region_area_fraction,
+        queries_answered=message.queries_answered if message.HasField("queries_answered") else None,
+        queries_timed_out=message.queries_timed_out,
+        queries_rejected=message.queries_rejected,
+        retries=message.retries,
+        clean_held=_repeats(message.clean_held) if message.HasField("clean_held") else None,
+        success_held=_repeats(message.success_held) if message.HasField("success_held") else None,
     )
+
+
+def _repeats(message: result_pb2.Repeats) -> model.Repeats:
+    return model.Repeats(message.held, message.asked)
 
 
 # The generated enum wrappers have a stub class each and no common base that types Name and Value.

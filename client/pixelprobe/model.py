@@ -211,12 +211,23 @@ class Campaign:
     waits: bool = False
     owner: str = ""
     attacks_cancelled: int = 0
+    queries_answered: int = 0
+    queries_timed_out: int = 0
+    queries_rejected: int = 0
+    retries: int = 0
 
     @property
     def ended(self) -> bool:
         """Nothing more will happen by itself."""
         stopped = (CampaignState.SUCCEEDED, CampaignState.CANCELLED, CampaignState.PAUSED)
         return self.state in stopped and not self.waits
+
+
+class Repeats(NamedTuple):
+    """The same image asked for ``asked`` times: ``held`` answers agreed."""
+
+    held: int
+    asked: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +243,12 @@ class Result:
         queries_to_success: queries sent when the first success was seen; 0 without one.
         mask: (height, width) bool, the mask in use; None when no region needed one.
         region_area_fraction: share of the image that the attacked region covers.
+        queries_answered: of those sent; None where the server did not count it.
+        queries_timed_out: of those sent: the deadline passed, or the connection broke.
+        queries_rejected: turned away before the model ran; not among those sent.
+        retries: queries, rejected ones included, that were sent again.
+        clean_held: how often the clean image kept its class; None where it was asked for once.
+        success_held: how often the success was one; None where it was not asked for again.
     """
 
     outcome: Outcome
@@ -248,6 +265,12 @@ class Result:
     fitness_by_generation: tuple[float, ...]
     mask: NDArray[np.bool_] | None
     region_area_fraction: float
+    queries_answered: int | None = None
+    queries_timed_out: int = 0
+    queries_rejected: int = 0
+    retries: int = 0
+    clean_held: Repeats | None = None
+    success_held: Repeats | None = None
 
 
 @dataclass(frozen=True)
@@ -289,6 +312,10 @@ class AttackProgress:
     generation: int
     best_fitness: float
     queries_sent: int
+    queries_answered: int = 0
+    queries_timed_out: int = 0
+    queries_rejected: int = 0
+    retries: int = 0
 
 
 Event = CampaignChanged | AttackFinished | AttackProgress

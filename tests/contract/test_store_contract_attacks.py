@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from pixelprobe_services.common.values import (
     Ledger,
     Outcome,
 )
-from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint, QueryCount, Store
+from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint, Fate, QueryCount, Store
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from tests.contract.stores import IMAGE, RESULT, SPEC, claim, create, run
 
@@ -72,9 +73,31 @@ async def test_the_ledger_counts_reservations(store: Store) -> None:
     await store.reserve_queries([QueryCount(one.id, 40), QueryCount(two.id, 2)])
     await store.settle_queries([QueryCount(one.id, 40)])
     await store.reserve_queries([QueryCount(one.id, 1)])
-    assert await store.queries_sent(one.id) == 41
-    assert await store.queries_sent(two.id) == 2
+    assert (await store.ledger(one.id)).sent == 41
+    assert (await store.ledger(two.id)).sent == 2
     assert (await store.progress(record.id)).ledger.sent == 43
+
+
+async def test_the_ledger_holds_what_became_of_queries(store: Store) -> None:
+    record = await create(store)
+    one, two = await claim(store, record.id), await claim(store, record.id)
+    await store.reserve_queries([QueryCount(one.id, 40), QueryCount(two.id, 5)])
+    await store.settle_queries([QueryCount(one.id, 40)], Fate.TIMED_OUT)
+    await store.settle_queries([QueryCount(two.id, 5)], Fate.REJECTED)
+    await store.reserve_queries([QueryCount(one.id, 20, is_retry=True), QueryCount(two.id, 5, is_retry=True)])
+    await store.settle_queries([QueryCount(one.id, 20), QueryCount(two.id, 3)], Fate.ANSWERED)
+    await store.settle_queries([QueryCount(two.id, 2)], Fate.REFUSED)
+    ones = Ledger(sent=60, answered=20, timed_out=40, retries=20)
+    twos = Ledger(sent=5, answered=3, rejected=5, retries=5)
+    assert (await store.ledger(one.id), await store.ledger(two.id)) == (ones, twos)
+    await store.reserve_queries([QueryCount(one.id, 1)])  # which also writes what was settled
+    ones = replace(ones, sent=61)
+    assert await store.ledger(one.id) == ones
+    await store.finish_attack(two.id, AttackResult(Outcome.ERROR, ledger=twos), None)
+    assert (await store.progress(record.id)).ledger == ones + twos
+    found = (await store.get_attack(two.id)).result
+    assert found is not None
+    assert found.ledger == twos
 
 
 async def test_checkpoints_append_what_was_scored(store: Store) -> None:
@@ -100,7 +123,7 @@ async def test_cancelling_finishes_all_that_is_left(store: Store) -> None:
     assert await store.cancel_attacks(record.id) == 0
     assert (await store.progress(record.id)).attacks_finished == SPEC.attack_count
     found = await store.get_attack(cut.id)
-    assert found.result == AttackResult(Outcome.CANCELLED, ledger=Ledger(7))
+    assert found.result == AttackResult(Outcome.CANCELLED, ledger=Ledger(7, answered=0))
     events = await store.events_after(record.id, 0, 100)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     finished = [event.attack_number for event in events if event.attack_number is not None]
@@ -110,7 +133,7 @@ async def test_cancelling_finishes_all_that_is_left(store: Store) -> None:
         await store.reserve_queries([QueryCount(cut.id, 1)])
     with pytest.raises(LeaseLostError):
         await store.finish_attack(cut.id, RESULT, None)
-    assert await store.queries_sent(cut.id) == 7
+    assert (await store.ledger(cut.id)).sent == 7
     assert await store.load_checkpoint(cut.id) == Checkpoint(b"here")
 
 
@@ -131,7 +154,7 @@ async def test_only_who_runs_an_attack_may_write(store: Store) -> None:
     with pytest.raises(LeaseLostError) as lost:
         await store.reserve_queries([QueryCount(held.id, 4), QueryCount(given_back.id, 5)])
     assert lost.value.attacks == {given_back.id}
-    assert await store.queries_sent(held.id) == 0
+    assert (await store.ledger(held.id)).sent == 0
     assert await store.load_checkpoint(given_back.id) == Checkpoint(b"here")
 
 

@@ -86,7 +86,7 @@ async def test_a_days_queries_are_those_that_were_reserved(store: Store) -> None
     assert await store.queries_today("ann") == 18
     assert await store.queries_today("bob") == 2
     assert await store.queries_today("") == 0
-    sent = [await store.queries_sent(attack) for attack in (anns, more)]
+    sent = [(await store.ledger(attack)).sent for attack in (anns, more)]
     assert sum(sent) == 18
     # an attack that starts over, or never ends well, has used what it used
     await store.finish_attack(anns, AttackResult(Outcome.CANCELLED, ledger=Ledger(13)), None)
@@ -114,7 +114,7 @@ async def test_the_request_that_reaches_the_limit_is_the_last(store: Store) -> N
     assert "its 10 queries of today" in used_up.value.message
     assert await store.queries_today("ann") == 15
     assert await store.queries_today("bob") == 6
-    assert (await store.queries_sent(anns), await store.queries_sent(bobs)) == (15, 6)
+    assert ((await store.ledger(anns)).sent, (await store.ledger(bobs)).sent) == (15, 6)
     await store.reserve_queries([QueryCount(bobs, 1)], limits)
 
 
@@ -129,7 +129,7 @@ async def test_each_day_has_its_own_count(store: Store, monkeypatch: pytest.Monk
     await store.reserve_queries([QueryCount(attack, 7)], limits)
     await created(store, "ann", Limits(queries_a_day=10))
     assert await store.queries_today("ann") == 7
-    assert await store.queries_sent(attack) == 17
+    assert (await store.ledger(attack)).sent == 17
 
 
 async def test_nothing_is_lost_where_many_count_at_once(store: Store) -> None:

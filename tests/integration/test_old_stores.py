@@ -79,7 +79,7 @@ async def test_it_is_refused_with_the_command_and_goes_on_after_it(old: StoreLoc
     assert taken is not None
     assert await store.load_checkpoint(taken.id) == Checkpoint(b"half way", (b"scored",))
     await store.reserve_queries([QueryCount(taken.id, 1)])
-    assert await store.queries_sent(taken.id) == 41
+    assert (await store.ledger(taken.id)).sent == 41
     assert (await store.finish_attack(taken.id, RESULT, None)).result is not None
     assert RESULT.outcome is Outcome.SUCCESS
 

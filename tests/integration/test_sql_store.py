@@ -72,7 +72,7 @@ async def test_all_is_there_after_a_restart(location: StoreLocation) -> None:
     # what ran when the store was closed is first in line, from its checkpoint
     assert (await claim(store, record.id)).id == cut.id
     assert await store.load_checkpoint(cut.id) == Checkpoint(b"here", (b"a", b"b"))
-    assert await store.queries_sent(cut.id) == 40
+    assert (await store.ledger(cut.id)).sent == 40
     assert (await store.progress(record.id)).ledger == Ledger(40, 30, 5)
     await store.close()
 

@@ -114,7 +114,7 @@ async def test_a_failure_in_one_commit_does_not_spoil_the_others(store: SqlStore
     done = await asyncio.gather(*works, return_exceptions=True)
     assert done[0::2] == [None] * 5
     assert {type(error) for error in done[1::2]} == {LeaseLostError}
-    assert await store.queries_sent(mine.id) == 10
+    assert (await store.ledger(mine.id)).sent == 10
     assert await store.events_after(record.id, 0, 100) == before
 
 
@@ -125,13 +125,13 @@ async def test_a_short_lock_is_waited_for_and_a_long_one_told(store: SqlStore, f
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailableError, match="locked by another program"):
         await store.reserve_queries([QueryCount(attack.id, 1)])
-    assert await store.queries_sent(attack.id) == 0  # reading goes on
+    assert (await store.ledger(attack.id)).sent == 0  # reading goes on
     reserving = asyncio.create_task(store.reserve_queries([QueryCount(attack.id, 1)]))
     await asyncio.sleep(0.4)
     other.execute("COMMIT")
     other.close()
     await reserving
-    assert await store.queries_sent(attack.id) == 1
+    assert (await store.ledger(attack.id)).sent == 1
 
 
 async def test_broken_connections_are_replaced() -> None:
@@ -139,7 +139,7 @@ async def test_broken_connections_are_replaced() -> None:
     record = await create(store)
     attack = await claim(store, record.id)
     for _ in range(3):
-        await asyncio.gather(*(store.queries_sent(attack.id) for _ in range(8)))
+        await asyncio.gather(*(store.ledger(attack.id) for _ in range(8)))
 
         def cut(connection: sa.Connection) -> None:
             connection.exec_driver_sql(
@@ -149,7 +149,7 @@ async def test_broken_connections_are_replaced() -> None:
 
         await store._database.read(cut)
         await store.reserve_queries([QueryCount(attack.id, 1)])
-    assert await store.queries_sent(attack.id) == 3
+    assert (await store.ledger(attack.id)).sent == 3
     await store.close()
 
 
@@ -163,7 +163,7 @@ async def test_a_server_that_restarts_is_waited_for(server: PostgresServer) -> N
     await asyncio.sleep(0.3)
     await asyncio.to_thread(server.start)
     await reserving
-    assert await store.queries_sent(attack.id) == 5
+    assert (await store.ledger(attack.id)).sent == 5
     await store.close()
 
 

@@ -98,7 +98,7 @@ async def test_a_silent_one_loses_its_attacks_and_is_told(stores: tuple[SqlStore
     with pytest.raises(LeaseLostError):
         await one.finish_attack(lost.id, RESULT, None)
     assert await one.claim_attack(record.id) is None
-    assert await other.queries_sent(lost.id) == 3
+    assert (await other.ledger(lost.id)).sent == 3
     assert (await other.get_attack(lost.id)).state is AttackState.RUNNING
     await other.finish_attack(taken.id, RESULT, None)
     events = await other.events_after(record.id, 0, 100)

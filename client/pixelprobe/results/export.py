@@ -100,7 +100,9 @@ COLUMNS: dict[str, str] = {
     "reason": "string", "clean_class": "integer", "clean_label": "string", "clean_probability": "number",
     "adversarial_class": "integer", "adversarial_label": "string", "adversarial_probability": "number",
     "edits": "edits", "queries_sent": "integer", "queries_skipped": "integer",
-    "queries_repeated": "integer", "generations": "integer", "seed": "seed",
+    "queries_repeated": "integer", "queries_answered": "integer", "queries_timed_out": "integer",
+    "queries_rejected": "integer", "retries": "integer", "clean_held": "string",
+    "success_held": "string", "generations": "integer", "seed": "seed",
     "mask_area_fraction": "number", "queries_to_success": "integer", "region_area_fraction": "number",
     "clean_top": "scores", "adversarial_top": "scores", "fitness_by_generation": "numbers",
 }  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from pixelprobe.model import Attack, CampaignSpec, Outcome, Result, Target
+from pixelprobe.model import Attack, CampaignSpec, Outcome, Repeats, Result, Target
 from pixelprobe_services.common.errors import ServiceError
 
 
@@ -38,6 +38,12 @@ class Record(TypedDict):
     queries_sent: int
     queries_skipped: int
     queries_repeated: int
+    queries_answered: int | None
+    queries_timed_out: int
+    queries_rejected: int
+    retries: int
+    clean_held: str | None
+    success_held: str | None
     generations: int
     seed: int
     adversarial_path: str | None
@@ -82,12 +88,23 @@ def attack_record(
         queries_sent=result.queries_sent,
         queries_skipped=result.queries_skipped,
         queries_repeated=result.queries_repeated,
+        queries_answered=result.queries_answered,
+        queries_timed_out=result.queries_timed_out,
+        queries_rejected=result.queries_rejected,
+        retries=result.retries,
+        clean_held=_share(result.clean_held),
+        success_held=_share(result.success_held),
         generations=result.generations,
         seed=spec.seed,
         adversarial_path=str(files.adversarial) if files.adversarial else None,
         mask_path=str(files.mask) if files.mask else None,
         mask_area_fraction=float(result.mask.mean()) if result.mask is not None else None,
     )
+
+
+def _share(repeats: Repeats | None) -> str | None:
+    """As ``2 of 3``; None where nothing was asked for again."""
+    return None if repeats is None else f"{repeats.held} of {repeats.asked}"
 
 
 def result_of(attack: Attack) -> Result:

@@ -169,14 +169,39 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Queries of one attack; ``sent`` is what went on the wire, retries and the clean image included."""
+    """Queries of one attack, or of all attacks of a campaign.
+
+    Attributes:
+        sent: queries that the model may have scored, retries and the clean image included. An attack's
+            budget counts these.
+        skipped: candidates without an edit inside the region, answered by the clean image's scores.
+        repeated: candidates answered from the attack's memory.
+        answered: queries of ``sent`` that were answered; None where it was not counted (results that an
+            earlier version stored).
+        timed_out: queries of ``sent`` without an answer: the deadline passed or the connection broke.
+        rejected: queries that the target turned away before its model ran; none of them is in ``sent``.
+        retries: queries, rejected ones included, that went out again.
+    """
 
     sent: int = 0
     skipped: int = 0
     repeated: int = 0
+    answered: int | None = None
+    timed_out: int = 0
+    rejected: int = 0
+    retries: int = 0
 
     def __add__(self, other: Ledger) -> Ledger:
-        return Ledger(self.sent + other.sent, self.skipped + other.skipped, self.repeated + other.repeated)
+        counted = [one.answered for one in (self, other) if one.answered is not None]
+        return Ledger(
+            self.sent + other.sent,
+            self.skipped + other.skipped,
+            self.repeated + other.repeated,
+            sum(counted) if counted else None,
+            self.timed_out + other.timed_out,
+            self.rejected + other.rejected,
+            self.retries + other.retries,
+        )
 
 
 @dataclass(frozen=True)
@@ -188,6 +213,14 @@ class AttackKey:
     region: Region
     pixels: int
     goal: Goal
+
+
+@dataclass(frozen=True)
+class Held:
+    """How often an answer stayed the same: ``held`` of ``asked`` equal queries gave it."""
+
+    held: int
+    asked: int
 
 
 @dataclass(frozen=True)
@@ -205,6 +238,8 @@ class AttackResult:
     fitness_by_generation: tuple[float, ...] = ()
     queries_to_success: int = 0
     region_area_fraction: float = 0.0
+    clean_held: Held | None = None
+    success_held: Held | None = None
 
 
 def image_digest(image: Pixels) -> str:

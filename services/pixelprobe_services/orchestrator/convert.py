@@ -14,6 +14,7 @@ from pixelprobe_services.common.values import (
     AttackState,
     CampaignState,
     ClassScore,
+    Held,
     MaskArray,
     Outcome,
 )
@@ -101,6 +102,10 @@ def campaign_to_pb(
             queries_sent=progress.ledger.sent,
             queries_skipped=progress.ledger.skipped,
             queries_repeated=progress.ledger.repeated,
+            queries_answered=progress.ledger.answered or 0,
+            queries_timed_out=progress.ledger.timed_out,
+            queries_rejected=progress.ledger.rejected,
+            retries=progress.ledger.retries,
         ),
         waits=waits or record.state is CampaignState.WAITING,
         owner=record.owner,
@@ -139,6 +144,12 @@ def _result_to_pb(
         queries_sent=result.ledger.sent,
         queries_skipped=result.ledger.skipped,
         queries_repeated=result.ledger.repeated,
+        queries_answered=result.ledger.answered,
+        queries_timed_out=result.ledger.timed_out,
+        queries_rejected=result.ledger.rejected,
+        retries=result.ledger.retries,
+        clean_held=_repeats_to_pb(result.clean_held),
+        success_held=_repeats_to_pb(result.success_held),
         generations=result.generations,
         fitness_by_generation=result.fitness_by_generation,
         queries_to_success=result.queries_to_success,
@@ -153,6 +164,10 @@ def _scores_to_pb(scores: tuple[ClassScore, ...]) -> list[result_pb2.ClassScore]
         result_pb2.ClassScore(class_index=score.class_index, probability=score.probability)
         for score in scores
     ]
+
+
+def _repeats_to_pb(held: Held | None) -> result_pb2.Repeats | None:
+    return None if held is None else result_pb2.Repeats(held=held.held, asked=held.asked)
 
 
 def _timestamp(moment: datetime | None) -> Timestamp | None:

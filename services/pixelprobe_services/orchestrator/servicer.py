@@ -204,7 +204,11 @@ def _gone_on(sequence: int, attack: AttackId, progress: Progress) -> pb.WatchCam
             attack=convert.attack_name(attack),
             generation=progress.generation,
             best_fitness=progress.best_fitness,
-            queries_sent=progress.queries_sent,
+            queries_sent=progress.ledger.sent,
+            queries_answered=progress.ledger.answered or 0,
+            queries_timed_out=progress.ledger.timed_out,
+            queries_rejected=progress.ledger.rejected,
+            retries=progress.ledger.retries,
         ),
     )
 

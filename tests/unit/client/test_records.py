@@ -17,7 +17,8 @@ from tests.unit.client.values import TARGET, make_attack, make_result
 KEYS = {
     "image", "target", "region", "pixels", "goal", "target_class", "outcome", "reason", "clean_class",
     "clean_probability", "adversarial_class", "adversarial_probability", "edits", "queries_sent",
-    "queries_skipped", "queries_repeated", "generations", "adversarial_path", "mask_path",
+    "queries_skipped", "queries_repeated", "queries_answered", "queries_timed_out", "queries_rejected",
+    "retries", "clean_held", "success_held", "generations", "adversarial_path", "mask_path",
     "mask_area_fraction", "seed", "clean_label", "adversarial_label", "target_label", "image_preparation",
 }  # fmt: skip
 
@@ -52,6 +53,12 @@ def test_a_success() -> None:
         "queries_sent": 42,
         "queries_skipped": 5,
         "queries_repeated": 6,
+        "queries_answered": None,
+        "queries_timed_out": 0,
+        "queries_rejected": 0,
+        "retries": 0,
+        "clean_held": None,
+        "success_held": None,
         "generations": 1,
         "seed": 5,
         "adversarial_path": "out/a/x.png",

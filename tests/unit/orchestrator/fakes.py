@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pixelprobe_services.orchestrator.core.perturbation import apply_edits
-from pixelprobe_services.orchestrator.store.base import QueryCount
+from pixelprobe_services.orchestrator.store.base import Fate, QueryCount
 from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores, Target, TargetInfo
 
 INFO = TargetInfo(
@@ -83,12 +84,14 @@ class ListLedger:
     def __init__(self) -> None:
         self.reserved: list[QueryCount] = []
         self.settled: list[QueryCount] = []
+        self.fates: Counter[Fate] = Counter()
 
     async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
         self.reserved += counts
 
-    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
+    async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate) -> None:
         self.settled += counts
+        self.fates[fate] += sum(count.queries for count in counts)
 
     @property
     def total(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pixelprobe_services.common.retry import RetryPolicy
-from pixelprobe_services.common.values import image_digest
+from pixelprobe_services.common.values import Ledger, image_digest
 from pixelprobe_services.orchestrator.query.batcher import Batcher
 from pixelprobe_services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from pixelprobe_services.orchestrator.query.fusion import Ask, fuse, split
@@ -182,7 +182,7 @@ async def test_closing_frees_whoever_waits() -> None:
     ("limit", "sent", "wanted", "affordable"), [(10, 0, 5, 5), (10, 8, 5, 2), (10, 12, 5, 0)]
 )
 def test_budget(limit: int, sent: int, wanted: int, affordable: int) -> None:
-    budget = Budget(limit, sent)
+    budget = Budget(limit, Ledger(sent))
     assert budget.affordable(wanted) == affordable
     if affordable < wanted:
         with pytest.raises(BudgetExhaustedError):

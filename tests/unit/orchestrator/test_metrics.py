@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from pixelprobe_services.common.errors import NotFoundError
 from pixelprobe_services.common.retry import RetryPolicy
-from pixelprobe_services.common.values import CampaignState, Outcome, Region
+from pixelprobe_services.common.values import CampaignState, Ledger, Outcome, Region
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.batcher import Batcher
 from pixelprobe_services.orchestrator.query.budget import Budget
@@ -99,7 +99,7 @@ def test_budgets_are_told_while_they_are_spent(registry: CollectorRegistry) -> N
             total(samples, "pixelprobe_budget_queries_limit"),
         )
 
-    one, other = Budget(100, 90), Budget(50)
+    one, other = Budget(100, Ledger(90)), Budget(50)
     with metrics.spending(one), metrics.spending(other), metrics.spending(Budget(None)):
         assert told() == (60, 150)
         other.take(20)

@@ -49,11 +49,11 @@ more, a search goes without, and a failed attack's best candidate is asked about
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an attack is: told after every piece of a generation."""
+    """Where an attack is, after every piece of a generation."""
 
     generation: int
     best_fitness: float
-    queries_sent: int
+    ledger: Ledger
 
 
 class AttackRun:
@@ -92,7 +92,7 @@ class AttackRun:
             UnavailableError: the target or the segmentation service does not answer. What is known so far is
                 kept: :meth:`save` it and run the attack again, or take :meth:`result`.
         """
-        self._budget = Budget(self._spec.budget_per_attack, await self._store.queries_sent(self._record.id))
+        self._budget = Budget(self._spec.budget_per_attack, await self._store.ledger(self._record.id))
         try:
             with self._metrics.spending(self._budget):
                 return await self._execute()
@@ -120,7 +120,7 @@ class AttackRun:
             best_top=best.top if best else (),
             best_probability_of_clean_top=best.probability_of_clean_top if best else (),
             edits=best.edits if best else (),
-            ledger=Ledger(self._budget.sent, trace.skipped, trace.repeated),
+            ledger=replace(self._budget.ledger, skipped=trace.skipped, repeated=trace.repeated),
             generations=generations,
             fitness_by_generation=tuple(trace.fitness_by_generation),
             queries_to_success=trace.queries_to_success,
@@ -306,7 +306,7 @@ class AttackRun:
         return min(best, history[-1]) if self._goal.target_class is None else max(best, history[-1])
 
     def _report(self, generation: int, scoring: GenerationScoring) -> None:
-        self._on_progress(Progress(generation, self._best_fitness(scoring), self._budget.sent))
+        self._on_progress(Progress(generation, self._best_fitness(scoring), self._budget.ledger))
 
     @property
     def _trace(self) -> Trace:

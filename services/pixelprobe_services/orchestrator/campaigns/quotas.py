@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pixelprobe_services.orchestrator.store.base import QueryCount, Store
+from pixelprobe_services.orchestrator.store.base import Fate, QueryCount, Store
 from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, DayUsedUpError, Limits
 from pixelprobe_services.server.caller import Caller
 
@@ -50,6 +50,6 @@ class QuotaLedger:
         """See Store.reserve_queries."""
         await self._store.reserve_queries(counts, self._quotas.most_a_day)
 
-    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
+    async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate = Fate.ANSWERED) -> None:
         """See Store.settle_queries."""
-        await self._store.settle_queries(counts)
+        await self._store.settle_queries(counts, fate)

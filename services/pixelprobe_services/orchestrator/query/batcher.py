@@ -18,12 +18,14 @@ from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from pixelprobe_services.orchestrator.query.fusion import Ask, fuse, join, split
-from pixelprobe_services.orchestrator.store.base import AttackId, QueryCount
+from pixelprobe_services.orchestrator.store.base import AttackId, Fate, QueryCount
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
 from pixelprobe_services.orchestrator.targets.base import (
+    RejectedError,
     Scores,
     Target,
+    TargetError,
     TargetInfo,
     TargetUnavailableError,
 )
@@ -40,8 +42,8 @@ class QueryLedger(Protocol):
         their owner may send no more today; then none is counted.
         """
 
-    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
-        """After sending."""
+    async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate) -> None:
+        """After sending: what became of them."""
 
 
 class _Pending:
@@ -266,13 +268,25 @@ class Batcher:
         )
 
     async def _attempt(self, slices: list[_Slice]) -> Scores:
-        counts = [part.count for part in slices]
+        fate = Fate.TIMED_OUT
         try:
             with self._span(slices), self._metrics.request(TargetUnavailableError, Exception):
-                return await self._target.query(fuse([part.ask for part in slices]))
+                scores = await self._target.query(fuse([part.ask for part in slices]))
+            fate = Fate.ANSWERED
+        except RejectedError:
+            fate = Fate.REJECTED
+            raise
+        except TargetUnavailableError:
+            raise
+        except TargetError:
+            fate = Fate.REFUSED
+            raise
         finally:
             # What was reserved and never settled still counts, so a crash here loses nothing.
-            await asyncio.shield(self._ledger.settle_queries(counts))
+            for part in slices:
+                part.pending.budget.settle(len(part.ask), fate)
+            await asyncio.shield(self._ledger.settle_queries([part.count for part in slices], fate))
+        return scores
 
 
 def _affordable(slices: list[_Slice]) -> list[_Slice]:

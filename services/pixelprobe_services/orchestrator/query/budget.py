@@ -1,8 +1,13 @@
-"""How many queries an attack may still send. The durable count is the store's; this is the gate before it."""
+"""What an attack may still send, and what became of what it sent. The durable counts are the store's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from pixelprobe_services.common.errors import ResourceExhaustedError
+from pixelprobe_services.common.values import Ledger
+from pixelprobe_services.orchestrator.store.base import Fate
 
 
 class BudgetExhaustedError(ResourceExhaustedError):
@@ -12,30 +17,66 @@ class BudgetExhaustedError(ResourceExhaustedError):
 
 
 class Budget:
-    """A counter with an optional hard limit. Retries are queries too and count again."""
+    """Counts one attack's queries, with an optional hard limit on those that may have been scored.
 
-    def __init__(self, limit: int | None, sent: int = 0) -> None:
+    A query counts against the limit when it is sent, a retry once more. One that the target rejected before
+    its model ran is given back.
+
+    Example:
+        >>> budget = Budget(limit=100)
+        >>> budget.take(60)
+        >>> budget.settle(60, Fate.REJECTED)
+        >>> budget.sent, budget.affordable(200)
+        (0, 100)
+
+    Attributes:
+        limit: most queries that may be sent; None is no limit.
+        on_trouble: called when queries were not answered, so that it can be shown at once.
+    """
+
+    def __init__(self, limit: int | None, spent: Ledger = Ledger(answered=0)) -> None:  # noqa: B008 - frozen
         self.limit = limit
-        self._sent = sent
+        self.on_trouble: Callable[[], None] = lambda: None
+        self._ledger = spent
+
+    @property
+    def ledger(self) -> Ledger:
+        """The counts so far."""
+        return self._ledger
 
     @property
     def sent(self) -> int:
-        """Queries taken so far."""
-        return self._sent
+        """Queries taken so far and not rejected."""
+        return self._ledger.sent
 
     def affordable(self, wanted: int) -> int:
         """At most ``wanted``, and at most what is left."""
-        return wanted if self.limit is None else max(0, min(wanted, self.limit - self._sent))
+        return wanted if self.limit is None else max(0, min(wanted, self.limit - self.sent))
 
-    def take(self, queries: int) -> None:
+    def take(self, queries: int, *, is_retry: bool = False) -> None:
         """Count ``queries`` as sent.
 
         Raises:
             BudgetExhaustedError: fewer are left; nothing is counted.
         """
         if self.affordable(queries) < queries:
-            raise BudgetExhaustedError(
-                f"the budget of {self.limit} queries has no room for {queries} more"
-                f" after {self._sent} were sent"
-            )
-        self._sent += queries
+            raise self.exhausted(queries)
+        retries = queries if is_retry else 0
+        self._ledger = replace(self._ledger, sent=self.sent + queries, retries=self._ledger.retries + retries)
+
+    def exhausted(self, wanted: int) -> BudgetExhaustedError:
+        """The error of an attack that wants more than is left."""
+        return BudgetExhaustedError(
+            f"the budget of {self.limit} queries has no room for {wanted} more after {self.sent} were sent"
+        )
+
+    def settle(self, queries: int, fate: Fate) -> None:
+        """Record what became of queries taken earlier."""
+        if fate is Fate.ANSWERED:
+            self._ledger += Ledger(answered=queries)
+        elif fate is Fate.TIMED_OUT:
+            self._ledger += Ledger(timed_out=queries)
+        elif fate is Fate.REJECTED:
+            self._ledger += Ledger(sent=-queries, rejected=queries)
+        if fate in (Fate.TIMED_OUT, Fate.REJECTED):
+            self.on_trouble()

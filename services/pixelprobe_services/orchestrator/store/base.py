@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 
 from pixelprobe_services.common.spec import CampaignSpec
-from pixelprobe_services.common.values import AttackResult, CampaignState, MaskArray, Pixels
+from pixelprobe_services.common.values import AttackResult, CampaignState, Ledger, MaskArray, Pixels
 from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, UNLIMITED, DailyCount, Limits
 from pixelprobe_services.orchestrator.store.records import (
     AttackId,
@@ -29,6 +29,7 @@ from pixelprobe_services.orchestrator.store.records import (
     CampaignRecord,
     Checkpoint,
     Event,
+    Fate,
     QueryCount,
     StoredMask,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "CampaignRecord",
     "Checkpoint",
     "Event",
+    "Fate",
     "QueryCount",
     "Store",
     "StoredMask",
@@ -224,12 +226,18 @@ class Store(DailyCount, ABC):
         """
 
     @abstractmethod
-    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
-        """These queries, reserved earlier, are known to have been sent."""
+    async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate = Fate.ANSWERED) -> None:
+        """Record what became of queries that were reserved earlier.
+
+        Until then, and for ever if the process dies before, they count as sent.
+        """
 
     @abstractmethod
-    async def queries_sent(self, attack: AttackId) -> int:
-        """Settled and reserved queries of one attack."""
+    async def ledger(self, attack: AttackId) -> Ledger:
+        """The queries of one attack so far. ``sent`` holds what is reserved and not known to be rejected.
+
+        ``skipped`` and ``repeated`` are 0 until the attack has finished.
+        """
 
     # Events.
 

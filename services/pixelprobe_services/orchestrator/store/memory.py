@@ -29,6 +29,7 @@ from pixelprobe_services.orchestrator.store.base import (
     CampaignRecord,
     Checkpoint,
     Event,
+    Fate,
     QueryCount,
     Store,
     StoredMask,
@@ -46,6 +47,7 @@ from pixelprobe_services.orchestrator.store.memory_campaign import KeptCampaign
 ACTIVE = (CampaignState.RUNNING, CampaignState.WAITING)
 CLAIMABLE = (CampaignState.PENDING, *ACTIVE)
 OPEN = (*CLAIMABLE, CampaignState.PAUSED)
+_NOTHING = Ledger(answered=0)
 
 
 class MemoryStore(Store):
@@ -155,14 +157,14 @@ class MemoryStore(Store):
         campaign = self._campaign(campaign_id)
         unfinished = [one for one in campaign.attacks if one.state is not AttackState.FINISHED]
         for record in unfinished:
-            sent = campaign.sent.get(record.id.number, 0)
-            self._finish(record, AttackResult(Outcome.CANCELLED, ledger=Ledger(sent)), None)
+            ledger = campaign.ledgers.get(record.id.number, _NOTHING)
+            self._finish(record, AttackResult(Outcome.CANCELLED, ledger=ledger), None)
         campaign.pending.clear()
         return len(unfinished)
 
     async def progress(self, campaign_id: str) -> CampaignProgress:
         campaign = self._campaign(campaign_id)
-        ledger = replace(campaign.free, sent=sum(campaign.sent.values()))
+        ledger = sum(campaign.ledgers.values(), _NOTHING + campaign.free)
         return CampaignProgress(len(campaign.attacks), campaign.finished, ledger)
 
     async def get_attack(self, attack: AttackId) -> AttackRecord:
@@ -234,17 +236,23 @@ class MemoryStore(Store):
         for count in counts:
             if owners[count.attack]:
                 self._days[owners[count.attack], day] += count.queries
-            sent = self._campaign(count.attack.campaign_id).sent
-            sent[count.attack.number] = sent.get(count.attack.number, 0) + count.queries
+            again = count.queries if count.is_retry else 0
+            self._add(count.attack, Ledger(sent=count.queries, retries=again))
 
-    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
-        """Nothing to do: this store cannot outlive a query, so it keeps one number for both."""
+    async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate = Fate.ANSWERED) -> None:
+        for count in counts:
+            if fate is Fate.ANSWERED:
+                self._add(count.attack, Ledger(answered=count.queries))
+            elif fate is Fate.TIMED_OUT:
+                self._add(count.attack, Ledger(timed_out=count.queries))
+            elif fate is Fate.REJECTED:
+                self._add(count.attack, Ledger(sent=-count.queries, rejected=count.queries))
 
     async def queries_today(self, owner: str) -> int:
         return self._days[owner, quotas.today()]
 
-    async def queries_sent(self, attack: AttackId) -> int:
-        return self._campaign(attack.campaign_id).sent.get(attack.number, 0)
+    async def ledger(self, attack: AttackId) -> Ledger:
+        return self._campaign(attack.campaign_id).ledgers.get(attack.number, _NOTHING)
 
     async def events_after(self, campaign_id: str, sequence: int, limit: int) -> list[Event]:
         return self._campaign(campaign_id).events[sequence : sequence + limit]
@@ -254,6 +262,10 @@ class MemoryStore(Store):
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    def _add(self, attack: AttackId, ledger: Ledger) -> None:
+        ledgers = self._campaign(attack.campaign_id).ledgers
+        ledgers[attack.number] = ledgers.get(attack.number, _NOTHING) + ledger
 
     def _campaign(self, campaign_id: str) -> KeptCampaign:
         if campaign_id not in self._campaigns:
@@ -281,7 +293,7 @@ class MemoryStore(Store):
         campaign = self._campaign(attack.id.campaign_id)
         campaign.attacks[attack.id.number] = record
         campaign.finished += 1
-        campaign.free += replace(result.ledger, sent=0)
+        campaign.free += _free(result.ledger)
         campaign.append_event(None, attack.id.number)
         return record
 
@@ -295,8 +307,13 @@ class MemoryStore(Store):
         for record in campaign.attacks:
             if record.result and record.result.outcome is Outcome.CANCELLED:
                 campaign.finished -= 1
-                free = replace(record.result.ledger, sent=0)
+                free = record.result.ledger
                 campaign.free = Ledger(
                     0, campaign.free.skipped - free.skipped, campaign.free.repeated - free.repeated
                 )
                 self._make_pending(campaign, record.id.number)
+
+
+def _free(ledger: Ledger) -> Ledger:
+    """The candidates that needed no query."""
+    return Ledger(skipped=ledger.skipped, repeated=ledger.repeated)

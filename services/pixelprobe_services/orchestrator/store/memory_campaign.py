@@ -17,7 +17,8 @@ class KeptCampaign:
     pending: list[int]
     """Numbers of pending attacks, ascending."""
     events: list[Event] = field(default_factory=list)
-    sent: dict[int, int] = field(default_factory=dict)
+    ledgers: dict[int, Ledger] = field(default_factory=dict)
+    """What each attack has sent, and what became of it; without skipped and repeated candidates."""
     finished: int = 0
     masks: dict[str, StoredMask] = field(default_factory=dict)
     free: Ledger = field(default_factory=Ledger)

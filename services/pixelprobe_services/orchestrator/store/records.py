@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import (
@@ -40,7 +41,7 @@ class CampaignRecord:
 
 @dataclass(frozen=True)
 class CampaignProgress:
-    """How far a campaign is. ``ledger`` holds what is reserved as well as what is settled."""
+    """How far a campaign is. ``ledger.sent`` holds what is reserved as well as what is settled."""
 
     attacks_total: int
     attacks_finished: int
@@ -90,9 +91,22 @@ class StoredMask:
     review_reason: str = ""
 
 
+class Fate(StrEnum):
+    """What became of queries that were reserved."""
+
+    ANSWERED = "answered"
+    TIMED_OUT = "timed_out"
+    """Sent, and no answer came: the deadline passed, or the connection broke. They may have been scored."""
+    REJECTED = "rejected"
+    """Turned away before the model ran."""
+    REFUSED = "refused"
+    """The target answered with an error, or with nonsense."""
+
+
 @dataclass(frozen=True)
 class QueryCount:
-    """So many queries of one attack."""
+    """So many queries of one attack; ``is_retry`` where they were sent before."""
 
     attack: AttackId
     queries: int
+    is_retry: bool = False

@@ -476,11 +476,23 @@ class AttackProgress(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     BEST_FITNESS_FIELD_NUMBER: _builtins.int
     QUERIES_SENT_FIELD_NUMBER: _builtins.int
+    QUERIES_ANSWERED_FIELD_NUMBER: _builtins.int
+    QUERIES_TIMED_OUT_FIELD_NUMBER: _builtins.int
+    QUERIES_REJECTED_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
     attack: _builtins.str
     """The attack's resource name."""
     generation: _builtins.int
     best_fitness: _builtins.float
     queries_sent: _builtins.int
+    queries_answered: _builtins.int
+    """Of queries_sent: answered."""
+    queries_timed_out: _builtins.int
+    """Of queries_sent: no answer came, because the deadline passed or the connection broke."""
+    queries_rejected: _builtins.int
+    """Turned away by the target before its model ran; not in queries_sent, and not in any budget."""
+    retries: _builtins.int
+    """Queries, rejected ones included, that were sent again."""
     def __init__(
         self,
         *,
@@ -488,10 +500,14 @@ class AttackProgress(_message.Message):
         generation: _builtins.int = ...,
         best_fitness: _builtins.float = ...,
         queries_sent: _builtins.int = ...,
+        queries_answered: _builtins.int = ...,
+        queries_timed_out: _builtins.int = ...,
+        queries_rejected: _builtins.int = ...,
+        retries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "best_fitness", b"best_fitness", "generation", b"generation", "queries_sent", b"queries_sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "best_fitness", b"best_fitness", "generation", b"generation", "queries_answered", b"queries_answered", "queries_rejected", b"queries_rejected", "queries_sent", b"queries_sent", "queries_timed_out", b"queries_timed_out", "retries", b"retries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,35 +27,35 @@ from pixelprobe_api.image.v1 import image_pb2 as pixelprobe_dot_image_dot_v1_dot
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pixelprobe_dot_segmentation_dot_v1_dot_segmentation__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#pixelprobe/attack/v1/campaign.proto\x12\x14pixelprobe.attack.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fpixelprobe/image/v1/image.proto\x1a\x35pixelprobe/segmentation/v1/segmentation_service.proto\"\xcb\x02\n\x08\x43\x61mpaign\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04spec\x18\x02 \x01(\x0b\x32\".pixelprobe.attack.v1.CampaignSpec\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.pixelprobe.attack.v1.CampaignState\x12\x14\n\x0cstate_reason\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x08progress\x18\x07 \x01(\x0b\x32&.pixelprobe.attack.v1.CampaignProgress\x12\r\n\x05waits\x18\x08 \x01(\x08\x12\r\n\x05owner\x18\x1e \x01(\t\"\xa7\x01\n\x10\x43\x61mpaignProgress\x12\x15\n\rattacks_total\x18\x01 \x01(\r\x12\x18\n\x10\x61ttacks_finished\x18\x02 \x01(\r\x12\x14\n\x0cqueries_sent\x18\x03 \x01(\x04\x12\x17\n\x0fqueries_skipped\x18\x04 \x01(\x04\x12\x18\n\x10queries_repeated\x18\x05 \x01(\x04\x12\x19\n\x11\x61ttacks_cancelled\x18( \x01(\r\"\xc0\x03\n\x0c\x43\x61mpaignSpec\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x33\n\x06images\x18\x02 \x03(\x0b\x32#.pixelprobe.attack.v1.CampaignImage\x12\x0f\n\x07targets\x18\x03 \x03(\t\x12-\n\x07regions\x18\x04 \x03(\x0e\x32\x1c.pixelprobe.attack.v1.Region\x12\x14\n\x0cpixel_counts\x18\x05 \x03(\r\x12)\n\x05goals\x18\x06 \x03(\x0b\x32\x1a.pixelprobe.attack.v1.Goal\x12\x34\n\x06search\x18\x07 \x01(\x0b\x32$.pixelprobe.attack.v1.SearchSettings\x12\x1e\n\x11\x62udget_per_attack\x18\x08 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04seed\x18\t \x01(\x04\x12\x31\n\x05masks\x18\n \x01(\x0b\x32\".pixelprobe.attack.v1.MaskSettings\x12\x1c\n\x14\x61ttack_misclassified\x18\x0b \x01(\x08\x12\x19\n\x11image_preparation\x18\x0c \x01(\tB\x14\n\x12_budget_per_attack\"|\n\rCampaignImage\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\x05label\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\'\n\x04mask\x18\x04 \x01(\x0b\x32\x19.pixelprobe.image.v1.MaskB\x08\n\x06_label\"^\n\x04Goal\x12\x36\n\nuntargeted\x18\x01 \x01(\x0b\x32 .pixelprobe.attack.v1.UntargetedH\x00\x12\x16\n\x0ctarget_class\x18\x02 \x01(\rH\x00\x42\x06\n\x04kind\"\x0c\n\nUntargeted\"\xdf\x02\n\x0eSearchSettings\x12\x30\n\x08strategy\x18\x01 \x01(\x0e\x32\x1e.pixelprobe.attack.v1.Strategy\x12\x12\n\npopulation\x18\x02 \x01(\r\x12\x13\n\x0bgenerations\x18\x03 \x01(\r\x12\x1b\n\x0e\x63rossover_rate\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cmutation_low\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rmutation_high\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x35\n\x0bregion_mode\x18\x07 \x01(\x0e\x32 .pixelprobe.attack.v1.RegionMode\x12\x15\n\rno_early_stop\x18\x08 \x01(\x08\x12\x1a\n\x12stop_check_queries\x18\t \x01(\rB\x11\n\x0f_crossover_rateB\x0f\n\r_mutation_lowB\x10\n\x0e_mutation_high\"\xc5\x01\n\x0cMaskSettings\x12\x11\n\tsegmenter\x18\x01 \x01(\t\x12=\n\x07grabcut\x18\x02 \x01(\x0b\x32*.pixelprobe.segmentation.v1.GrabCutOptionsH\x00\x12=\n\x07salient\x18\x03 \x01(\x0b\x32*.pixelprobe.segmentation.v1.SalientOptionsH\x00\x12\x19\n\x11\x61\x63\x63\x65pt_unreviewed\x18\x04 \x01(\x08\x42\t\n\x07options*\xda\x01\n\rCampaignState\x12\x1e\n\x1a\x43\x41MPAIGN_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41MPAIGN_STATE_PENDING\x10\x01\x12\x1a\n\x16\x43\x41MPAIGN_STATE_RUNNING\x10\x02\x12\x1c\n\x18\x43\x41MPAIGN_STATE_SUCCEEDED\x10\x03\x12\x1c\n\x18\x43\x41MPAIGN_STATE_CANCELLED\x10\x04\x12\x19\n\x15\x43\x41MPAIGN_STATE_PAUSED\x10\x05\x12\x1a\n\x16\x43\x41MPAIGN_STATE_WAITING\x10\x06*t\n\x06Region\x12\x16\n\x12REGION_UNSPECIFIED\x10\x00\x12\x10\n\x0cREGION_WHOLE\x10\x01\x12\x15\n\x11REGION_FOREGROUND\x10\x02\x12\x15\n\x11REGION_BACKGROUND\x10\x03\x12\x12\n\x0eREGION_CONTROL\x10\x04*R\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x15\n\x11STRATEGY_RAND1BIN\x10\x01\x12\x15\n\x11STRATEGY_BEST1BIN\x10\x02*]\n\nRegionMode\x12\x1b\n\x17REGION_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15REGION_MODE_COMPOSITE\x10\x01\x12\x17\n\x13REGION_MODE_PROJECT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#pixelprobe/attack/v1/campaign.proto\x12\x14pixelprobe.attack.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fpixelprobe/image/v1/image.proto\x1a\x35pixelprobe/segmentation/v1/segmentation_service.proto\"\xcb\x02\n\x08\x43\x61mpaign\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04spec\x18\x02 \x01(\x0b\x32\".pixelprobe.attack.v1.CampaignSpec\x12\x32\n\x05state\x18\x03 \x01(\x0e\x32#.pixelprobe.attack.v1.CampaignState\x12\x14\n\x0cstate_reason\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x08progress\x18\x07 \x01(\x0b\x32&.pixelprobe.attack.v1.CampaignProgress\x12\r\n\x05waits\x18\x08 \x01(\x08\x12\r\n\x05owner\x18\x1e \x01(\t\"\x87\x02\n\x10\x43\x61mpaignProgress\x12\x15\n\rattacks_total\x18\x01 \x01(\r\x12\x18\n\x10\x61ttacks_finished\x18\x02 \x01(\r\x12\x14\n\x0cqueries_sent\x18\x03 \x01(\x04\x12\x17\n\x0fqueries_skipped\x18\x04 \x01(\x04\x12\x18\n\x10queries_repeated\x18\x05 \x01(\x04\x12\x19\n\x11\x61ttacks_cancelled\x18( \x01(\r\x12\x18\n\x10queries_answered\x18\x14 \x01(\x04\x12\x19\n\x11queries_timed_out\x18\x15 \x01(\x04\x12\x18\n\x10queries_rejected\x18\x16 \x01(\x04\x12\x0f\n\x07retries\x18\x17 \x01(\x04\"\xc0\x03\n\x0c\x43\x61mpaignSpec\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x33\n\x06images\x18\x02 \x03(\x0b\x32#.pixelprobe.attack.v1.CampaignImage\x12\x0f\n\x07targets\x18\x03 \x03(\t\x12-\n\x07regions\x18\x04 \x03(\x0e\x32\x1c.pixelprobe.attack.v1.Region\x12\x14\n\x0cpixel_counts\x18\x05 \x03(\r\x12)\n\x05goals\x18\x06 \x03(\x0b\x32\x1a.pixelprobe.attack.v1.Goal\x12\x34\n\x06search\x18\x07 \x01(\x0b\x32$.pixelprobe.attack.v1.SearchSettings\x12\x1e\n\x11\x62udget_per_attack\x18\x08 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04seed\x18\t \x01(\x04\x12\x31\n\x05masks\x18\n \x01(\x0b\x32\".pixelprobe.attack.v1.MaskSettings\x12\x1c\n\x14\x61ttack_misclassified\x18\x0b \x01(\x08\x12\x19\n\x11image_preparation\x18\x0c \x01(\tB\x14\n\x12_budget_per_attack\"|\n\rCampaignImage\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\x05label\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\'\n\x04mask\x18\x04 \x01(\x0b\x32\x19.pixelprobe.image.v1.MaskB\x08\n\x06_label\"^\n\x04Goal\x12\x36\n\nuntargeted\x18\x01 \x01(\x0b\x32 .pixelprobe.attack.v1.UntargetedH\x00\x12\x16\n\x0ctarget_class\x18\x02 \x01(\rH\x00\x42\x06\n\x04kind\"\x0c\n\nUntargeted\"\xdf\x02\n\x0eSearchSettings\x12\x30\n\x08strategy\x18\x01 \x01(\x0e\x32\x1e.pixelprobe.attack.v1.Strategy\x12\x12\n\npopulation\x18\x02 \x01(\r\x12\x13\n\x0bgenerations\x18\x03 \x01(\r\x12\x1b\n\x0e\x63rossover_rate\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cmutation_low\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rmutation_high\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x35\n\x0bregion_mode\x18\x07 \x01(\x0e\x32 .pixelprobe.attack.v1.RegionMode\x12\x15\n\rno_early_stop\x18\x08 \x01(\x08\x12\x1a\n\x12stop_check_queries\x18\t \x01(\rB\x11\n\x0f_crossover_rateB\x0f\n\r_mutation_lowB\x10\n\x0e_mutation_high\"\xc5\x01\n\x0cMaskSettings\x12\x11\n\tsegmenter\x18\x01 \x01(\t\x12=\n\x07grabcut\x18\x02 \x01(\x0b\x32*.pixelprobe.segmentation.v1.GrabCutOptionsH\x00\x12=\n\x07salient\x18\x03 \x01(\x0b\x32*.pixelprobe.segmentation.v1.SalientOptionsH\x00\x12\x19\n\x11\x61\x63\x63\x65pt_unreviewed\x18\x04 \x01(\x08\x42\t\n\x07options*\xda\x01\n\rCampaignState\x12\x1e\n\x1a\x43\x41MPAIGN_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41MPAIGN_STATE_PENDING\x10\x01\x12\x1a\n\x16\x43\x41MPAIGN_STATE_RUNNING\x10\x02\x12\x1c\n\x18\x43\x41MPAIGN_STATE_SUCCEEDED\x10\x03\x12\x1c\n\x18\x43\x41MPAIGN_STATE_CANCELLED\x10\x04\x12\x19\n\x15\x43\x41MPAIGN_STATE_PAUSED\x10\x05\x12\x1a\n\x16\x43\x41MPAIGN_STATE_WAITING\x10\x06*t\n\x06Region\x12\x16\n\x12REGION_UNSPECIFIED\x10\x00\x12\x10\n\x0cREGION_WHOLE\x10\x01\x12\x15\n\x11REGION_FOREGROUND\x10\x02\x12\x15\n\x11REGION_BACKGROUND\x10\x03\x12\x12\n\x0eREGION_CONTROL\x10\x04*R\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x15\n\x11STRATEGY_RAND1BIN\x10\x01\x12\x15\n\x11STRATEGY_BEST1BIN\x10\x02*]\n\nRegionMode\x12\x1b\n\x17REGION_MODE_UNSPECIFIED\x10\x00\x12\x19\n\x15REGION_MODE_COMPOSITE\x10\x01\x12\x17\n\x13REGION_MODE_PROJECT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pixelprobe_api.attack.v1.campaign_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CAMPAIGNSTATE']._serialized_start=1928
-  _globals['_CAMPAIGNSTATE']._serialized_end=2146
-  _globals['_REGION']._serialized_start=2148
-  _globals['_REGION']._serialized_end=2264
-  _globals['_STRATEGY']._serialized_start=2266
-  _globals['_STRATEGY']._serialized_end=2348
-  _globals['_REGIONMODE']._serialized_start=2350
-  _globals['_REGIONMODE']._serialized_end=2443
+  _globals['_CAMPAIGNSTATE']._serialized_start=2024
+  _globals['_CAMPAIGNSTATE']._serialized_end=2242
+  _globals['_REGION']._serialized_start=2244
+  _globals['_REGION']._serialized_end=2360
+  _globals['_STRATEGY']._serialized_start=2362
+  _globals['_STRATEGY']._serialized_end=2444
+  _globals['_REGIONMODE']._serialized_start=2446
+  _globals['_REGIONMODE']._serialized_end=2539
   _globals['_CAMPAIGN']._serialized_start=183
   _globals['_CAMPAIGN']._serialized_end=514
   _globals['_CAMPAIGNPROGRESS']._serialized_start=517
-  _globals['_CAMPAIGNPROGRESS']._serialized_end=684
-  _globals['_CAMPAIGNSPEC']._serialized_start=687
-  _globals['_CAMPAIGNSPEC']._serialized_end=1135
-  _globals['_CAMPAIGNIMAGE']._serialized_start=1137
-  _globals['_CAMPAIGNIMAGE']._serialized_end=1261
-  _globals['_GOAL']._serialized_start=1263
-  _globals['_GOAL']._serialized_end=1357
-  _globals['_UNTARGETED']._serialized_start=1359
-  _globals['_UNTARGETED']._serialized_end=1371
-  _globals['_SEARCHSETTINGS']._serialized_start=1374
-  _globals['_SEARCHSETTINGS']._serialized_end=1725
-  _globals['_MASKSETTINGS']._serialized_start=1728
-  _globals['_MASKSETTINGS']._serialized_end=1925
+  _globals['_CAMPAIGNPROGRESS']._serialized_end=780
+  _globals['_CAMPAIGNSPEC']._serialized_start=783
+  _globals['_CAMPAIGNSPEC']._serialized_end=1231
+  _globals['_CAMPAIGNIMAGE']._serialized_start=1233
+  _globals['_CAMPAIGNIMAGE']._serialized_end=1357
+  _globals['_GOAL']._serialized_start=1359
+  _globals['_GOAL']._serialized_end=1453
+  _globals['_UNTARGETED']._serialized_start=1455
+  _globals['_UNTARGETED']._serialized_end=1467
+  _globals['_SEARCHSETTINGS']._serialized_start=1470
+  _globals['_SEARCHSETTINGS']._serialized_end=1821
+  _globals['_MASKSETTINGS']._serialized_start=1824
+  _globals['_MASKSETTINGS']._serialized_end=2021
 # @@protoc_insertion_point(module_scope)

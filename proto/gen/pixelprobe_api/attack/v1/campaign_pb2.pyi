@@ -177,16 +177,28 @@ class CampaignProgress(_message.Message):
     QUERIES_SKIPPED_FIELD_NUMBER: _builtins.int
     QUERIES_REPEATED_FIELD_NUMBER: _builtins.int
     ATTACKS_CANCELLED_FIELD_NUMBER: _builtins.int
+    QUERIES_ANSWERED_FIELD_NUMBER: _builtins.int
+    QUERIES_TIMED_OUT_FIELD_NUMBER: _builtins.int
+    QUERIES_REJECTED_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
     attacks_total: _builtins.int
     attacks_finished: _builtins.int
     queries_sent: _builtins.int
-    """Queries put on the wire so far, retries included."""
+    """Queries that the models may have scored so far, retries included."""
     queries_skipped: _builtins.int
     """Candidates with no edit inside the region: the clean image's scores answer them."""
     queries_repeated: _builtins.int
     """Candidates pixel for pixel equal to an earlier one of the same attack: answered from memory."""
     attacks_cancelled: _builtins.int
     """How many of attacks_finished ended as OUTCOME_CANCELLED, or never started before a cancel."""
+    queries_answered: _builtins.int
+    """Of queries_sent: answered."""
+    queries_timed_out: _builtins.int
+    """Of queries_sent: no answer came, because the deadline passed or the connection broke."""
+    queries_rejected: _builtins.int
+    """Turned away by the target before its model ran; not in queries_sent, and not in any budget."""
+    retries: _builtins.int
+    """Queries, rejected ones included, that were sent again."""
     def __init__(
         self,
         *,
@@ -196,10 +208,14 @@ class CampaignProgress(_message.Message):
         queries_skipped: _builtins.int = ...,
         queries_repeated: _builtins.int = ...,
         attacks_cancelled: _builtins.int = ...,
+        queries_answered: _builtins.int = ...,
+        queries_timed_out: _builtins.int = ...,
+        queries_rejected: _builtins.int = ...,
+        retries: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks_cancelled", b"attacks_cancelled", "attacks_finished", b"attacks_finished", "attacks_total", b"attacks_total", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacks_cancelled", b"attacks_cancelled", "attacks_finished", b"attacks_finished", "attacks_total", b"attacks_total", "queries_answered", b"queries_answered", "queries_rejected", b"queries_rejected", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped", "queries_timed_out", b"queries_timed_out", "retries", b"retries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

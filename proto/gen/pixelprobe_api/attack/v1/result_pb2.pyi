@@ -141,11 +141,17 @@ class AttackResult(_message.Message):
     MASK_FIELD_NUMBER: _builtins.int
     REGION_AREA_FRACTION_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    QUERIES_ANSWERED_FIELD_NUMBER: _builtins.int
+    QUERIES_TIMED_OUT_FIELD_NUMBER: _builtins.int
+    QUERIES_REJECTED_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
+    CLEAN_HELD_FIELD_NUMBER: _builtins.int
+    SUCCESS_HELD_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     reason: _builtins.str
     """For people; empty for success and failure."""
     queries_sent: _builtins.int
-    """On the wire, retries included. The clean image is one of them."""
+    """Those that the model may have scored, retries included. The clean image is one of them."""
     queries_skipped: _builtins.int
     queries_repeated: _builtins.int
     generations: _builtins.int
@@ -154,6 +160,14 @@ class AttackResult(_message.Message):
     """Queries sent when the first success was seen; 0 without one."""
     region_area_fraction: _builtins.float
     """Share of the image that the attacked region covers, 0 to 1."""
+    queries_answered: _builtins.int
+    """Of queries_sent: answered. Unset where it was not counted (results of earlier versions)."""
+    queries_timed_out: _builtins.int
+    """Of queries_sent: no answer came, because the deadline passed or the connection broke."""
+    queries_rejected: _builtins.int
+    """Turned away by the target before its model ran; not in queries_sent, and not in any budget."""
+    retries: _builtins.int
+    """Queries, rejected ones included, that were sent again."""
     @_builtins.property
     def clean_top(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassScore]:
         """The clean image's five best classes (fewer when there are fewer), best first. Empty if never scored."""
@@ -180,6 +194,14 @@ class AttackResult(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def clean_held(self) -> Global___Repeats:
+        """How often the clean image's class stayed the same, where it was asked for more than once."""
+
+    @_builtins.property
+    def success_held(self) -> Global___Repeats:
+        """How often the success was one, where it was asked for again."""
+
     def __init__(
         self,
         *,
@@ -198,14 +220,48 @@ class AttackResult(_message.Message):
         mask: _image_pb2.Mask | None = ...,
         region_area_fraction: _builtins.float = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        queries_answered: _builtins.int | None = ...,
+        queries_timed_out: _builtins.int = ...,
+        queries_rejected: _builtins.int = ...,
+        retries: _builtins.int = ...,
+        clean_held: Global___Repeats | None = ...,
+        success_held: Global___Repeats | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "mask", b"mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered", "clean_held", b"clean_held", "end_time", b"end_time", "mask", b"mask", "queries_answered", b"queries_answered", "success_held", b"success_held"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["best_probability_of_clean_top", b"best_probability_of_clean_top", "best_top", b"best_top", "clean_top", b"clean_top", "edits", b"edits", "end_time", b"end_time", "fitness_by_generation", b"fitness_by_generation", "generations", b"generations", "mask", b"mask", "outcome", b"outcome", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped", "queries_to_success", b"queries_to_success", "reason", b"reason", "region_area_fraction", b"region_area_fraction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered", "best_probability_of_clean_top", b"best_probability_of_clean_top", "best_top", b"best_top", "clean_held", b"clean_held", "clean_top", b"clean_top", "edits", b"edits", "end_time", b"end_time", "fitness_by_generation", b"fitness_by_generation", "generations", b"generations", "mask", b"mask", "outcome", b"outcome", "queries_answered", b"queries_answered", "queries_rejected", b"queries_rejected", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped", "queries_timed_out", b"queries_timed_out", "queries_to_success", b"queries_to_success", "reason", b"reason", "region_area_fraction", b"region_area_fraction", "retries", b"retries", "success_held", b"success_held"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__queries_answered: _TypeAlias = _typing.Literal["queries_answered"]  # noqa: Y015
+    _WhichOneofArgType__queries_answered: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queries_answered) -> _WhichOneofReturnType__queries_answered | None: ...
+
+Global___AttackResult: _TypeAlias = AttackResult  # noqa: Y015
+
+@_typing.final
+class Repeats(_message.Message):
+    """The same image asked for several times."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    held: _builtins.int
+    """Answers that agreed."""
+    asked: _builtins.int
+    """Queries."""
+    def __init__(
+        self,
+        *,
+        held: _builtins.int = ...,
+        asked: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "held", b"held"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AttackResult: _TypeAlias = AttackResult  # noqa: Y015
+Global___Repeats: _TypeAlias = Repeats  # noqa: Y015
 
 @_typing.final
 class ClassScore(_message.Message):

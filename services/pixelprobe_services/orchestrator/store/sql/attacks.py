@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from pixelprobe_services.common.values import (
     MaskArray,
     Outcome,
 )
-from pixelprobe_services.orchestrator.store.base import AttackId, AttackRecord
+from pixelprobe_services.orchestrator.store.base import AttackId, AttackRecord, Fate
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from pixelprobe_services.orchestrator.store.sql import events
 from pixelprobe_services.orchestrator.store.sql.images import put_mask
@@ -37,6 +37,19 @@ from pixelprobe_services.orchestrator.store.sql.schema import (
 
 CLAIMABLE = (CampaignState.PENDING, CampaignState.RUNNING, CampaignState.WAITING)
 UNFINISHED = (AttackState.PENDING, AttackState.RUNNING)
+
+LEDGER_COLUMNS = (
+    attacks.c.reserved,
+    attacks.c.skipped,
+    attacks.c.repeated,
+    attacks.c.answered,
+    attacks.c.timed_out,
+    attacks.c.rejected,
+    attacks.c.retries,
+)
+
+Settled = Mapping[tuple[AttackId, Fate], int]
+"""Queries whose fate is known, and not yet written."""
 
 
 @dataclass(frozen=True)
@@ -127,16 +140,48 @@ def require(connection: sa.Connection, lease: Lease) -> None:
         raise LeaseLostError([lease.attack])
 
 
-def settled_after(queries: int | sa.BindParameter[int]) -> sa.ColumnElement[int]:
-    """The value of ``settled`` once so many more are known to be sent: never more than were reserved."""
-    total = attacks.c.settled + queries
-    return sa.case((total > attacks.c.reserved, attacks.c.reserved), else_=total)
+def settled_values(settled: Settled, attack: AttackId) -> dict[str, int]:
+    """The counts of ``attack`` in ``settled``, by the names that :func:`settled_after` asks for."""
+    fates = {fate: settled.get((attack, fate), 0) for fate in Fate}
+    return {
+        "queries": sum(fates.values()),
+        "answered_now": fates[Fate.ANSWERED],
+        "timed_out_now": fates[Fate.TIMED_OUT],
+        "rejected_now": fates[Fate.REJECTED],
+    }
+
+
+def settled_after(count: Callable[[str], Any]) -> dict[str, Any]:
+    """The new values of an attack's columns; ``count`` gives a number or a parameter by its name.
+
+    ``settled`` never exceeds what was reserved.
+    """
+    total = attacks.c.settled + count("queries")
+    return {
+        "settled": sa.case((total > attacks.c.reserved, attacks.c.reserved), else_=total),
+        "answered": attacks.c.answered + count("answered_now"),
+        "timed_out": attacks.c.timed_out + count("timed_out_now"),
+        "rejected": attacks.c.rejected + count("rejected_now"),
+    }
+
+
+def ledger_of(row: Any) -> Ledger:
+    """A row of LEDGER_COLUMNS as a ledger."""
+    return Ledger(
+        sent=int(row.reserved) - int(row.rejected),
+        skipped=int(row.skipped),
+        repeated=int(row.repeated),
+        answered=int(row.answered),
+        timed_out=int(row.timed_out),
+        rejected=int(row.rejected),
+        retries=int(row.retries),
+    )
 
 
 def finish(
-    connection: sa.Connection, lease: Lease, result: AttackResult, mask: MaskArray | None, settled: int
+    connection: sa.Connection, lease: Lease, result: AttackResult, mask: MaskArray | None, settled: Settled
 ) -> datetime:
-    """Store the result, and that ``settled`` more queries are known to be sent. Returns when."""
+    """Store the result and what else became of its queries. Returns when."""
     attack, now = lease.attack, time.time()
     events.append_finished(connection, attack.campaign_id, [attack.number])
     finished = connection.execute(
@@ -148,7 +193,7 @@ def finish(
             outcome=result.outcome,
             skipped=result.ledger.skipped,
             repeated=result.ledger.repeated,
-            settled=settled_after(settled),
+            **settled_after(settled_values(settled, attack).__getitem__),
             end_time=now,
         )
     )
@@ -183,10 +228,10 @@ def cancel_all(connection: sa.Connection, campaign_id: str) -> int:
         sa.update(attacks)
         .where(attacks.c.campaign_id == campaign_id, attacks.c.state.in_(UNFINISHED))
         .values(state=AttackState.FINISHED, owner=None, outcome=Outcome.CANCELLED, end_time=time.time())
-        .returning(attacks.c.number, attacks.c.reserved)
+        .returning(attacks.c.number, *LEDGER_COLUMNS)
     )
-    sent = dict(sorted((row.number, row.reserved) for row in ended))
-    if not sent:
+    ledgers = dict(sorted((row.number, ledger_of(row)) for row in ended))
+    if not ledgers:
         return 0
     connection.execute(
         sa.insert(results),
@@ -194,13 +239,13 @@ def cancel_all(connection: sa.Connection, campaign_id: str) -> int:
             {
                 "campaign_id": campaign_id,
                 "number": number,
-                "payload": encode_result(AttackResult(Outcome.CANCELLED, ledger=Ledger(queries))),
+                "payload": encode_result(AttackResult(Outcome.CANCELLED, ledger=ledger)),
             }
-            for number, queries in sent.items()
+            for number, ledger in ledgers.items()
         ],
     )
-    events.append_finished(connection, campaign_id, list(sent))
-    return len(sent)
+    events.append_finished(connection, campaign_id, list(ledgers))
+    return len(ledgers)
 
 
 def get(connection: sa.Connection, attack: AttackId, spec: CampaignSpec) -> AttackRecord:

@@ -15,7 +15,6 @@ from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import (
     AttackState,
     CampaignState,
-    Ledger,
     Outcome,
     check_transition,
 )
@@ -23,7 +22,7 @@ from pixelprobe_services.common.wire import spec_from_bytes, spec_to_bytes
 from pixelprobe_services.orchestrator.store.base import CampaignProgress, CampaignRecord
 from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, Limits
 from pixelprobe_services.orchestrator.store.sql import events, quotas
-from pixelprobe_services.orchestrator.store.sql.attacks import any_unfinished
+from pixelprobe_services.orchestrator.store.sql.attacks import LEDGER_COLUMNS, any_unfinished, ledger_of
 from pixelprobe_services.orchestrator.store.sql.schema import attacks, campaigns, results
 
 ENDED = (CampaignState.SUCCEEDED, CampaignState.CANCELLED)
@@ -175,15 +174,13 @@ def progress(connection: sa.Connection, campaign_id: str) -> CampaignProgress:
     total = connection.scalar(sa.select(campaigns.c.attacks_total).where(campaigns.c.id == campaign_id))
     if total is None:
         raise _not_found(campaign_id)
-    finished, sent, skipped, repeated = connection.execute(
+    sums = connection.execute(
         sa.select(
-            sa.func.count(attacks.c.outcome),
-            sa.func.sum(attacks.c.reserved),
-            sa.func.sum(attacks.c.skipped),
-            sa.func.sum(attacks.c.repeated),
+            sa.func.count(attacks.c.outcome).label("finished"),
+            *(sa.func.sum(column).label(column.name) for column in LEDGER_COLUMNS),
         ).where(attacks.c.campaign_id == campaign_id)
     ).one()
-    return CampaignProgress(total, finished, Ledger(int(sent), int(skipped), int(repeated)))
+    return CampaignProgress(total, sums.finished, ledger_of(sums))
 
 
 def _lock(

@@ -10,12 +10,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from pixelprobe_services.common.errors import NotFoundError
-from pixelprobe_services.common.values import AttackState
+from pixelprobe_services.common.values import AttackState, Ledger
 from pixelprobe_services.orchestrator.store.base import AttackId
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
 from pixelprobe_services.orchestrator.store.sql import quotas
-from pixelprobe_services.orchestrator.store.sql.attacks import Lease, is_attack, settled_after
+from pixelprobe_services.orchestrator.store.sql.attacks import (
+    LEDGER_COLUMNS,
+    Lease,
+    Settled,
+    is_attack,
+    ledger_of,
+    settled_after,
+    settled_values,
+)
 from pixelprobe_services.orchestrator.store.sql.schema import attacks
 
 # Built once: these two run with every request, and building a statement costs more than running it.
@@ -30,24 +38,28 @@ _RESERVE = (
         attacks.c.owner == sa.bindparam("held_by"),
         attacks.c.claims == sa.bindparam("held_claims"),
     )
-    .values(reserved=attacks.c.reserved + sa.bindparam("queries"))
+    .values(
+        reserved=attacks.c.reserved + sa.bindparam("queries"),
+        retries=attacks.c.retries + sa.bindparam("again"),
+    )
 )
-_SETTLE = sa.update(attacks).where(_OF_ATTACK).values(settled=settled_after(sa.bindparam("queries")))
+_SETTLE = sa.update(attacks).where(_OF_ATTACK).values(settled_after(sa.bindparam))
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Queries of one attack, and whose campaign it belongs to."""
+    """Queries of one attack, whose campaign belongs to ``owner``; ``again`` of them were sent before."""
 
     lease: Lease
     queries: int
     owner: str
+    again: int = 0
 
 
 def reserve(
     connection: sa.Connection,
     wanted: Sequence[Wanted],
-    settled: Mapping[AttackId, int],
+    settled: Settled,
     most_a_day: Mapping[str, int],
 ) -> None:
     """Count queries that are about to be sent, and note which earlier ones are known to have been.
@@ -59,7 +71,10 @@ def reserve(
     settle(connection, settled)
     # Always in the same order, so that no two orchestrators wait for each other's rows.
     ordered = sorted(wanted, key=lambda one: (one.lease.attack.campaign_id, one.lease.attack.number))
-    rows = [{**_key(one.lease.attack), **_lease(one.lease), "queries": one.queries} for one in ordered]
+    rows = [
+        {**_key(one.lease.attack), **_lease(one.lease), "queries": one.queries, "again": one.again}
+        for one in ordered
+    ]
     if rows and connection.execute(_RESERVE, rows).rowcount != len(rows):
         raise LeaseLostError(one.lease.attack for one in ordered if not _is_held(connection, one.lease))
     _count_day(connection, ordered, most_a_day)
@@ -74,11 +89,11 @@ def _count_day(connection: sa.Connection, wanted: Sequence[Wanted], most_a_day: 
         raise DayUsedUpError(owner, limit, [one.lease.attack for one in wanted if one.owner == owner])
 
 
-def settle(connection: sa.Connection, settled: Mapping[AttackId, int]) -> None:
-    """Note that so many reserved queries were sent; never more than were reserved."""
-    ordered = sorted(settled, key=lambda one: (one.campaign_id, one.number))
+def settle(connection: sa.Connection, settled: Settled) -> None:
+    """Record what became of reserved queries; never more are settled than were reserved."""
+    ordered = sorted({attack for attack, _ in settled}, key=lambda one: (one.campaign_id, one.number))
     if ordered:
-        connection.execute(_SETTLE, [{**_key(one), "queries": settled[one]} for one in ordered])
+        connection.execute(_SETTLE, [{**_key(one), **settled_values(settled, one)} for one in ordered])
 
 
 def _key(attack: AttackId) -> dict[str, Any]:
@@ -93,9 +108,9 @@ def _is_held(connection: sa.Connection, lease: Lease) -> bool:
     return connection.scalar(sa.select(attacks.c.number).where(lease.holds)) is not None
 
 
-def sent(connection: sa.Connection, attack: AttackId) -> int:
-    """Every query that was reserved, whatever became of it."""
-    reserved = connection.scalar(sa.select(attacks.c.reserved).where(is_attack(attacks, attack)))
-    if reserved is None:
+def of_attack(connection: sa.Connection, attack: AttackId) -> Ledger:
+    """The counts of one attack."""
+    row = connection.execute(sa.select(*LEDGER_COLUMNS).where(is_attack(attacks, attack))).one_or_none()
+    if row is None:
         raise NotFoundError(f"campaign {attack.campaign_id} has no attack {attack.number}")
-    return int(reserved)
+    return ledger_of(row)

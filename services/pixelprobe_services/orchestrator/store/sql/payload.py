@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import astuple
 
 import numpy as np
 
-from pixelprobe_services.common.values import AttackResult, ClassScore, Edit, Ledger, MaskArray, Outcome
+from pixelprobe_services.common.values import AttackResult, ClassScore, Edit, Held, Ledger, MaskArray, Outcome
 
 RESULT_VERSION = 1
 
@@ -26,11 +27,13 @@ def encode_result(result: AttackResult) -> bytes:
             "best_top": _pairs(result.best_top),
             "best_probability_of_clean_top": result.best_probability_of_clean_top,
             "edits": [[edit.x, edit.y, edit.red, edit.green, edit.blue] for edit in result.edits],
-            "ledger": [result.ledger.sent, result.ledger.skipped, result.ledger.repeated],
+            "ledger": astuple(result.ledger),
             "generations": result.generations,
             "fitness_by_generation": result.fitness_by_generation,
             "queries_to_success": result.queries_to_success,
             "region_area_fraction": result.region_area_fraction,
+            "clean_held": _held_pair(result.clean_held),
+            "success_held": _held_pair(result.success_held),
         },
         separators=(",", ":"),
     ).encode()
@@ -54,7 +57,9 @@ def decode_result(payload: bytes, outcome: Outcome) -> AttackResult:
                 "best_top": _scores(data["best_top"]),
                 "best_probability_of_clean_top": tuple(data["best_probability_of_clean_top"]),
                 "edits": tuple(Edit(*edit) for edit in data["edits"]),
-                "ledger": Ledger(*data["ledger"]),
+                "ledger": Ledger(*data["ledger"]),  # before version 0003 of the schema, its first three
+                "clean_held": _held(data.get("clean_held")),
+                "success_held": _held(data.get("success_held")),
                 "fitness_by_generation": tuple(data["fitness_by_generation"]),
             }
         )
@@ -86,3 +91,11 @@ def _pairs(scores: tuple[ClassScore, ...]) -> list[list[float]]:
 
 def _scores(pairs: list[tuple[int, float]]) -> tuple[ClassScore, ...]:
     return tuple(ClassScore(index, probability) for index, probability in pairs)
+
+
+def _held_pair(held: Held | None) -> tuple[int, int] | None:
+    return None if held is None else (held.held, held.asked)
+
+
+def _held(pair: tuple[int, int] | None) -> Held | None:
+    return None if pair is None else Held(*pair)

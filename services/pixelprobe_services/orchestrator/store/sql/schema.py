@@ -109,6 +109,10 @@ attacks = sa.Table(
     sa.Column("settled", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("skipped", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("repeated", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("answered", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("timed_out", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rejected", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("retries", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("outcome", _enum(Outcome)),
     sa.Column("end_time", sa.Double),
     sa.ForeignKeyConstraint(["campaign_id"], ["campaigns.id"]),
@@ -119,7 +123,8 @@ attacks = sa.Table(
 
 ``owner`` and ``claims`` are the lease: who runs the attack, and how often it was taken up; only the last who
 did may write. ``reserved`` counts every query that ever was about to be sent, ``settled`` those known to have
-been; what lies between is under way, or was when an orchestrator died.
+been; what lies between is under way, or was when an orchestrator died. ``answered``, ``timed_out`` and
+``rejected`` are parts of ``settled``; an attack has sent ``reserved - rejected`` queries.
 """
 
 results = sa.Table(

@@ -11,11 +11,18 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 
-from pixelprobe_services.common.values import AttackResult, AttackState, MaskArray
-from pixelprobe_services.orchestrator.store.base import AttackId, AttackRecord, Checkpoint, QueryCount
+from pixelprobe_services.common.values import AttackResult, AttackState, Ledger, MaskArray
+from pixelprobe_services.orchestrator.store.base import (
+    AttackId,
+    AttackRecord,
+    Checkpoint,
+    Fate,
+    QueryCount,
+)
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError, StoreError
 from pixelprobe_services.orchestrator.store.limits import UNLIMITED
 from pixelprobe_services.orchestrator.store.location import StoreLocation
@@ -46,7 +53,7 @@ class SqlStore(SqlCampaignStore):
         self._lease_seconds = None if connected.is_alone else lease_seconds
         self._held: dict[AttackId, Lease] = {}
         self._claiming = asyncio.Lock()
-        self._settled: Counter[AttackId] = Counter()
+        self._settled: Counter[tuple[AttackId, Fate]] = Counter()
         self._heartbeat: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -110,7 +117,7 @@ class SqlStore(SqlCampaignStore):
     ) -> AttackRecord:
         lease = await self._lease(attack)
         planned = (await self._spec(attack.campaign_id)).attack(attack.number)
-        settled = self._settled.pop(attack, 0)
+        settled = {(attack, fate): self._settled.pop((attack, fate), 0) for fate in Fate}
         with self._losing():
             end_time = await self._database.write(lambda c: attacks.finish(c, lease, result, mask, settled))
         self._held.pop(attack, None)
@@ -136,7 +143,12 @@ class SqlStore(SqlCampaignStore):
     ) -> None:
         """One transaction, which also writes what was settled since the last one."""
         wanted = [
-            Wanted(await self._lease(one.attack), one.queries, await self._whose(one.attack.campaign_id))
+            Wanted(
+                await self._lease(one.attack),
+                one.queries,
+                await self._whose(one.attack.campaign_id),
+                again=one.queries if one.is_retry else 0,
+            )
             for one in counts
         ]
         settled, self._settled = self._settled, Counter()
@@ -147,13 +159,21 @@ class SqlStore(SqlCampaignStore):
                 self._settled.update(settled)
                 raise
 
-    async def settle_queries(self, counts: Sequence[QueryCount]) -> None:
-        """Noted here and written later: until then, and if this process dies, they count as reserved."""
+    async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate = Fate.ANSWERED) -> None:
+        """Noted here and written later: until then, and if this process dies, they count as sent."""
         for count in counts:
-            self._settled[count.attack] += count.queries
+            self._settled[count.attack, fate] += count.queries
 
-    async def queries_sent(self, attack: AttackId) -> int:
-        return await self._database.read(lambda c: ledger.sent(c, attack))
+    async def ledger(self, attack: AttackId) -> Ledger:
+        found = await self._database.read(lambda c: ledger.of_attack(c, attack))
+        unwritten = {fate: self._settled[attack, fate] for fate in Fate}
+        return replace(
+            found,
+            sent=found.sent - unwritten[Fate.REJECTED],
+            answered=(found.answered or 0) + unwritten[Fate.ANSWERED],
+            timed_out=found.timed_out + unwritten[Fate.TIMED_OUT],
+            rejected=found.rejected + unwritten[Fate.REJECTED],
+        )
 
     async def close(self) -> None:
         if self._closed:
