@@ -27,6 +27,7 @@ from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentat
 from pixelprobe_api.segmentation.v1.segmentation_service_pb2_grpc import SegmentationServiceStub
 from pixelprobe_services.common.images import from_array, to_array
 from pixelprobe_services.common.peers import PLAIN, Peer
+from pixelprobe_services.common.wire import spec_to_pb
 
 CALL_SECONDS = 30.0
 CHANGE_SECONDS = 120.0
@@ -136,7 +137,7 @@ class PixelprobeClient:
             AlreadyExistsError: the request id belongs to another spec.
         """
         request = attack_pb2.CreateCampaignRequest(
-            spec=convert.campaign_spec(spec), request_id=request_id or uuid.uuid4().hex
+            spec=spec_to_pb(spec), request_id=request_id or uuid.uuid4().hex
         )
         with self._orchestrator_errors():
             response = self._attacks.CreateCampaign(request, timeout=CHANGE_SECONDS)
@@ -249,7 +250,7 @@ class PixelprobeClient:
         self,
         pixels: NDArray[np.uint8],
         segmenter: str = "",
-        hints: masks.GrabCutHints | None = None,
+        hints: masks.GrabCutOptions | None = None,
         *,
         threshold: float | None = None,
         saliency: bool = False,

@@ -1,11 +1,13 @@
-"""Between :mod:`pixelprobe.model` and the protobuf messages of both services."""
+"""Protobuf messages of both services as the client's values, and requests as messages."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +16,18 @@ from pixelprobe import masks, model
 from pixelprobe_api.attack.v1 import attack_service_pb2, campaign_pb2, result_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2
 from pixelprobe_services.common.errors import InvalidArgumentError, ServiceError
-from pixelprobe_services.common.images import from_array, mask_from_array, mask_to_array
-
-AnyEnum = TypeVar("AnyEnum", bound=StrEnum)
+from pixelprobe_services.common.images import from_array, mask_to_array
+from pixelprobe_services.common.wire import (
+    ATTACK_STATES,
+    CAMPAIGN_STATES,
+    OUTCOMES,
+    REGIONS,
+    edit_from_pb,
+    goal_from_pb,
+    score_from_pb,
+    spec_from_pb,
+    spec_to_pb,
+)
 
 
 def target(message: attack_service_pb2.Target) -> model.Target:
@@ -34,79 +45,37 @@ def target(message: attack_service_pb2.Target) -> model.Target:
     )
 
 
-def campaign_spec(spec: model.CampaignSpec) -> campaign_pb2.CampaignSpec:
-    """The message for a spec."""
-    search = spec.search
-    message = campaign_pb2.CampaignSpec(
-        display_name=spec.display_name,
-        images=[_campaign_image(image) for image in spec.images],
-        targets=spec.targets,
-        regions=[_to_wire(region, campaign_pb2.Region, "REGION") for region in spec.regions],
-        pixel_counts=spec.pixel_counts,
-        goals=[_goal(goal) for goal in spec.goals],
-        search=campaign_pb2.SearchSettings(
-            strategy=_to_wire(search.strategy, campaign_pb2.Strategy, "STRATEGY"),
-            population=search.population,
-            generations=search.generations,
-            crossover_rate=search.crossover_rate,
-            mutation_low=search.mutation_low,
-            mutation_high=search.mutation_high,
-            region_mode=_to_wire(search.region_mode, campaign_pb2.RegionMode, "REGION_MODE"),
-            no_early_stop=not search.early_stop,
-        ),
-        seed=spec.seed,
-        masks=campaign_pb2.MaskSettings(segmenter=spec.segmenter, accept_unreviewed=spec.accept_unreviewed),
-        attack_misclassified=spec.attack_misclassified,
-        image_preparation=spec.image_preparation,
-    )
-    if spec.budget is not None:
-        message.budget_per_attack = spec.budget
-    return message
-
-
 def spec_of(message: campaign_pb2.CampaignSpec) -> model.CampaignSpec:
-    """The inverse of :func:`campaign_spec`, for a spec that the server tells with its defaults filled in."""
-    search = message.search
-    return model.CampaignSpec(
-        images=tuple(_image_of(image) for image in message.images),
-        targets=tuple(message.targets),
-        regions=tuple(_from_wire(r, campaign_pb2.Region, "REGION", model.Region) for r in message.regions),
-        pixel_counts=tuple(message.pixel_counts),
-        goals=tuple(_target_class(goal) for goal in message.goals),
-        search=model.SearchOptions(
-            strategy=_from_wire(search.strategy, campaign_pb2.Strategy, "STRATEGY", model.Strategy),
-            population=search.population,
-            generations=search.generations,
-            crossover_rate=search.crossover_rate,
-            mutation_low=search.mutation_low,
-            mutation_high=search.mutation_high,
-            region_mode=_from_wire(
-                search.region_mode, campaign_pb2.RegionMode, "REGION_MODE", model.RegionMode
-            ),
-            early_stop=not search.no_early_stop,
-        ),
-        budget=message.budget_per_attack if message.HasField("budget_per_attack") else None,
-        seed=message.seed,
-        display_name=message.display_name,
-        segmenter=message.masks.segmenter,
-        accept_unreviewed=message.masks.accept_unreviewed,
-        attack_misclassified=message.attack_misclassified,
-        image_preparation=message.image_preparation,
-    )
+    """Return the spec of a campaign on the server.
+
+    Raises:
+        ServiceError: the server's version has values that this one does not know.
+    """
+    with _known_values():
+        return spec_from_pb(message)
 
 
 def spec_digest(spec: model.CampaignSpec) -> str:
-    """SHA-256 in hex over all that the spec asks for; fields added to the message later do not change it."""
-    return hashlib.sha256(campaign_spec(spec).SerializeToString(deterministic=True)).hexdigest()
+    """Return the SHA-256 in hex over all that a spec asks for.
+
+    It names runs, so it must not change from version to version: a search setting that was added later counts
+    only where it differs from its default.
+    """
+    message = spec_to_pb(spec)
+    if message.search.stop_check_queries == model.SearchSettings.stop_check_queries:
+        message.search.ClearField("stop_check_queries")
+    return hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest()
 
 
 def campaign(message: campaign_pb2.Campaign) -> model.Campaign:
     """A campaign as the server tells it."""
     progress = message.progress
+    with _known_values():
+        state = CAMPAIGN_STATES.from_pb(message.state, "state")
     return model.Campaign(
         name=message.name,
         display_name=message.spec.display_name,
-        state=_from_wire(message.state, campaign_pb2.CampaignState, "CAMPAIGN_STATE", model.CampaignState),
+        state=state,
         state_reason=message.state_reason,
         attacks_total=progress.attacks_total,
         attacks_finished=progress.attacks_finished,
@@ -126,17 +95,18 @@ def campaign(message: campaign_pb2.Campaign) -> model.Campaign:
 
 
 def attack(message: result_pb2.Attack) -> model.Attack:
-    """An attack, with its result where it has one."""
-    return model.Attack(
-        name=message.name,
-        image_index=message.image_index,
-        target=message.target,
-        region=_from_wire(message.region, campaign_pb2.Region, "REGION", model.Region),
-        pixels=message.pixels,
-        target_class=_target_class(message.goal),
-        state=_from_wire(message.state, result_pb2.AttackState, "ATTACK_STATE", model.AttackState),
-        result=_result(message.result) if message.HasField("result") else None,
-    )
+    """Return an attack, with its result where it has one."""
+    with _known_values():
+        return model.Attack(
+            name=message.name,
+            image_index=message.image_index,
+            target=message.target,
+            region=REGIONS.from_pb(message.region, "region"),
+            pixels=message.pixels,
+            target_class=goal_from_pb(message.goal).target_class,
+            state=ATTACK_STATES.from_pb(message.state, "state"),
+            result=_result(message.result) if message.HasField("result") else None,
+        )
 
 
 def event(message: attack_service_pb2.WatchCampaignResponse) -> model.Event | None:
@@ -165,7 +135,7 @@ def event(message: attack_service_pb2.WatchCampaignResponse) -> model.Event | No
 def segment_request(
     pixels: NDArray[np.uint8],
     segmenter: str,
-    hints: masks.GrabCutHints | None,
+    hints: masks.GrabCutOptions | None,
     threshold: float | None = None,
     saliency: bool = False,
 ) -> segmentation_service_pb2.SegmentRequest:
@@ -178,13 +148,12 @@ def segment_request(
     if hints is not None:
         request.grabcut.iterations = hints.iterations
         if hints.rectangle is not None:
-            left, top, right, bottom = hints.rectangle
-            request.grabcut.rectangle.CopyFrom(
-                segmentation_service_pb2.Rectangle(left=left, top=top, right=right, bottom=bottom)
-            )
+            request.grabcut.rectangle.CopyFrom(segmentation_service_pb2.Rectangle(**asdict(hints.rectangle)))
         for stroke in hints.strokes:
             request.grabcut.strokes.add(
-                kind=_to_wire(stroke.kind, segmentation_service_pb2.StrokeKind, "STROKE_KIND"),
+                kind=segmentation_service_pb2.STROKE_KIND_FOREGROUND
+                if stroke.foreground
+                else segmentation_service_pb2.STROKE_KIND_BACKGROUND,
                 points=[segmentation_service_pb2.Point(x=x, y=y) for x, y in stroke.points],
                 width=stroke.width,
             )
@@ -226,46 +195,18 @@ def segmenter(message: segmentation_service_pb2.Segmenter) -> masks.Segmenter:
     )
 
 
-def _campaign_image(image: model.CampaignImage) -> campaign_pb2.CampaignImage:
-    message = campaign_pb2.CampaignImage(digest=image.digest, display_name=image.display_name)
-    if image.label is not None:
-        message.label = image.label
-    if image.mask is not None:
-        message.mask.CopyFrom(mask_from_array(image.mask))
-    return message
-
-
-def _image_of(message: campaign_pb2.CampaignImage) -> model.CampaignImage:
-    return model.CampaignImage(
-        digest=message.digest,
-        display_name=message.display_name,
-        label=message.label if message.HasField("label") else None,
-        mask=mask_to_array(message.mask) if message.HasField("mask") else None,
-    )
-
-
-def _target_class(goal: campaign_pb2.Goal) -> int | None:
-    return goal.target_class if goal.WhichOneof("kind") == "target_class" else None
-
-
 def _time(message: campaign_pb2.Campaign, field: Literal["create_time", "end_time"]) -> datetime | None:
     return getattr(message, field).ToDatetime(UTC) if message.HasField(field) else None
 
 
-def _goal(target_class: int | None) -> campaign_pb2.Goal:
-    if target_class is None:
-        return campaign_pb2.Goal(untargeted=campaign_pb2.Untargeted())
-    return campaign_pb2.Goal(target_class=target_class)
-
-
 def _result(message: result_pb2.AttackResult) -> model.Result:
     return model.Result(
-        outcome=_from_wire(message.outcome, result_pb2.Outcome, "OUTCOME", model.Outcome),
+        outcome=OUTCOMES.from_pb(message.outcome, "result.outcome"),
         reason=message.reason,
-        clean_top=tuple(model.ClassScore(s.class_index, s.probability) for s in message.clean_top),
-        best_top=tuple(model.ClassScore(s.class_index, s.probability) for s in message.best_top),
+        clean_top=tuple(map(score_from_pb, message.clean_top)),
+        best_top=tuple(map(score_from_pb, message.best_top)),
         best_probability_of_clean_top=tuple(message.best_probability_of_clean_top),
-        edits=tuple(model.Edit(e.x, e.y, e.red, e.green, e.blue) for e in message.edits),
+        edits=tuple(map(edit_from_pb, message.edits)),
         queries_sent=message.queries_sent,
         queries_skipped=message.queries_skipped,
         queries_repeated=message.queries_repeated,
@@ -287,16 +228,13 @@ def _repeats(message: result_pb2.Repeats) -> model.Repeats:
     return model.Repeats(message.held, message.asked)
 
 
-# The generated enum wrappers have a stub class each and no common base that types Name and Value.
-def _to_wire(value: StrEnum, wire: Any, prefix: str) -> Any:
-    return wire.Value(f"{prefix}_{value.name}")
-
-
-def _from_wire(number: int, wire: Any, prefix: str, enum: type[AnyEnum]) -> AnyEnum:
-    known = {wire.Value(f"{prefix}_{member.name}"): member for member in enum}
-    if number not in known:
+@contextmanager
+def _known_values() -> Iterator[None]:
+    """Report a value that only a newer server knows as a ServiceError, not as invalid input."""
+    try:
+        yield
+    except (InvalidArgumentError, model.InvalidSpecError) as error:
         raise ServiceError(
-            f"the server answered with {prefix} {number}, which this version of pixelprobe does not know",
+            f"the server's answer has a value that this version of pixelprobe does not know: {error}",
             reason="UNKNOWN_ENUM_VALUE",
-        )
-    return known[number]
+        ) from error

@@ -1,52 +1,30 @@
-"""What the client and the segmentation service tell each other, as plain values."""
+"""The client's view of the segmentation service, and the hints that it takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelprobe_services.common.masks import GrabCutOptions, Rectangle, Stroke
 
-class StrokeKind(StrEnum):
-    """What a person says a stroke covers."""
-
-    FOREGROUND = "foreground"
-    BACKGROUND = "background"
-
-
-class Rectangle(NamedTuple):
-    """In pixels; right and bottom are exclusive."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """A line drawn by hand: (x, y) points in pixels, and its diameter."""
-
-    kind: StrokeKind
-    points: tuple[tuple[int, int], ...]
-    width: int = 1
-
-
-@dataclass(frozen=True)
-class GrabCutHints:
-    """What a person tells GrabCut. ``iterations`` 0 is the server's default."""
-
-    rectangle: Rectangle | None = None
-    strokes: tuple[Stroke, ...] = ()
-    iterations: int = 0
+__all__ = ["GrabCutOptions", "Rectangle", "Segmentation", "Segmenter", "Stroke"]
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A mask, (height, width) bool with True as foreground, and whether a person should look at it."""
+    """The segmentation service's answer for one image.
+
+    Attributes:
+        mask: (height, width) bool; True is foreground.
+        area_fraction: the foreground's share of the image, 0 to 1.
+        needs_review: a person should look at the mask before it is used.
+        review_reason: why; empty when no review is needed.
+        segmenter: id of the method that ran.
+        choice_reason: why the service chose it; empty when the request named it.
+        saliency: (height, width) uint8; None when not requested, or when the method makes none.
+    """
 
     mask: NDArray[np.bool_]
     area_fraction: float
@@ -54,9 +32,7 @@ class Segmentation:
     review_reason: str
     segmenter: str
     choice_reason: str = ""
-    """Why the service chose that one; empty when it was named."""
     saliency: NDArray[np.uint8] | None = None
-    """(height, width), 0 to 255; None when it was not asked for, or that method makes none."""
 
 
 @dataclass(frozen=True)

@@ -1,94 +1,47 @@
-"""What the client speaks in: frozen values, so that nobody who calls the API ever sees a protobuf message.
+"""The client's values. Protobuf messages never leave :mod:`pixelprobe.convert`.
 
-Those that hold arrays compare by identity.
+Specs, regions, edits and states are those of :mod:`pixelprobe_services.common`; this module adds what only
+a client sees: targets, campaigns, attacks and events as the server reports them. Values that hold arrays
+compare by identity.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixelprobe_services.common.spec import CampaignImage, CampaignSpec, MaskSettings
+from pixelprobe_services.common.values import (
+    AttackState,
+    CampaignState,
+    ClassScore,
+    Edit,
+    Goal,
+    InvalidSpecError,
+    Outcome,
+    Region,
+    RegionMode,
+    SearchSettings,
+    Strategy,
+)
 
-class Region(StrEnum):
-    """Where edits may land."""
-
-    WHOLE = "whole"
-    FOREGROUND = "foreground"
-    BACKGROUND = "background"
-    CONTROL = "control"
-
-
-class RegionMode(StrEnum):
-    """How edits are kept in the region: undone outside it (the paper), or moved to its nearest pixel."""
-
-    COMPOSITE = "composite"
-    PROJECT = "project"
-
-
-class Strategy(StrEnum):
-    """Differential evolution's mutation and crossover."""
-
-    RAND1BIN = "rand1bin"
-    BEST1BIN = "best1bin"
-
-
-class Outcome(StrEnum):
-    """How an attack ended."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    NOT_APPLICABLE = "not_applicable"
-    BUDGET_EXHAUSTED = "budget_exhausted"
-    CANCELLED = "cancelled"
-    ERROR = "error"
-
-
-class CampaignState(StrEnum):
-    """Where a campaign is in its life."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    CANCELLED = "cancelled"
-    PAUSED = "paused"
-    WAITING = "waiting"
-
-
-class AttackState(StrEnum):
-    """Where an attack is in its life."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    FINISHED = "finished"
-
-
-class Edit(NamedTuple):
-    """One changed pixel: column, row, and its new colour (0 to 255 each)."""
-
-    x: int
-    y: int
-    red: int
-    green: int
-    blue: int
-
-
-class ClassScore(NamedTuple):
-    """A class by index and its probability."""
-
-    class_index: int
-    probability: float
+__all__ = [
+    "Attack", "AttackFinished", "AttackProgress", "AttackState", "Campaign", "CampaignChanged",
+    "CampaignImage", "CampaignSpec", "CampaignState", "ClassScore", "Edit", "Event", "Goal",
+    "InvalidSpecError", "MaskSettings", "Outcome", "Region", "RegionMode", "Result", "SearchSettings",
+    "Strategy", "Target",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Target:
-    """A classifier that may be attacked. Sizes are 0 and labels empty while it is not available.
+    """A classifier that can be attacked. While it is not available, sizes are 0 and labels empty.
 
-    ``weights_sha256``: the hex digest of its file; empty where the server does not tell.
+    Attributes:
+        weights_sha256: hex digest of the model's file; empty where the server does not report it.
     """
 
     name: str
@@ -102,16 +55,16 @@ class Target:
     weights_sha256: str = ""
 
     def label(self, class_index: int) -> str | None:
-        """The name of a class, where the target's labels are known; with its number where others share it."""
+        """Return a class's name, with its index where several share it; None where labels are unknown."""
         if not 0 <= class_index < len(self.labels):
             return None
         label = self.labels[class_index]
         return f"{label} ({class_index})" if self.labels.count(label) > 1 else label
 
     def class_indices(self, text: str) -> tuple[int, ...]:
-        """The classes that ``text`` may mean: an index, or a label, in any case where none fits exactly.
+        """Return the classes that ``text`` names: by label (in any case if none matches exactly) or index.
 
-        Several have that label, as with ImageNet's "crane", bird and machine; none is there if none fits.
+        Several classes can share a label, as ImageNet's "crane" does (the bird and the machine).
         """
         exact = [index for index, label in enumerate(self.labels) if label == text]
         folded = text.casefold()
@@ -123,74 +76,12 @@ class Target:
         return ()
 
 
-@dataclass(frozen=True, eq=False)
-class CampaignImage:
-    """A campaign's image: its uploaded digest, a name for people, and its true class and mask if known."""
-
-    digest: str
-    display_name: str = ""
-    label: int | None = None
-    mask: NDArray[np.bool_] | None = None
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """Parameters of the search; the defaults are the paper's.
-
-    Attributes:
-        crossover_rate: CR in [0, 1]; the paper does not tell its own.
-        mutation_low: F is drawn from [mutation_low, mutation_high) once a generation.
-    """
-
-    strategy: Strategy = Strategy.RAND1BIN
-    population: int = 400
-    generations: int = 100
-    region_mode: RegionMode = RegionMode.COMPOSITE
-    early_stop: bool = True
-    crossover_rate: float = 0.7
-    mutation_low: float = 0.5
-    mutation_high: float = 1.0
-
-
-@dataclass(frozen=True)
-class CampaignSpec:
-    """A set of attacks: images x targets x regions x pixel counts x goals, in that order.
-
-    Attributes:
-        goals: None is untargeted, a number the class to reach.
-        budget: most queries an attack may send, the clean one included; None is no limit.
-        segmenter: id of the segmentation service's method for images without a mask; "" lets it choose.
-        accept_unreviewed: use masks that a person should look at first.
-        image_preparation: how images were brought to the targets' size, for people; "" where nobody told.
-    """
-
-    images: tuple[CampaignImage, ...]
-    targets: tuple[str, ...]
-    regions: tuple[Region, ...] = (Region.WHOLE,)
-    pixel_counts: tuple[int, ...] = (1,)
-    goals: tuple[int | None, ...] = (None,)
-    search: SearchOptions = field(default_factory=SearchOptions)
-    budget: int | None = None
-    seed: int = 0
-    display_name: str = ""
-    segmenter: str = ""
-    accept_unreviewed: bool = False
-    attack_misclassified: bool = False
-    image_preparation: str = ""
-
-    @property
-    def attack_count(self) -> int:
-        """How many attacks it stands for."""
-        goals = len(self.pixel_counts) * len(self.goals)
-        return len(self.images) * len(self.targets) * len(self.regions) * goals
-
-
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign on the server, and how far it is.
+    """A campaign on the server and its progress.
 
     Attributes:
-        create_time: aware, in UTC; None where the server does not tell.
+        create_time: aware, in UTC; None where the server does not report it.
         end_time: None until it has ended.
         waits: it continues by itself once what ``state_reason`` names is available again.
         owner: the client that created it; empty where clients have no names.
@@ -218,7 +109,7 @@ class Campaign:
 
     @property
     def ended(self) -> bool:
-        """Nothing more will happen by itself."""
+        """Whether the campaign has stopped for good or until someone resumes it."""
         stopped = (CampaignState.SUCCEEDED, CampaignState.CANCELLED, CampaignState.PAUSED)
         return self.state in stopped and not self.waits
 
@@ -235,14 +126,14 @@ class Result:
     """How one attack ended.
 
     Attributes:
-        clean_top: the clean image's best classes, best first; empty if it was never scored.
-        best_top: the best candidate's, best first; the first is the class of a success.
-        best_probability_of_clean_top: the best candidate's, of each class of clean_top, where known.
+        clean_top: the clean image's most probable classes, best first; empty if it was never scored.
+        best_top: those of the best candidate; the first is the class that a success reached.
+        best_probability_of_clean_top: the best candidate's probability of each class of ``clean_top``.
         edits: the best candidate's changed pixels.
-        generations: of a success, the one that met the goal (the start population is 1); else those run.
+        generations: until the first success (the start population is 1); without one, all that ran.
         queries_to_success: queries sent when the first success was seen; 0 without one.
         mask: (height, width) bool, the mask in use; None when no region needed one.
-        region_area_fraction: share of the image that the attacked region covers.
+        region_area_fraction: share of the image that the attacked region covers, 0 to 1.
         queries_answered: of those sent; None where the server did not count it.
         queries_timed_out: of those sent: the deadline passed, or the connection broke.
         queries_rejected: turned away before the model ran; not among those sent.
@@ -275,7 +166,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Attack:
-    """One image x one target x one region x k pixels x one goal. ``result`` is set once it has finished."""
+    """One image x one target x one region x k pixels x one goal.
+
+    Attributes:
+        target_class: of a targeted attack; None is untargeted.
+        result: None until the attack has finished.
+    """
 
     name: str
     image_index: int
@@ -305,7 +201,7 @@ class AttackFinished:
 
 @dataclass(frozen=True)
 class AttackProgress:
-    """An attack goes on."""
+    """A running attack finished a generation."""
 
     sequence: int
     attack: str

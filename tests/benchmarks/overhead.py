@@ -22,7 +22,7 @@ from pixelprobe.model import (
     CampaignSpec,
     CampaignState,
     Region,
-    SearchOptions,
+    SearchSettings,
 )
 from pixelprobe_services.orchestrator.targets.config import TargetConfig
 from pixelprobe_services.orchestrator.targets.registry import open_target
@@ -90,7 +90,7 @@ def through_orchestrator(client: PixelprobeClient, attacks: int, seed: int) -> t
         images=tuple(CampaignImage(digest) for digest in client.upload_images(images)),
         targets=(wire.LARGE,),
         regions=(Region.WHOLE,),
-        search=SearchOptions(population=CANDIDATES, generations=GENERATIONS, early_stop=False),
+        search=SearchSettings(population=CANDIDATES, generations=GENERATIONS, early_stop=False),
         seed=seed,
     )
     name = client.create_campaign(spec).name

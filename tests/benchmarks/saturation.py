@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.inputs.images import load_image
-from pixelprobe.model import CampaignImage, CampaignSpec, Region, SearchOptions
+from pixelprobe.model import CampaignImage, CampaignSpec, Region, SearchSettings
 
 MODELS = ("allconv_cifar10", "vgg16_cifar10")
 IN_FLIGHT = 3
@@ -60,7 +60,7 @@ def through_orchestrator(client: PixelprobeClient, model: str, seed: int) -> flo
         images=tuple(CampaignImage(digest) for digest in digests),
         targets=(model,),
         regions=(Region.WHOLE,),
-        search=SearchOptions(population=CANDIDATES, generations=GENERATIONS, early_stop=False),
+        search=SearchSettings(population=CANDIDATES, generations=GENERATIONS, early_stop=False),
         seed=seed,
     )
     begin = time.monotonic()

@@ -13,7 +13,7 @@ import pytest
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.inputs.images import load_image
-from pixelprobe.model import CampaignImage, CampaignSpec, Region, SearchOptions
+from pixelprobe.model import CampaignImage, CampaignSpec, Region, SearchSettings
 from pixelprobe_services.common.errors import NotFoundError
 from tests.cli.conftest import CAT, DOG, Cli, assert_one_line_error
 from tests.unit.report.reports import read
@@ -38,7 +38,7 @@ def campaign(local_stack: dict[str, Any]) -> str:
             targets=("allconv_cifar10",),
             regions=tuple(Region),
             pixel_counts=(1, 5),
-            search=SearchOptions(population=20, generations=2),
+            search=SearchSettings(population=20, generations=2),
             display_name="two <b>images</b>",
         )
         name = client.create_campaign(spec).name

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.inputs.images import load_image
-from pixelprobe.model import Attack, CampaignImage, CampaignSpec, Region, SearchOptions
+from pixelprobe.model import Attack, CampaignImage, CampaignSpec, MaskSettings, Region, SearchSettings
 
 IMAGES = sorted((Path(__file__).parents[1] / "fixtures" / "cifar10").glob("*.png"))
 CLASSIFIERS = ("allconv_cifar10", "nin_cifar10", "vgg16_cifar10")
-SMALL = SearchOptions(population=40, generations=3)
+SMALL = SearchSettings(population=40, generations=3)
 
 
 def write_targets(path: Path, triton_address: str) -> Path:
@@ -52,7 +52,7 @@ def campaign(
     targets: tuple[str, ...] = ("allconv_cifar10",),
     regions: tuple[Region, ...] = (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND),
     pixel_counts: tuple[int, ...] = (1,),
-    search: SearchOptions = SMALL,
+    search: SearchSettings = SMALL,
     **more: object,
 ) -> list[Attack]:
     """Run a campaign to its end. Returns its attacks in the spec's order, all finished."""
@@ -74,7 +74,7 @@ def start(client: PixelprobeClient, paths: Sequence[Path], **spec: object) -> st
     """Create a campaign and return its name. Masks that need review are used."""
     digests = client.upload_images([pixels_of(path) for path in paths])
     images = tuple(CampaignImage(digest, path.name) for digest, path in zip(digests, paths, strict=True))
-    settings = {"accept_unreviewed": True, **spec}
+    settings = {"masks": MaskSettings(accept_unreviewed=True), **spec}
     return client.create_campaign(CampaignSpec(images=images, **settings)).name  # type: ignore[arg-type]
 
 

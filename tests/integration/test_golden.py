@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.model import Attack, SearchOptions
+from pixelprobe.model import Attack, SearchSettings
 from tests.integration.asking import CLASSIFIERS, IMAGES, campaign
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden.json"
@@ -28,7 +29,7 @@ def summary(attack: Attack) -> dict[str, Any]:
         "target": attack.target,
         "region": attack.region.value,
         "outcome": result.outcome.value,
-        "edits": [list(edit) for edit in result.edits],
+        "edits": [list(astuple(edit)) for edit in result.edits],
         "queries": [result.queries_sent, result.queries_skipped, result.queries_repeated],
         "generations": result.generations,
         "classes": [result.clean_top[0].class_index, result.best_top[0].class_index],
@@ -43,7 +44,7 @@ def test_a_fixed_seed_gives_the_recorded_run(client: PixelprobeClient) -> None:
         IMAGES[3:5],
         targets=CLASSIFIERS,
         pixel_counts=(3,),
-        search=SearchOptions(population=24, generations=3),
+        search=SearchSettings(population=24, generations=3),
         seed=20,
     )
     found = [summary(attack) for attack in attacks]

@@ -25,7 +25,7 @@ async def results(classes: int, budget: int | None = None) -> tuple[list[AttackR
     """Of a campaign in the foreground, and how many queries the target answered."""
     target = FakeTarget(info=replace(MANY, classes=classes))
     async with offline(MemoryStore(), target=target) as running:
-        wanted = spec(regions=(Region.FOREGROUND,), budget_per_attack=budget)
+        wanted = spec(regions=(Region.FOREGROUND,), budget=budget)
         campaign_id = await running.create(wanted)
         await running.until(campaign_id, CampaignState.SUCCEEDED)
         return [one for one in await running.results(campaign_id) if one], target.answered

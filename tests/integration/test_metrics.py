@@ -98,7 +98,7 @@ async def test_a_campaigns_counters_are_its_ledger(interrupted: bool) -> None:
 
 async def test_budgets_of_running_attacks_are_told() -> None:
     registry, target = CollectorRegistry(), FakeTarget(seconds=0.02)
-    wanted = dataclasses.replace(spec(), budget_per_attack=500)
+    wanted = dataclasses.replace(spec(), budget=500)
     async with offline(MemoryStore(), target=target, metrics=OrchestratorMetrics(registry)) as running:
         campaign_id = await running.create(wanted)
         await running.some_answers()

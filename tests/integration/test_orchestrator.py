@@ -9,7 +9,7 @@ import pytest
 
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.model import Attack, Outcome, Region, RegionMode, SearchOptions, Strategy
+from pixelprobe.model import Attack, Goal, Outcome, Region, RegionMode, SearchSettings, Strategy
 from tests import processes
 from tests.integration.asking import (
     CLASSIFIERS,
@@ -41,7 +41,7 @@ def strong_attacks(orchestrator_address: str, segmentation_address: str) -> list
             SOME,
             targets=CLASSIFIERS,
             pixel_counts=(5,),
-            search=SearchOptions(population=40, generations=3),
+            search=SearchSettings(population=40, generations=3),
         )
 
 
@@ -178,7 +178,7 @@ def test_a_budget_is_never_exceeded(client: PixelprobeClient, local_triton: dict
         IMAGES[:2],
         targets=("whole",),
         budget=57,
-        search=SearchOptions(population=40, generations=50),
+        search=SearchSettings(population=40, generations=50),
     )
     sent = [attack.result.queries_sent for attack in attacks if attack.result]
     assert Outcome.BUDGET_EXHAUSTED in outcomes(attacks)
@@ -213,8 +213,8 @@ def test_targeted_attacks_reach_the_very_class(
         [IMAGES[unsure], IMAGES[sure]],
         regions=(Region.WHOLE,),
         pixel_counts=(3,),
-        goals=(wanted,),
-        search=SearchOptions(population=40, generations=4),
+        goals=(Goal(wanted),),
+        search=SearchSettings(population=40, generations=4),
     )
     easy, hard = (attack.result for attack in attacks)
     assert easy is not None
@@ -233,7 +233,7 @@ def test_without_early_stop_all_generations_run(client: PixelprobeClient) -> Non
         SOME,
         regions=(Region.WHOLE,),
         pixel_counts=(5,),
-        search=SearchOptions(population=40, generations=4, early_stop=False),
+        search=SearchSettings(population=40, generations=4, early_stop=False),
     )
     successes = [
         attack.result for attack in attacks if attack.result and attack.result.outcome is Outcome.SUCCESS
@@ -248,11 +248,11 @@ def test_without_early_stop_all_generations_run(client: PixelprobeClient) -> Non
 @pytest.mark.parametrize(
     "search",
     [
-        SearchOptions(population=40, generations=3, strategy=Strategy.BEST1BIN),
-        SearchOptions(population=40, generations=3, region_mode=RegionMode.PROJECT),
+        SearchSettings(population=40, generations=3, strategy=Strategy.BEST1BIN),
+        SearchSettings(population=40, generations=3, region_mode=RegionMode.PROJECT),
     ],
 )
-def test_the_other_ways_to_search(client: PixelprobeClient, search: SearchOptions) -> None:
+def test_the_other_ways_to_search(client: PixelprobeClient, search: SearchSettings) -> None:
     attacks = campaign(client, IMAGES[3:5], search=search)
     for attack in attacks:
         result = attack.result

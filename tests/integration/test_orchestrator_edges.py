@@ -24,9 +24,11 @@ from pixelprobe.model import (
     CampaignImage,
     CampaignSpec,
     CampaignState,
+    Goal,
+    MaskSettings,
     Outcome,
     Region,
-    SearchOptions,
+    SearchSettings,
 )
 from pixelprobe_api.attack.v1 import attack_service_pb2 as pb
 from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
@@ -34,8 +36,8 @@ from pixelprobe_api.attack.v1 import campaign_pb2
 from tests import processes
 from tests.integration.asking import IMAGES, campaign, comparable, label_of, pixels_of, start
 
-LONG = SearchOptions(population=100, generations=2000, early_stop=False)
-SHORT = SearchOptions(population=8, generations=1)
+LONG = SearchSettings(population=100, generations=2000, early_stop=False)
+SHORT = SearchSettings(population=8, generations=1)
 
 
 def run_images(client: PixelprobeClient, images: tuple[CampaignImage, ...], **spec: object) -> list[Outcome]:
@@ -74,14 +76,16 @@ class TestNotApplicable:
     def test_a_target_that_is_the_clean_class_already(self, client: PixelprobeClient) -> None:
         label = label_of(IMAGES[0])
         image = CampaignImage(upload(client, IMAGES[0]))
-        assert run_images(client, (image,), goals=(label,)) == [Outcome.NOT_APPLICABLE]
+        assert run_images(client, (image,), goals=(Goal(label),)) == [Outcome.NOT_APPLICABLE]
 
     def test_a_mask_that_needs_review(self, client: PixelprobeClient) -> None:
         digest = client.upload_images([np.full((32, 32, 3), 127, dtype=np.uint8)])[0]
         one_colour = CampaignImage(digest)
         found = run_images(client, (one_colour,), regions=(Region.BACKGROUND,))
         assert found == [Outcome.NOT_APPLICABLE]
-        accepted = run_images(client, (one_colour,), regions=(Region.BACKGROUND,), accept_unreviewed=True)
+        accepted = run_images(
+            client, (one_colour,), regions=(Region.BACKGROUND,), masks=MaskSettings(accept_unreviewed=True)
+        )
         assert accepted != [Outcome.NOT_APPLICABLE]
 
 
@@ -267,7 +271,7 @@ def test_cancel_then_resume_ends_as_if_nothing_had_happened(client: PixelprobeCl
     spec = {
         "targets": ("allconv_cifar10",),
         "regions": (Region.WHOLE, Region.FOREGROUND),
-        "search": SearchOptions(population=60, generations=25, early_stop=False),
+        "search": SearchSettings(population=60, generations=25, early_stop=False),
     }
     undisturbed = campaign(client, IMAGES[:1], **spec)  # type: ignore[arg-type]
     name = start(client, IMAGES[:1], **spec)
@@ -311,7 +315,7 @@ def test_a_target_that_is_gone_spoils_only_its_own_attacks(
                 IMAGES[:1],
                 targets=("doomed", "allconv_cifar10"),
                 regions=(Region.WHOLE,),
-                search=SearchOptions(population=60, generations=12, early_stop=False),
+                search=SearchSettings(population=60, generations=12, early_stop=False),
             )
             while client.get_campaign(name).queries_sent < 150:
                 time.sleep(0.02)

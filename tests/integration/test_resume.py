@@ -23,7 +23,7 @@ import pytest
 
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.model import Attack, Campaign, CampaignState, Region, SearchOptions
+from pixelprobe.model import Attack, Campaign, CampaignState, Region, SearchSettings
 from tests import processes
 from tests.integration.asking import IMAGES, queries_scored, start
 from tests.postgres import shared_server
@@ -37,7 +37,7 @@ SPEC = {
     "targets": (TARGET,),
     "regions": (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND),
     "pixel_counts": (1, 3),
-    "search": SearchOptions(population=120, generations=2),
+    "search": SearchSettings(population=120, generations=2),
     "seed": 20,
 }
 

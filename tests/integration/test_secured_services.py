@@ -23,7 +23,7 @@ from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.root import cli
 from pixelprobe.connection import ConnectionOptions, find_peer
-from pixelprobe.model import CampaignImage, CampaignSpec, CampaignState, SearchOptions
+from pixelprobe.model import CampaignImage, CampaignSpec, CampaignState, SearchSettings
 from pixelprobe_deploy.secrets.folder import make
 from pixelprobe_services.common.errors import (
     PermissionDeniedError,
@@ -36,7 +36,7 @@ from tests.unit.targets import fake_grpc
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = {"admin": ("read", "attack", "admin"), "user": ("read", "attack"), "viewer": ("read",)}
-LONG = SearchOptions(population=10, generations=5000, early_stop=False)
+LONG = SearchSettings(population=10, generations=5000, early_stop=False)
 
 
 @dataclass
@@ -150,7 +150,7 @@ def image(tmp_path: Path) -> Path:
     return file
 
 
-def start(client: PixelprobeClient, search: SearchOptions = LONG, **changes: object) -> str:
+def start(client: PixelprobeClient, search: SearchSettings = LONG, **changes: object) -> str:
     pixels = np.full((fake_grpc.SIDE, fake_grpc.SIDE, 3), 90, dtype=np.uint8)
     image = CampaignImage(client.upload_images([pixels])[0])
     spec = CampaignSpec((image,), targets=("toy",), search=search, **changes)  # type: ignore[arg-type]

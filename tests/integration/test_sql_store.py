@@ -88,7 +88,7 @@ async def test_a_spec_comes_back_with_all_it_says(location: StoreLocation) -> No
         pixel_counts=(5, 1),
         goals=(Goal(0), Goal()),
         search=SearchSettings(Strategy.BEST1BIN, 50, 7, 1 / 3, 0.1, 0.7, RegionMode.PROJECT, False, 13),
-        budget_per_attack=2**40,
+        budget=2**40,
         seed=2**64 - 1,
         masks=MaskSettings("grabcut", accept_unreviewed=True),
         attack_misclassified=True,
@@ -101,7 +101,7 @@ async def test_a_spec_comes_back_with_all_it_says(location: StoreLocation) -> No
     store = await open_store(location)
     found = (await store.get_campaign(record.id)).spec
     for name in (
-        "targets", "regions", "pixel_counts", "goals", "search", "budget_per_attack", "seed", "masks",
+        "targets", "regions", "pixel_counts", "goals", "search", "budget", "seed", "masks",
         "attack_misclassified", "display_name", "image_preparation",
     ):  # fmt: skip
         assert getattr(found, name) == getattr(spec, name), name

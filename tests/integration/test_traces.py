@@ -9,7 +9,7 @@ import pytest
 
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.model import SearchOptions
+from pixelprobe.model import SearchSettings
 from pixelprobe.tracing import traced_command
 from tests import processes
 from tests.collector import SentSpan, collecting
@@ -37,7 +37,7 @@ def test_a_campaign_is_one_trace_over_all_programs(
                 traced_command("test"),
                 PixelprobeClient(Addresses(orchestrator.address, segmentation.address)) as client,
             ):
-                attacks = campaign(client, IMAGES[:2], search=SearchOptions(population=40, generations=1))
+                attacks = campaign(client, IMAGES[:2], search=SearchSettings(population=40, generations=1))
             assert orchestrator.terminate() == 0  # what is left is sent before the end
             assert segmentation.terminate() == 0
         spans = collector.by_id()

@@ -22,8 +22,9 @@ from pixelprobe_api.image.v1 import image_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import MAX_SIDE, mask_to_array, to_array
+from pixelprobe_services.common.masks import MAX_ITERATIONS
 from pixelprobe_services.segmentation.base import GrabCutOptions, SalientOptions
-from pixelprobe_services.segmentation.convert import MAX_ITERATIONS, to_options
+from pixelprobe_services.segmentation.convert import to_options
 from tests.robustness.messages import hostile, mutated
 
 BOUNDED = settings(

@@ -19,7 +19,7 @@ from pixelprobe_api.attack.v1 import attack_service_pb2_grpc as pb_grpc
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentation_pb
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2_grpc as segmentation_grpc
 from pixelprobe_services.common.images import from_array
-from pixelprobe_services.segmentation.convert import MAX_ITERATIONS
+from pixelprobe_services.common.masks import MAX_ITERATIONS
 from tests import processes
 from tests.processes import RunningService
 from tests.robustness import servers

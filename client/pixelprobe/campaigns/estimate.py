@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pixelprobe.model import CampaignSpec, Region, RegionMode, SearchOptions, Target
+from pixelprobe.model import CampaignSpec, Region, RegionMode, SearchSettings, Target
 
 TYPICAL_AREA = {Region.WHOLE: 1.0, Region.FOREGROUND: 0.26, Region.BACKGROUND: 0.74, Region.CONTROL: 0.26}
 """Share of the image; the mean of automatic GrabCut on 260 CIFAR-10 images."""
@@ -82,7 +82,7 @@ def campaign_cost(spec: CampaignSpec, kind: Typical = CIFAR10) -> Cost:
     """The cost of a campaign, were all its images attacked."""
     each = len(spec.images) * len(spec.targets)
     # Of targeted attacks one is at the image's own class, which a look at the clean image ends.
-    targeted = [goal for goal in spec.goals if goal is not None]
+    targeted = [goal for goal in spec.goals if goal.target_class is not None]
     own = 1 if len(targeted) > 1 else 0
     untargeted = len(spec.goals) - len(targeted)
     expected = 0.0
@@ -101,7 +101,7 @@ def campaign_cost(spec: CampaignSpec, kind: Typical = CIFAR10) -> Cost:
 
 
 def expected_queries(
-    search: SearchOptions,
+    search: SearchSettings,
     region: Region,
     pixels: int,
     budget: int | None,
@@ -121,13 +121,13 @@ def expected_queries(
     return min(queries, budget) if budget else queries
 
 
-def _most_queries(search: SearchOptions, budget: int | None) -> int:
+def _most_queries(search: SearchSettings, budget: int | None) -> int:
     """Every candidate of every generation, and the clean image."""
     most = search.population * (search.generations + 1) + 1
     return min(most, budget) if budget else most
 
 
-def _share_sent(search: SearchOptions, region: Region, pixels: int, generation: int) -> float:
+def _share_sent(search: SearchSettings, region: Region, pixels: int, generation: int) -> float:
     """Share of the candidates that have an edit inside the region; the others cost nothing."""
     area = TYPICAL_AREA[region]
     if search.region_mode is RegionMode.PROJECT or area == 1.0:

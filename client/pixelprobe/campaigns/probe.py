@@ -16,7 +16,7 @@ from pixelprobe.model import (
     CampaignImage,
     CampaignSpec,
     Event,
-    SearchOptions,
+    SearchSettings,
     Target,
 )
 
@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 20.0
 PROBE_IMAGES = 8
 """Times the targets: so many attacks keep enough queries on their way."""
 
-_SEARCH = SearchOptions(population=100, generations=100_000, early_stop=False)
+_SEARCH = SearchSettings(population=100, generations=100_000, early_stop=False)
 
 
 def measure_rate(

@@ -16,11 +16,9 @@ from pixelprobe.campaigns.spec_values import ALL_CLASSES, UNTARGETED, AttackGrou
 from pixelprobe.convert import spec_digest
 from pixelprobe.inputs.planned import PlanError, choose_class, choose_targets
 from pixelprobe.inputs.sizing import describe_sizing
-from pixelprobe.model import CampaignImage, CampaignSpec, Target
+from pixelprobe.model import CampaignImage, CampaignSpec, Goal, InvalidSpecError, MaskSettings, Target
 
 TAG_DIGITS = 8
-MAX_ATTACKS = 1_000_000
-"""The server's own limit for one campaign."""
 
 
 @dataclass(frozen=True)
@@ -68,25 +66,22 @@ def group_spec(
     """
     where = f"{spec.path}: attacks.{group.name}" if group.name else str(spec.path)
     attacked = [target for target in targets if target.name in group.targets]
-    made = CampaignSpec(
-        images=tuple(images[: group.count]),
-        targets=group.targets,
-        regions=group.regions,
-        pixel_counts=group.pixels,
-        goals=_goals(where, group, attacked),
-        search=group.search,
-        budget=group.budget,
-        seed=spec.seed,
-        segmenter=spec.segmenter,
-        accept_unreviewed=spec.accept_unreviewed,
-        attack_misclassified=spec.attack_misclassified,
-        image_preparation=describe_sizing(spec.data.resize, attacked[0].width, attacked[0].height),
-    )
-    if made.attack_count > MAX_ATTACKS:
-        raise SpecError(
-            f"{where}: expected at most {MAX_ATTACKS:,} attacks a group, got {made.attack_count:,}"
+    try:
+        return CampaignSpec(
+            images=tuple(images[: group.count]),
+            targets=group.targets,
+            regions=group.regions,
+            pixel_counts=group.pixels,
+            goals=_goals(where, group, attacked),
+            search=group.search,
+            budget=group.budget,
+            seed=spec.seed,
+            masks=MaskSettings(spec.segmenter, accept_unreviewed=spec.accept_unreviewed),
+            attack_misclassified=spec.attack_misclassified,
+            image_preparation=describe_sizing(spec.data.resize, attacked[0].width, attacked[0].height),
         )
-    return made
+    except InvalidSpecError as error:
+        raise SpecError(f"{where}: {error}") from error
 
 
 def make_run(spec: Spec, images: Sequence[CampaignImage], targets: Sequence[Target]) -> Run:
@@ -109,18 +104,18 @@ def make_run(spec: Spec, images: Sequence[CampaignImage], targets: Sequence[Targ
     return Run(label, tuple(campaigns))
 
 
-def _goals(where: str, group: AttackGroup, targets: Sequence[Target]) -> tuple[int | None, ...]:
-    goals: dict[int | None, None] = {}
+def _goals(where: str, group: AttackGroup, targets: Sequence[Target]) -> tuple[Goal, ...]:
+    goals: dict[Goal, None] = {}
     for goal in group.goals:
         if goal == UNTARGETED:
-            goals[None] = None
+            goals[Goal()] = None
         elif goal == ALL_CLASSES:
             numbers = {target.classes for target in targets}
             if len(numbers) > 1:
                 raise PlanError(
                     f"{where}.goals: the targets know different numbers of classes; attack them apart"
                 )
-            goals.update(dict.fromkeys(range(numbers.pop())))
+            goals.update(dict.fromkeys(map(Goal, range(numbers.pop()))))
         else:
-            goals[choose_class(goal, targets, f"{where}.goals")] = None
+            goals[Goal(choose_class(goal, targets, f"{where}.goals"))] = None
     return tuple(goals)

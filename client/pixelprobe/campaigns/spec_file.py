@@ -61,7 +61,7 @@ from pixelprobe.campaigns.spec_values import (
 )
 from pixelprobe.campaigns.toml_keys import Keys
 from pixelprobe.inputs.sizing import Sizing
-from pixelprobe.model import Region, RegionMode, SearchOptions, Strategy
+from pixelprobe.model import Region, RegionMode, SearchSettings, Strategy
 
 AUTO = "auto"
 NAME_RULE = "letters, digits, dots, hyphens and underscores, at most 60"
@@ -69,7 +69,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _GOALS = f'"{UNTARGETED}", "{ALL_CLASSES}" (each other class), or a class by its label or index'
 _MAX_QUERIES = 2**62
 _SPLITS = {DataKind.CIFAR10: ("test", "train"), DataKind.IMAGENET: ("val", "train")}
-_DEFAULT = AttackGroup("", None, (), (Region.WHOLE,), (1,), (UNTARGETED,), SearchOptions(), None)
+_DEFAULT = AttackGroup("", None, (), (Region.WHOLE,), (1,), (UNTARGETED,), SearchSettings(), None)
 
 
 def shipped_specs() -> dict[str, Path]:
@@ -181,9 +181,9 @@ def _group(keys: Keys, common: AttackGroup | None, most: int | None, *, needs_ta
     )
 
 
-def _search(keys: Keys, base: SearchOptions) -> SearchOptions:
+def _search(keys: Keys, base: SearchSettings) -> SearchSettings:
     low, high = keys.interval("mutation", (base.mutation_low, base.mutation_high), 0.0, 2.0)
-    search = SearchOptions(
+    search = SearchSettings(
         strategy=Strategy(keys.text("strategy", base.strategy.value, choices=[s.value for s in Strategy])),
         population=keys.integer("population", base.population, 4, 10_000),
         generations=keys.integer("generations", base.generations, 1, 100_000),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.inputs.sizing import Sizing
-from pixelprobe.model import Region, SearchOptions
+from pixelprobe.model import Region, SearchSettings
 
 UNTARGETED = "untargeted"
 ALL_CLASSES = "all"
@@ -70,7 +70,7 @@ class AttackGroup:
     regions: tuple[Region, ...]
     pixels: tuple[int, ...]
     goals: tuple[str, ...]
-    search: SearchOptions
+    search: SearchSettings
     budget: int | None
 
 

@@ -26,7 +26,16 @@ from pixelprobe.inputs.planned import (
     per_image,
 )
 from pixelprobe.inputs.sizing import Sizing, describe_sizing
-from pixelprobe.model import CampaignSpec, Region, RegionMode, SearchOptions, Strategy, Target
+from pixelprobe.model import (
+    CampaignSpec,
+    Goal,
+    MaskSettings,
+    Region,
+    RegionMode,
+    SearchSettings,
+    Strategy,
+    Target,
+)
 
 
 @click.command(cls=SectionedCommand)
@@ -89,7 +98,7 @@ def attack(
             regions=tuple(dict.fromkeys(Region(region) for region in regions)),
             pixel_counts=tuple(dict.fromkeys(pixels)),
             goals=_goals(target_classes, targets),
-            search=SearchOptions(
+            search=SearchSettings(
                 strategy=Strategy(strategy),
                 population=population,
                 generations=generations,
@@ -99,7 +108,7 @@ def attack(
             budget=budget,
             seed=seed,
             display_name="pixelprobe attack",
-            accept_unreviewed=accept_masks,
+            masks=MaskSettings(accept_unreviewed=accept_masks),
             attack_misclassified=attack_misclassified,
             image_preparation=describe_sizing(how, targets[0].width, targets[0].height),
         )
@@ -121,10 +130,11 @@ def _check_goal(goal: str | None, target_classes: Sequence[str]) -> None:
         raise PlanError("--goal targeted needs --target-class")
 
 
-def _goals(target_classes: Sequence[str], targets: Sequence[Target]) -> tuple[int | None, ...]:
+def _goals(target_classes: Sequence[str], targets: Sequence[Target]) -> tuple[Goal, ...]:
     if not target_classes:
-        return (None,)
-    return tuple(dict.fromkeys(choose_class(text, targets, "--target-class") for text in target_classes))
+        return (Goal(),)
+    classes = dict.fromkeys(choose_class(text, targets, "--target-class") for text in target_classes)
+    return tuple(map(Goal, classes))
 
 
 def _prepare(

@@ -16,7 +16,7 @@ from pixelprobe.campaigns.names import run_label
 from pixelprobe.cli.campaign_start import Plan
 from pixelprobe.cli.campaign_watch import duration
 from pixelprobe.cli.tables import reason_lines, summary_table
-from pixelprobe.model import Attack, Campaign, CampaignSpec, CampaignState, Outcome, Target
+from pixelprobe.model import Attack, Campaign, CampaignSpec, CampaignState, Goal, Outcome, Target
 from pixelprobe.results.captions import OUTCOME_WORDS, count, describe_goal
 from pixelprobe.results.records import result_of
 
@@ -50,7 +50,7 @@ def spec_json(spec: CampaignSpec) -> dict[str, Any]:
     return {
         "images": len(spec.images),
         **plain,
-        "goals": ["untargeted" if goal is None else goal for goal in spec.goals],
+        "goals": ["untargeted" if goal == Goal() else goal.target_class for goal in spec.goals],
         "search": vars(spec.search),
     }
 
@@ -179,8 +179,8 @@ def _images(spec: CampaignSpec) -> str:
 
 
 def _goals(spec: CampaignSpec, targets: Mapping[str, Target]) -> str:
-    targeted = [goal for goal in spec.goals if goal is not None]
-    parts = ["untargeted"] if None in spec.goals else []
+    targeted = [goal.target_class for goal in spec.goals if goal.target_class is not None]
+    parts = ["untargeted"] if Goal() in spec.goals else []
     known = [targets[name] for name in spec.targets if name in targets]
     if known and 0 < len(targeted) <= _NAMED_GOALS:
         parts += [escape(describe_goal(known[0], goal)) for goal in targeted]
@@ -200,8 +200,8 @@ def _search(spec: CampaignSpec) -> str:
 
 
 def _masks(spec: CampaignSpec) -> str:
-    review = "used unreviewed" if spec.accept_unreviewed else "left out where they need review"
-    return f"{escape(spec.segmenter or 'auto')}, {review}"
+    review = "used unreviewed" if spec.masks.accept_unreviewed else "left out where they need review"
+    return f"{escape(spec.masks.segmenter or 'auto')}, {review}"
 
 
 def _iso(time: datetime | None) -> str | None:

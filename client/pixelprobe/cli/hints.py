@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from pixelprobe.masks import GrabCutHints, Rectangle, Stroke, StrokeKind
+from pixelprobe.masks import GrabCutOptions, Rectangle, Stroke
 
 Points = tuple[tuple[int, int], ...]
 
@@ -48,13 +48,13 @@ def make_hints(
     background: Sequence[Points],
     stroke_width: int,
     iterations: int | None,
-) -> GrabCutHints | None:
+) -> GrabCutOptions | None:
     """All of them together; None when there are none."""
-    strokes = [Stroke(StrokeKind.FOREGROUND, points, stroke_width) for points in foreground]
-    strokes += [Stroke(StrokeKind.BACKGROUND, points, stroke_width) for points in background]
+    strokes = [Stroke(True, points, stroke_width) for points in foreground]
+    strokes += [Stroke(False, points, stroke_width) for points in background]
     if rectangle is None and not strokes and iterations is None:
         return None
-    return GrabCutHints(rectangle, tuple(strokes), iterations or 0)
+    return GrabCutOptions(rectangle, tuple(strokes), iterations or GrabCutOptions.iterations)
 
 
 def parse_rectangle(ctx: click.Context, param: click.Parameter, value: str | None) -> Rectangle | None:

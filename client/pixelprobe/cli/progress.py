@@ -119,7 +119,7 @@ def describe_attack(spec: CampaignSpec, name: str, targets: Mapping[str, Target]
     rest, pixels = divmod(rest, len(spec.pixel_counts))
     rest, region = divmod(rest, len(spec.regions))
     image, target = divmod(rest, len(spec.targets))
-    aim, attacked = spec.goals[goal], spec.targets[target]
+    aim, attacked = spec.goals[goal].target_class, spec.targets[target]
     parts = [
         spec.images[image].display_name,
         attacked,
@@ -130,4 +130,4 @@ def describe_attack(spec: CampaignSpec, name: str, targets: Mapping[str, Target]
 
 
 def _attack_count(spec: CampaignSpec) -> int:
-    return len(spec.images) * len(spec.targets) * len(spec.regions) * len(spec.pixel_counts) * len(spec.goals)
+    return spec.attack_count

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pixelprobe.campaigns.toml_keys import Keys
 from pixelprobe.cli.hints import POINTS_FORM, RECTANGLE_FORM, Points, make_hints, read_points, read_rectangle
 from pixelprobe.cli.segment_folder import Segmented
-from pixelprobe.masks import GrabCutHints, Rectangle
+from pixelprobe.masks import GrabCutOptions, Rectangle
 from pixelprobe.results.captions import percent
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Decision:
 
     verdict: Verdict
     mask_id: str
-    hints: GrabCutHints | None = None
+    hints: GrabCutOptions | None = None
 
 
 HEADER = """\
@@ -98,7 +98,7 @@ def _decision(keys: Keys, image: Segmented) -> Decision:
     return Decision(verdict, mask_id, hints)
 
 
-def _hints(keys: Keys, image: Segmented) -> GrabCutHints | None:
+def _hints(keys: Keys, image: Segmented) -> GrabCutOptions | None:
     text = keys.optional_text("rectangle", RECTANGLE_FORM)
     rectangle = None if text is None else _read(keys, "rectangle", text, read_rectangle)
     if rectangle is not None and not _holds(image, rectangle):

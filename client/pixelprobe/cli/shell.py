@@ -19,6 +19,7 @@ import click
 from pixelprobe.addresses import AddressError
 from pixelprobe.inputs.images import ImageError
 from pixelprobe.inputs.planned import PlanError, TargetNotAvailableError
+from pixelprobe.model import InvalidSpecError
 from pixelprobe.rpc import UnreachableError
 from pixelprobe_services.common.errors import (
     InvalidArgumentError,
@@ -135,7 +136,9 @@ def explain(error: Exception) -> tuple[str, int]:
     """A failure for people, and its exit code."""
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
-    if isinstance(error, ImageError | PlanError | AddressError | PeerError | InvalidArgumentError):
+    if isinstance(
+        error, ImageError | PlanError | AddressError | PeerError | InvalidArgumentError | InvalidSpecError
+    ):
         return str(error), EXIT_BAD_INPUT
     if isinstance(error, UnreachableError):
         return f"{error.message}; start the local stack with `pixelprobe up`", EXIT_FAILED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -84,7 +84,7 @@ def attack_record(
         adversarial_class=best.class_index if best else None,
         adversarial_label=target.label(best.class_index) if best else None,
         adversarial_probability=best.probability if best else None,
-        edits=[list(edit) for edit in result.edits],
+        edits=[list(astuple(edit)) for edit in result.edits],
         queries_sent=result.queries_sent,
         queries_skipped=result.queries_skipped,
         queries_repeated=result.queries_repeated,

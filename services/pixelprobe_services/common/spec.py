@@ -1,4 +1,4 @@
-"""A campaign's spec, and the attacks it stands for: images x targets x regions x pixels x goals."""
+"""The spec of a campaign and its attacks: images x targets x regions x pixel counts x goals."""
 
 from __future__ import annotations
 
@@ -17,11 +17,19 @@ from pixelprobe_services.common.values import (
 MAX_PIXELS = 64
 MAX_IMAGES = 100_000
 MAX_ATTACKS = 1_000_000
+MAX_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True, eq=False)
 class CampaignImage:
-    """An image to attack. ``mask`` is one made elsewhere; without it the segmentation service makes one."""
+    """An image to attack.
+
+    Attributes:
+        digest: of the uploaded image; see :func:`~pixelprobe_services.common.values.image_digest`.
+        display_name: for people, such as a file name.
+        label: true class, where known.
+        mask: (height, width) bool; None lets the segmentation service make one if a region needs it.
+    """
 
     digest: str
     display_name: str = ""
@@ -31,7 +39,13 @@ class CampaignImage:
 
 @dataclass(frozen=True)
 class MaskSettings:
-    """How masks are made. ``hints`` is opaque here: the segmentation request's options, serialised."""
+    """How masks are made.
+
+    Attributes:
+        segmenter: id of the segmentation service's method; "" lets the service choose.
+        hints: the segmentation request's options, serialised; opaque to the orchestrator.
+        accept_unreviewed: use masks that need a person's review; otherwise their images are left out.
+    """
 
     segmenter: str = ""
     hints: bytes = b""
@@ -40,7 +54,7 @@ class MaskSettings:
 
 @dataclass(frozen=True)
 class PlannedAttack:
-    """One attack of a spec; ``number`` is its place in the spec's order, from 0."""
+    """One attack of a spec; ``number`` is its position in the spec's order, from 0."""
 
     number: int
     image_index: int
@@ -49,15 +63,36 @@ class PlannedAttack:
 
 @dataclass(frozen=True)
 class CampaignSpec:
-    """What a client asked for. See ``campaign.proto`` for what each field means."""
+    """What a client asks for; ``campaign.proto`` documents each field.
+
+    A spec without images is a template: it is complete once :func:`dataclasses.replace` adds them.
+
+    Attributes:
+        budget: most queries that an attack may send, the clean image included; None is no limit.
+        image_preparation: how images were brought to the targets' size, for people.
+
+    Raises:
+        InvalidSpecError: a value is out of its range, missing or repeated.
+
+    Example::
+
+        CampaignSpec(
+            images=(CampaignImage(digest),),
+            targets=("vgg16_cifar10",),
+            regions=(Region.WHOLE, Region.FOREGROUND),
+            pixel_counts=(1, 3),
+            goals=(Goal(), Goal(7)),
+            budget=400,
+        )
+    """
 
     images: tuple[CampaignImage, ...]
     targets: tuple[str, ...]
-    regions: tuple[Region, ...]
-    pixel_counts: tuple[int, ...]
-    goals: tuple[Goal, ...]
+    regions: tuple[Region, ...] = (Region.WHOLE,)
+    pixel_counts: tuple[int, ...] = (1,)
+    goals: tuple[Goal, ...] = (Goal(),)
     search: SearchSettings = field(default_factory=SearchSettings)
-    budget_per_attack: int | None = None
+    budget: int | None = None
     seed: int = 0
     masks: MaskSettings = field(default_factory=MaskSettings)
     attack_misclassified: bool = False
@@ -66,7 +101,6 @@ class CampaignSpec:
 
     def __post_init__(self) -> None:
         for name, values in (
-            ("images", self.images),
             ("targets", self.targets),
             ("regions", self.regions),
             ("pixel_counts", self.pixel_counts),
@@ -74,7 +108,7 @@ class CampaignSpec:
         ):
             if not values:
                 raise InvalidSpecError(name, "at least one is needed")
-            if name != "images" and len(set(values)) != len(values):
+            if len(set(values)) != len(values):
                 raise InvalidSpecError(name, "a value stands there twice")
         if len(self.images) > MAX_IMAGES:
             raise InvalidSpecError("images", f"{len(self.images)} images are more than {MAX_IMAGES}")
@@ -86,12 +120,14 @@ class CampaignSpec:
         for goal in self.goals:
             if goal.target_class is not None and goal.target_class < 0:
                 raise InvalidSpecError("goals", f"class {goal.target_class} is negative")
-        if self.budget_per_attack is not None and self.budget_per_attack < 1:
-            raise InvalidSpecError("budget_per_attack", f"{self.budget_per_attack} is not positive")
+        if self.budget is not None and self.budget < 1:
+            raise InvalidSpecError("budget_per_attack", f"{self.budget} is not positive")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InvalidSpecError("seed", f"{self.seed} is not in 0 to {MAX_SEED}")
 
     @property
     def attack_count(self) -> int:
-        """How many attacks the spec stands for."""
+        """Number of attacks."""
         return (
             len(self.images)
             * len(self.targets)
@@ -101,11 +137,11 @@ class CampaignSpec:
         )
 
     def attacks(self) -> Iterator[PlannedAttack]:
-        """All attacks in the spec's order: the last of the five lists varies fastest."""
+        """Yield all attacks in the spec's order: the last of the five lists varies fastest."""
         return map(self.attack, range(self.attack_count))
 
     def attack(self, number: int) -> PlannedAttack:
-        """The attack with that number, from 0.
+        """Return the attack with that number, from 0.
 
         Raises:
             IndexError: there is none.

@@ -1,10 +1,10 @@
-"""The frozen values that everything else speaks in, and which changes of state are legal."""
+"""Values that the client and the services share: regions, states, edits, results, seeds. NumPy, no I/O."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,15 @@ Pixels = NDArray[np.uint8]
 MaskArray = NDArray[np.bool_]
 """(height, width) bool; True is foreground."""
 
+MIN_POPULATION, MAX_POPULATION = 4, 10_000
+"""Candidates in a generation; differential evolution needs four."""
+
+MAX_GENERATIONS = 100_000
+MAX_MUTATION = 2.0
+
 
 class InvalidSpecError(ValueError):
-    """A campaign, attack or search was described wrongly; ``field`` names what is off."""
+    """A campaign, attack or search is invalid; ``field`` is the path of the field at fault."""
 
     def __init__(self, field: str, description: str) -> None:
         super().__init__(f"{field}: {description}")
@@ -29,8 +35,8 @@ class IllegalTransitionError(Exception):
     """A state change that the life cycle does not allow."""
 
 
-class Region(Enum):
-    """Where edits may land."""
+class Region(StrEnum):
+    """The part of an image in which edits are allowed."""
 
     WHOLE = "whole"
     FOREGROUND = "foreground"
@@ -38,21 +44,24 @@ class Region(Enum):
     CONTROL = "control"
 
 
-class RegionMode(Enum):
-    """How edits are kept in the region: undone (the paper, eq. 17 and 18), or moved to its nearest pixel."""
+class RegionMode(StrEnum):
+    """What happens to an edit outside the region.
+
+    COMPOSITE undoes it (the paper, equations 17 and 18); PROJECT moves it to the region's nearest pixel.
+    """
 
     COMPOSITE = "composite"
     PROJECT = "project"
 
 
-class Strategy(Enum):
-    """Differential evolution's mutation and crossover."""
+class Strategy(StrEnum):
+    """Mutation and crossover of differential evolution."""
 
     RAND1BIN = "rand1bin"
     BEST1BIN = "best1bin"
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """How an attack ended."""
 
     SUCCESS = "success"
@@ -63,8 +72,8 @@ class Outcome(Enum):
     ERROR = "error"
 
 
-class CampaignState(Enum):
-    """Where a campaign is in its life.
+class CampaignState(StrEnum):
+    """State of a campaign.
 
     A WAITING campaign continues by itself once what it needs is available again; a PAUSED one has to be
     resumed.
@@ -78,8 +87,8 @@ class CampaignState(Enum):
     CANCELLED = "cancelled"
 
 
-class AttackState(Enum):
-    """Where an attack is in its life."""
+class AttackState(StrEnum):
+    """State of an attack."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -103,14 +112,17 @@ LEGAL_TRANSITIONS: dict[CampaignState, frozenset[CampaignState]] = {
 
 
 def check_transition(old: CampaignState, new: CampaignState) -> None:
-    """Raises IllegalTransitionError unless a campaign may go from ``old`` to ``new``."""
+    """Raise IllegalTransitionError unless a campaign may change from ``old`` to ``new``."""
     if new not in LEGAL_TRANSITIONS[old]:
         raise IllegalTransitionError(f"a campaign that is {old.value} cannot become {new.value}")
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Untargeted (``target_class`` None): any class but the clean one. Targeted: this very class."""
+    """The class that an attack tries to reach.
+
+    ``Goal()`` is untargeted: any class but the clean image's. ``Goal(7)`` is targeted: class 7.
+    """
 
     target_class: int | None = None
 
@@ -120,7 +132,19 @@ class Goal:
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """Parameters of the search; the defaults are the paper's (section IV-B) or SciPy's where it is silent."""
+    """Parameters of the search; the defaults are the paper's (section IV-B), or SciPy's where it has none.
+
+    Attributes:
+        population: candidates in a generation.
+        generations: at most so many after the start population.
+        crossover_rate: CR in [0, 1].
+        mutation_low: F is drawn from [mutation_low, mutation_high) once a generation.
+        early_stop: stop at the first success.
+        stop_check_queries: queries sent between two checks for a success.
+
+    Raises:
+        InvalidSpecError: a value is out of its range.
+    """
 
     strategy: Strategy = Strategy.RAND1BIN
     population: int = 400
@@ -133,16 +157,20 @@ class SearchSettings:
     stop_check_queries: int = 100
 
     def __post_init__(self) -> None:
-        if not 4 <= self.population <= 10_000:
-            raise InvalidSpecError("search.population", f"{self.population} is not in 4 to 10000")
-        if not 1 <= self.generations <= 100_000:
-            raise InvalidSpecError("search.generations", f"{self.generations} is not in 1 to 100000")
+        if not MIN_POPULATION <= self.population <= MAX_POPULATION:
+            raise InvalidSpecError(
+                "search.population", f"{self.population} is not in {MIN_POPULATION} to {MAX_POPULATION}"
+            )
+        if not 1 <= self.generations <= MAX_GENERATIONS:
+            raise InvalidSpecError(
+                "search.generations", f"{self.generations} is not in 1 to {MAX_GENERATIONS}"
+            )
         if not 0.0 <= self.crossover_rate <= 1.0:
             raise InvalidSpecError("search.crossover_rate", f"{self.crossover_rate} is not in [0, 1]")
-        if not 0.0 <= self.mutation_low <= self.mutation_high <= 2.0:
+        if not 0.0 <= self.mutation_low <= self.mutation_high <= MAX_MUTATION:
             raise InvalidSpecError(
                 "search.mutation_low",
-                f"[{self.mutation_low}, {self.mutation_high}) is not an interval within [0, 2]",
+                f"[{self.mutation_low}, {self.mutation_high}) is not an interval in [0, {MAX_MUTATION:g}]",
             )
         if self.stop_check_queries < 1:
             raise InvalidSpecError("search.stop_check_queries", f"{self.stop_check_queries} is not positive")
@@ -150,7 +178,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class Edit:
-    """One changed pixel: column ``x``, row ``y``, and its new colour, 0 to 255 each."""
+    """One changed pixel: column ``x``, row ``y`` and the new colour, 0 to 255 each."""
 
     x: int
     y: int
@@ -161,7 +189,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A class by index and its probability."""
+    """A class index and its probability."""
 
     class_index: int
     probability: float
@@ -206,7 +234,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class AttackKey:
-    """What makes an attack that attack: the inputs of its seed, together with the campaign's seed."""
+    """Identity of an attack within a campaign; with the campaign's seed, the input of the attack's seed."""
 
     image_digest: str
     target: str
@@ -225,7 +253,7 @@ class Held:
 
 @dataclass(frozen=True)
 class AttackResult:
-    """How one attack ended; see ``result.proto`` for what each field means."""
+    """How one attack ended; ``result.proto`` documents each field."""
 
     outcome: Outcome
     reason: str = ""
@@ -243,14 +271,14 @@ class AttackResult:
 
 
 def image_digest(image: Pixels) -> str:
-    """SHA-256 in hex over width and height (4 bytes each, big-endian) and the RGB bytes."""
+    """Return the SHA-256 in hex over width and height (4 bytes each, big-endian) and the RGB bytes."""
     height, width, _ = image.shape
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     return hashlib.sha256(header + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
 def attack_seed(campaign_seed: int, key: AttackKey) -> int:
-    """A 128-bit seed that depends on nothing but these values: not on order, time or concurrency."""
+    """Return an attack's 128-bit seed, which depends on these values alone, never on order or time."""
     parts = (
         "pixelprobe-attack-seed-1",
         str(campaign_seed),
@@ -264,6 +292,6 @@ def attack_seed(campaign_seed: int, key: AttackKey) -> int:
 
 
 def control_seed(campaign_seed: int, image_digest: str) -> int:
-    """A 128-bit seed of an image's control region: one for all attacks of a campaign on that image."""
+    """Return the 128-bit seed of an image's control region, the same for all attacks of a campaign on it."""
     parts = ("pixelprobe-control-region-1", str(campaign_seed), image_digest)
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:16], "big")

@@ -9,44 +9,23 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import mask_from_array
-from pixelprobe_services.common.values import (
-    AttackResult,
-    AttackState,
-    CampaignState,
-    ClassScore,
-    Held,
-    MaskArray,
-    Outcome,
+from pixelprobe_services.common.values import AttackResult, Held, MaskArray
+from pixelprobe_services.common.wire import (
+    ATTACK_STATES,
+    CAMPAIGN_STATES,
+    OUTCOMES,
+    REGIONS,
+    edit_to_pb,
+    goal_to_pb,
+    score_to_pb,
+    spec_to_pb,
 )
-from pixelprobe_services.common.wire import REGIONS, goal_to_pb, key_of, spec_to_pb
 from pixelprobe_services.orchestrator.store.base import (
     AttackId,
     AttackRecord,
     CampaignProgress,
     CampaignRecord,
 )
-
-CAMPAIGN_STATES = {
-    CampaignState.PENDING: campaign_pb2.CAMPAIGN_STATE_PENDING,
-    CampaignState.RUNNING: campaign_pb2.CAMPAIGN_STATE_RUNNING,
-    CampaignState.WAITING: campaign_pb2.CAMPAIGN_STATE_WAITING,
-    CampaignState.PAUSED: campaign_pb2.CAMPAIGN_STATE_PAUSED,
-    CampaignState.SUCCEEDED: campaign_pb2.CAMPAIGN_STATE_SUCCEEDED,
-    CampaignState.CANCELLED: campaign_pb2.CAMPAIGN_STATE_CANCELLED,
-}
-ATTACK_STATES = {
-    AttackState.PENDING: result_pb2.ATTACK_STATE_PENDING,
-    AttackState.RUNNING: result_pb2.ATTACK_STATE_RUNNING,
-    AttackState.FINISHED: result_pb2.ATTACK_STATE_FINISHED,
-}
-OUTCOMES = {
-    Outcome.SUCCESS: result_pb2.OUTCOME_SUCCESS,
-    Outcome.FAILURE: result_pb2.OUTCOME_FAILURE,
-    Outcome.NOT_APPLICABLE: result_pb2.OUTCOME_NOT_APPLICABLE,
-    Outcome.BUDGET_EXHAUSTED: result_pb2.OUTCOME_BUDGET_EXHAUSTED,
-    Outcome.CANCELLED: result_pb2.OUTCOME_CANCELLED,
-    Outcome.ERROR: result_pb2.OUTCOME_ERROR,
-}
 
 MAX_NAME = 100
 """Characters of a resource's name."""
@@ -92,7 +71,7 @@ def campaign_to_pb(
     return campaign_pb2.Campaign(
         name=campaign_name(record.id),
         spec=spec_to_pb(record.spec, with_images=with_images),
-        state=CAMPAIGN_STATES[record.state],
+        state=CAMPAIGN_STATES.to_pb(record.state),
         state_reason=record.state_reason,
         create_time=_timestamp(record.create_time),
         end_time=_timestamp(record.end_time),
@@ -118,10 +97,10 @@ def attack_to_pb(record: AttackRecord) -> result_pb2.Attack:
         name=attack_name(record.id),
         image_index=record.image_index,
         target=record.key.target,
-        region=key_of(REGIONS, record.key.region),
+        region=REGIONS.to_pb(record.key.region),
         pixels=record.key.pixels,
         goal=goal_to_pb(record.key.goal),
-        state=ATTACK_STATES[record.state],
+        state=ATTACK_STATES.to_pb(record.state),
     )
     if record.result is not None:
         message.result.CopyFrom(_result_to_pb(record.result, record.mask, record.end_time))
@@ -132,15 +111,12 @@ def _result_to_pb(
     result: AttackResult, mask: MaskArray | None, end_time: datetime | None
 ) -> result_pb2.AttackResult:
     return result_pb2.AttackResult(
-        outcome=OUTCOMES[result.outcome],
+        outcome=OUTCOMES.to_pb(result.outcome),
         reason=result.reason,
-        clean_top=_scores_to_pb(result.clean_top),
-        best_top=_scores_to_pb(result.best_top),
+        clean_top=map(score_to_pb, result.clean_top),
+        best_top=map(score_to_pb, result.best_top),
         best_probability_of_clean_top=result.best_probability_of_clean_top,
-        edits=[
-            result_pb2.Edit(x=edit.x, y=edit.y, red=edit.red, green=edit.green, blue=edit.blue)
-            for edit in result.edits
-        ],
+        edits=map(edit_to_pb, result.edits),
         queries_sent=result.ledger.sent,
         queries_skipped=result.ledger.skipped,
         queries_repeated=result.ledger.repeated,
@@ -157,13 +133,6 @@ def _result_to_pb(
         region_area_fraction=result.region_area_fraction,
         end_time=_timestamp(end_time),
     )
-
-
-def _scores_to_pb(scores: tuple[ClassScore, ...]) -> list[result_pb2.ClassScore]:
-    return [
-        result_pb2.ClassScore(class_index=score.class_index, probability=score.probability)
-        for score in scores
-    ]
 
 
 def _repeats_to_pb(held: Held | None) -> result_pb2.Repeats | None:

@@ -15,7 +15,7 @@ from pixelprobe_services.common.errors import InvalidArgumentError, ServiceError
 from pixelprobe_services.common.images import from_array, to_array
 from pixelprobe_services.common.values import CampaignState, image_digest
 from pixelprobe_services.common.version import own_version
-from pixelprobe_services.common.wire import checked_digest, spec_from_pb
+from pixelprobe_services.common.wire import CAMPAIGN_STATES, checked_digest, spec_from_pb
 from pixelprobe_services.orchestrator import convert
 from pixelprobe_services.orchestrator.attacks.run import Progress
 from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
@@ -174,7 +174,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         record = await self._store.get_campaign(campaign_id)
         campaign = await self._campaign(record, with_images=False)
         if event.campaign_state is not None:  # as it was then, not as it is by now
-            campaign.state = convert.CAMPAIGN_STATES[event.campaign_state]
+            campaign.state = CAMPAIGN_STATES.to_pb(event.campaign_state)
             campaign.waits = campaign.waits and event.campaign_state is CampaignState.PAUSED
         return pb.WatchCampaignResponse(sequence=event.sequence, campaign=campaign)
 

@@ -5,67 +5,25 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
+from pixelprobe_services.common.masks import (
+    GrabCutOptions,
+    Options,
+    Rectangle,
+    SaliencyMap,
+    SalientOptions,
+    Stroke,
+)
+from pixelprobe_services.common.values import MaskArray, Pixels
 
-Pixels = NDArray[np.uint8]
-"""An image: (height, width, 3) uint8 RGB."""
-
-MaskArray = NDArray[np.bool_]
-"""(height, width) bool; True is foreground."""
-
-SaliencyMap = NDArray[np.uint8]
-"""(height, width) uint8: how much each pixel stands out, 0 to 255."""
+__all__ = [
+    "Cut", "GrabCutOptions", "MaskArray", "Options", "Pixels", "Rectangle", "SaliencyMap", "SalientOptions",
+    "Segmentation", "SegmentationStoppedError", "Segmenter", "Stroke",
+]  # fmt: skip
 
 
 class SegmentationStoppedError(Exception):
     """Nobody waits for this mask any more; the work was given up between two steps."""
-
-
-@dataclass(frozen=True)
-class Rectangle:
-    """The object lies inside. In pixels of the image; ``right`` and ``bottom`` are exclusive."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """A polyline drawn by hand: (x, y) points, at least one, and a diameter, all in pixels."""
-
-    foreground: bool
-    points: tuple[tuple[int, int], ...]
-    width: int = 1
-
-
-@dataclass(frozen=True)
-class GrabCutOptions:
-    """Hints by hand; later strokes win over earlier ones, and any stroke over what is seeded."""
-
-    field: ClassVar = "grabcut"
-    """Where a request carries them."""
-
-    rectangle: Rectangle | None = None
-    strokes: tuple[Stroke, ...] = ()
-    iterations: int = 4
-
-
-@dataclass(frozen=True)
-class SalientOptions:
-    """A pixel is foreground where its saliency exceeds ``threshold``, in (0, 1)."""
-
-    field: ClassVar = "salient"
-    """Where a request carries them."""
-
-    threshold: float = 0.5
-
-
-Options = GrabCutOptions | SalientOptions
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,21 +5,19 @@ from __future__ import annotations
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as pb
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import mask_from_array
-from pixelprobe_services.segmentation.base import (
+from pixelprobe_services.common.masks import (
+    MAX_ITERATIONS,
+    MAX_POINTS,
+    MAX_STROKE_WIDTH,
+    MAX_STROKES,
     GrabCutOptions,
     Options,
     Rectangle,
     SalientOptions,
-    Segmentation,
     Stroke,
 )
+from pixelprobe_services.segmentation.base import Segmentation
 from pixelprobe_services.segmentation.registry import Listing
-
-MAX_ITERATIONS = 50
-MAX_STROKE_WIDTH = 64
-MAX_STROKES = 1000
-MAX_POINTS = 100_000
-"""Of all strokes of a request together."""
 
 
 def to_options(request: pb.SegmentRequest, width: int, height: int) -> Options | None:

@@ -40,6 +40,7 @@ def finished(sequence: int) -> pb.WatchCampaignResponse:
     attack = result_pb2.Attack(
         name=f"{NAME}/attacks/0",
         region=campaign_pb2.REGION_WHOLE,
+        goal=campaign_pb2.Goal(untargeted=campaign_pb2.Untargeted()),
         state=result_pb2.ATTACK_STATE_FINISHED,
         result=result_pb2.AttackResult(outcome=result_pb2.OUTCOME_FAILURE),
     )
@@ -181,7 +182,7 @@ def test_a_watch_of_a_forgotten_campaign_ends_at_once(
 
 def test_an_unknown_enum_value_is_a_clear_error(client: PixelprobeClient, servicer: FaultyServicer) -> None:
     servicer.campaign.state = 99  # type: ignore[assignment]
-    with pytest.raises(ServiceError, match="CAMPAIGN_STATE 99, which this version"):
+    with pytest.raises(ServiceError, match="version of pixelprobe does not know: state: 99"):
         client.get_campaign(NAME)
 
 

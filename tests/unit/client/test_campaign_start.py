@@ -15,7 +15,7 @@ from pixelprobe.cli.campaign_start import Plan, make_plan
 from pixelprobe.inputs.images import save_png
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.inputs.sizing import Sizing
-from pixelprobe.model import Region, Target
+from pixelprobe.model import Goal, Region, Target
 from pixelprobe.rpc import UnreachableError
 from tests.unit.client import cifar10_files
 from tests.unit.client.imagenet_files import CRANE_BIRD, TENCH, jpeg, photograph, write_jpeg, write_parquet
@@ -58,7 +58,7 @@ def test_imagenets_targets_are_assumed_and_what_cannot_be_read_is_told(tmp_path:
 def test_goals_are_looked_up_among_the_assumed_classes(tmp_path: Path) -> None:
     write_parquet(tmp_path / "val.parquet", [jpeg(photograph(10))], [0])
     plan, _ = planned(spec(DataKind.IMAGENET, "val", Sizing.CROP, "tiger cat"), tmp_path)
-    assert plan.groups[0][1].goals == (282,)
+    assert plan.groups[0][1].goals == (Goal(282),)
     with pytest.raises(PlanError, match=r"mine.toml.goals: 'tigercat' is no class of net; .* tiger cat"):
         planned(spec(DataKind.IMAGENET, "val", Sizing.CROP, "tigercat"), tmp_path)
 

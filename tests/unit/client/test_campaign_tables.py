@@ -11,7 +11,7 @@ from rich.console import Console
 from pixelprobe.cli.campaign_tables import show_campaign, spec_json
 from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
 from pixelprobe.inputs.sizing import Sizing, describe_sizing
-from pixelprobe.model import Campaign, CampaignImage, CampaignSpec, CampaignState, Target
+from pixelprobe.model import Campaign, CampaignImage, CampaignSpec, CampaignState, Goal, Target
 
 TARGET = Target("net", True, "", 224, 224, 1000, tuple(known.name for known in imagenet_classes()), True)
 SPEC = CampaignSpec(
@@ -39,13 +39,15 @@ def shown(spec: CampaignSpec, targets: dict[str, Target]) -> str:
 )
 def test_a_few_target_classes_are_named_and_many_counted(goals: tuple[int | None, ...], told: str) -> None:
     (line,) = [
-        line for line in shown(replace(SPEC, goals=goals), {"net": TARGET}).splitlines() if "goals" in line
+        line
+        for line in shown(replace(SPEC, goals=tuple(map(Goal, goals))), {"net": TARGET}).splitlines()
+        if "goals" in line
     ]
     assert line.split(maxsplit=1)[1].strip() == told
 
 
 def test_targets_that_have_gone_are_not_missed() -> None:
-    assert "targeted at 2 classes" in shown(replace(SPEC, goals=(281, 285)), {})
+    assert "targeted at 2 classes" in shown(replace(SPEC, goals=(Goal(281), Goal(285))), {})
 
 
 def test_how_images_were_sized_is_stated() -> None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from pixelprobe import convert
-from pixelprobe.masks import GrabCutHints, Rectangle, Stroke, StrokeKind
+from pixelprobe.masks import GrabCutOptions, Rectangle, Stroke
 from pixelprobe.model import (
     CampaignImage,
     CampaignSpec,
     ClassScore,
     Edit,
+    Goal,
+    MaskSettings,
     Outcome,
     Region,
     RegionMode,
-    SearchOptions,
+    SearchSettings,
     Strategy,
 )
 from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentation_pb2
 from pixelprobe_services.common.images import mask_from_array, mask_to_array
+from pixelprobe_services.common.wire import spec_to_pb
 
 MASK = np.arange(48).reshape(6, 8) % 5 == 0
 
@@ -30,15 +33,15 @@ def test_a_full_spec() -> None:
         targets=("net", "other"),
         regions=(Region.FOREGROUND, Region.BACKGROUND),
         pixel_counts=(1, 5),
-        goals=(None, 0, 7),
-        search=SearchOptions(Strategy.BEST1BIN, 50, 7, RegionMode.PROJECT, early_stop=False),
+        goals=(Goal(), Goal(0), Goal(7)),
+        search=SearchSettings(Strategy.BEST1BIN, 50, 7, region_mode=RegionMode.PROJECT, early_stop=False),
         budget=9,
         seed=2**64 - 1,
-        accept_unreviewed=True,
+        masks=MaskSettings(accept_unreviewed=True),
         attack_misclassified=True,
         image_preparation="stretched",
     )
-    message = convert.campaign_spec(spec)
+    message = spec_to_pb(spec)
     assert message.images[0].HasField("label")
     assert message.images[0].label == 0
     np.testing.assert_array_equal(mask_to_array(message.images[0].mask), MASK)
@@ -63,7 +66,7 @@ def test_a_full_spec() -> None:
 
 
 def test_no_budget_is_not_a_budget_of_zero() -> None:
-    message = convert.campaign_spec(CampaignSpec(images=(), targets=("net",)))
+    message = spec_to_pb(CampaignSpec(images=(), targets=("net",)))
     assert not message.HasField("budget_per_attack")
 
 
@@ -106,9 +109,7 @@ def test_an_untargeted_attack_under_way() -> None:
 
 
 def test_hints_for_grabcut() -> None:
-    hints = GrabCutHints(
-        Rectangle(1, 2, 30, 31), (Stroke(StrokeKind.BACKGROUND, ((0, 0), (5, 6)), width=3),), iterations=7
-    )
+    hints = GrabCutOptions(Rectangle(1, 2, 30, 31), (Stroke(False, ((0, 0), (5, 6)), width=3),), iterations=7)
     request = convert.segment_request(np.zeros((32, 32, 3), np.uint8), "grabcut", hints)
     options = request.grabcut
     assert (options.rectangle.left, options.rectangle.bottom, options.iterations) == (1, 31, 7)

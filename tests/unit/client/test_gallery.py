@@ -88,7 +88,7 @@ def test_an_attack_figure_holds_the_enlarged_adversarial_image() -> None:
     pixels = np.asarray(figure)
     scale = 448 // 8
     for edit in EDITS:
-        colour = np.array(edit[2:])
+        colour = np.array([edit.red, edit.green, edit.blue])
         assert ((pixels == colour).all(axis=2)).sum() >= scale * scale
 
 

@@ -8,7 +8,15 @@ from dataclasses import replace
 from rich.console import Console
 
 from pixelprobe.cli.progress import LINES, CampaignProgress, describe_attack
-from pixelprobe.model import AttackFinished, AttackProgress, CampaignImage, CampaignSpec, Outcome, Region
+from pixelprobe.model import (
+    AttackFinished,
+    AttackProgress,
+    CampaignImage,
+    CampaignSpec,
+    Goal,
+    Outcome,
+    Region,
+)
 from tests.unit.client.values import NAME, OTHER, TARGET, make_attack, make_result
 
 SPEC = CampaignSpec(
@@ -16,7 +24,7 @@ SPEC = CampaignSpec(
     targets=("net", "other"),
     regions=(Region.WHOLE, Region.BACKGROUND),
     pixel_counts=(1, 3),
-    goals=(None, 2),
+    goals=(Goal(), Goal(2)),
 )
 TARGETS = {"net": TARGET, "other": replace(OTHER, labels=())}
 

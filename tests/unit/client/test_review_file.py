@@ -14,7 +14,7 @@ from pixelprobe.cli.review_file import Decision, Verdict, read_review, review_te
 from pixelprobe.cli.review_sheet import SIDE, Entry, review_sheet
 from pixelprobe.cli.segment_folder import Segmented, add_to_record, read_record
 from pixelprobe.inputs.planned import PlanError
-from pixelprobe.masks import GrabCutHints, Rectangle, Stroke, StrokeKind
+from pixelprobe.masks import GrabCutOptions, Rectangle, Stroke
 
 GOOD = Segmented("/p/cat.png", "00", 40, 30, "u2net", "", 0.25, False, "")
 ODD = replace(GOOD, needs_review=True, area_fraction=0.0, review_reason="no foreground\nwas found")
@@ -62,13 +62,12 @@ def test_everything_drawn_arrives(tmp_path: Path) -> None:
         'verdict = "redo"\nrectangle = "0,0,40,30"\nforeground_strokes = ["1,2 39,29", "5,5"]\n'
         'background_strokes = ["0,0"]\nstroke_width = 3\niterations = 2',
     )
-    foreground, background = StrokeKind.FOREGROUND, StrokeKind.BACKGROUND
     strokes = (
-        Stroke(foreground, ((1, 2), (39, 29)), 3),
-        Stroke(foreground, ((5, 5),), 3),
-        Stroke(background, ((0, 0),), 3),
+        Stroke(True, ((1, 2), (39, 29)), 3),
+        Stroke(True, ((5, 5),), 3),
+        Stroke(False, ((0, 0),), 3),
     )
-    hints = GrabCutHints(Rectangle(0, 0, 40, 30), strokes, 2)
+    hints = GrabCutOptions(Rectangle(0, 0, 40, 30), strokes, 2)
     assert decision == Decision(Verdict.REDO, "1234", hints)
 
 

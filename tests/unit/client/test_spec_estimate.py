@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixelprobe.campaigns.estimate import Cost, campaign_cost, expected_queries
-from pixelprobe.model import CampaignImage, CampaignSpec, Region, RegionMode, SearchOptions
+from pixelprobe.model import CampaignImage, CampaignSpec, Goal, Region, RegionMode, SearchSettings
 
-PAPER = SearchOptions()
+PAPER = SearchSettings()
 SPEC = CampaignSpec(
     images=(CampaignImage("0" * 64),) * 500,
     targets=("a", "b", "c"),
@@ -28,10 +28,10 @@ def test_table_2_untargeted_is_13_500_attacks_of_at_most_40_401_queries() -> Non
 
 
 def test_of_all_classes_the_images_own_costs_one_query() -> None:
-    cost = campaign_cost(replace(SPEC, goals=tuple(range(10))))
+    cost = campaign_cost(replace(SPEC, goals=tuple(map(Goal, range(10)))))
     assert cost.attacks == 135_000
     assert cost.most_queries == 13_500 * (9 * 40_401 + 1)
-    one = campaign_cost(replace(SPEC, goals=(3,)))
+    one = campaign_cost(replace(SPEC, goals=(Goal(3),)))
     assert one.most_queries == 13_500 * 40_401
 
 
@@ -53,7 +53,7 @@ def test_without_early_stop_the_whole_image_costs_every_candidate() -> None:
 
 
 SEARCHES = st.builds(
-    SearchOptions,
+    SearchSettings,
     population=st.integers(4, 500),
     generations=st.integers(1, 60),
     early_stop=st.booleans(),
@@ -63,9 +63,11 @@ SEARCHES = st.builds(
 
 @given(SEARCHES, st.sampled_from(Region), st.integers(1, 64), st.booleans())
 def test_more_of_anything_costs_more(
-    search: SearchOptions, region: Region, pixels: int, targeted: bool
+    search: SearchSettings, region: Region, pixels: int, targeted: bool
 ) -> None:
-    def expected(changed: SearchOptions = search, where: Region = region, budget: int | None = None) -> float:
+    def expected(
+        changed: SearchSettings = search, where: Region = region, budget: int | None = None
+    ) -> float:
         return expected_queries(changed, where, pixels, budget, targeted=targeted)
 
     most = search.population * (search.generations + 1) + 1

@@ -16,11 +16,11 @@ from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
 from pixelprobe.inputs.images import ImageError, InputImage, save_png
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.inputs.sizing import Sizing, resize_image
-from pixelprobe.model import SearchOptions, Target
+from pixelprobe.model import SearchSettings, Target
 from tests.unit.client.imagenet_files import CRANE_BIRD, CRANE_MACHINE, write_jpeg
 from tests.unit.client.values import TARGET
 
-GROUP = AttackGroup("", None, ("net",), (), (1,), ("untargeted",), SearchOptions(), None)
+GROUP = AttackGroup("", None, ("net",), (), (1,), ("untargeted",), SearchSettings(), None)
 SPEC = Spec(
     path=Path("mine.toml"),
     name="mine",

@@ -10,7 +10,7 @@ import pytest
 from pixelprobe.campaigns.spec_file import find_spec, read_spec, shipped_specs
 from pixelprobe.campaigns.spec_values import DataKind, Spec, SpecError
 from pixelprobe.inputs.sizing import Sizing
-from pixelprobe.model import Region, RegionMode, SearchOptions, Strategy
+from pixelprobe.model import Region, RegionMode, SearchSettings, Strategy
 
 SMALLEST = """
 name = "a"
@@ -80,7 +80,7 @@ def test_the_smallest_spec_is_the_papers_untargeted_one_pixel_attack(tmp_path: P
     (group,) = spec.groups
     assert (group.name, group.count, group.targets) == ("", None, ("net",))
     assert (group.regions, group.pixels, group.goals) == ((Region.WHOLE,), (1,), ("untargeted",))
-    assert group.search == SearchOptions()
+    assert group.search == SearchSettings()
     assert (group.search.population, group.search.generations, group.search.early_stop) == (400, 100, True)
     assert group.budget is None
     assert (spec.data.kind, spec.data.folder, spec.data.split) == (DataKind.CIFAR10, None, "test")
@@ -99,8 +99,8 @@ def test_everything_that_can_be_said_is_heard(tmp_path: Path) -> None:
     assert (first.name, first.count, first.targets) == ("first", None, ("net", "other"))
     assert first.regions == (Region.FOREGROUND, Region.CONTROL)
     assert (first.pixels, first.goals, first.budget) == ((1, 5), ("untargeted", "all"), 900)
-    assert first.search == SearchOptions(
-        Strategy.BEST1BIN, 50, 7, RegionMode.PROJECT, False, 1.0, mutation_low=0.25, mutation_high=0.75
+    assert first.search == SearchSettings(
+        Strategy.BEST1BIN, 50, 7, 1.0, 0.25, 0.75, RegionMode.PROJECT, early_stop=False
     )
     assert (second.name, second.count, second.targets) == ("second", 30, ("third",))
     assert (second.regions, second.pixels, second.goals) == ((Region.WHOLE,), (3,), ("cat", "4"))
@@ -297,7 +297,7 @@ def test_table3_is_the_papers() -> None:
     (group,) = spec.groups
     assert spec.data.count == 420
     assert group.targets == ("alexnet_imagenet", "resnet50_imagenet", "vgg16_imagenet")
-    assert group.search == SearchOptions()
+    assert group.search == SearchSettings()
 
 
 def test_table2_is_the_papers() -> None:
@@ -306,7 +306,7 @@ def test_table2_is_the_papers() -> None:
     for group in spec.groups:
         assert group.count is None
         assert group.pixels == (1, 3, 5)
-        assert group.search == SearchOptions()
+        assert group.search == SearchSettings()
     assert [goal for group in spec.groups for goal in group.goals] == ["untargeted", "all"]
 
 

@@ -11,7 +11,7 @@ from pixelprobe.campaigns.resolve import Run, group_spec, make_run, targets_of
 from pixelprobe.campaigns.spec_values import AttackGroup, Spec, SpecError
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.inputs.sizing import Sizing
-from pixelprobe.model import CampaignImage, Region, SearchOptions, Target
+from pixelprobe.model import CampaignImage, Goal, MaskSettings, Region, SearchSettings, Target
 from tests.unit.client.test_spec_images import SPEC as EMPTY
 from tests.unit.client.values import OTHER, TARGET
 
@@ -22,11 +22,11 @@ FIRST = AttackGroup(
     (Region.WHOLE, Region.CONTROL),
     (1, 5),
     ("untargeted",),
-    SearchOptions(),
+    SearchSettings(),
     9,
 )
 SECOND = AttackGroup(
-    "second", 2, ("net",), (Region.WHOLE,), (3,), ("all", "untargeted"), SearchOptions(generations=2), None
+    "second", 2, ("net",), (Region.WHOLE,), (3,), ("all", "untargeted"), SearchSettings(generations=2), None
 )
 SPEC = replace(
     EMPTY, name="mine", seed=5, groups=(FIRST, SECOND), segmenter="grabcut", accept_unreviewed=True
@@ -44,12 +44,12 @@ def test_a_group_is_a_campaign_of_all_that_the_spec_says() -> None:
     assert first.spec.targets == ("net", "other")
     assert first.spec.images == tuple(IMAGES)
     assert (first.spec.regions, first.spec.pixel_counts) == ((Region.WHOLE, Region.CONTROL), (1, 5))
-    assert (first.spec.goals, first.spec.budget, first.spec.seed) == ((None,), 9, 5)
-    assert (first.spec.segmenter, first.spec.accept_unreviewed) == ("grabcut", True)
+    assert (first.spec.goals, first.spec.budget, first.spec.seed) == ((Goal(),), 9, 5)
+    assert first.spec.masks == MaskSettings("grabcut", accept_unreviewed=True)
     assert not first.spec.attack_misclassified
     assert first.spec.attack_count == 4 * 2 * 2 * 2
     assert second.spec.images == tuple(IMAGES[:2])
-    assert second.spec.goals == (0, 1, 2, None)
+    assert second.spec.goals == (Goal(0), Goal(1), Goal(2), Goal())
     assert (second.spec.search.generations, second.spec.budget) == (2, None)
 
 
@@ -106,7 +106,7 @@ def test_the_same_again_has_the_same_request_ids_and_they_fit_the_server() -> No
         lambda spec, images: (replace(spec, groups=(replace(FIRST, name="1"), SECOND)), images),
         lambda spec, images: (replace(spec, groups=(replace(FIRST, budget=8), SECOND)), images),
         lambda spec, images: (
-            replace(spec, groups=(FIRST, replace(SECOND, search=SearchOptions(crossover_rate=0.5)))), images,
+            replace(spec, groups=(FIRST, replace(SECOND, search=SearchSettings(crossover_rate=0.5)))), images,
         ),
     ],
 )  # fmt: skip
@@ -125,7 +125,7 @@ def test_where_the_file_lies_does_not_matter() -> None:
 
 def test_goals_by_name_and_number() -> None:
     group = replace(FIRST, targets=("net",), goals=("frog", "0", "untargeted"))
-    assert group_spec(SPEC, group, IMAGES, TARGETS).goals == (2, 0, None)
+    assert group_spec(SPEC, group, IMAGES, TARGETS).goals == (Goal(2), Goal(0), Goal())
     both = replace(FIRST, goals=("dog",))
     with pytest.raises(
         PlanError, match=r"mine.toml: attacks.first.goals: 'dog' is class 1 of net, 0 of other"
@@ -140,9 +140,7 @@ def test_goals_by_name_and_number() -> None:
 
 def test_too_many_attacks_for_one_campaign() -> None:
     images = [IMAGES[0]] * 62_501
-    with pytest.raises(
-        SpecError, match=r"attacks.first: expected at most 1,000,000 attacks a group, got 1,000,016"
-    ):
+    with pytest.raises(SpecError, match=r"attacks.first: images: 1000016 attacks are more than 1000000"):
         group_spec(SPEC, replace(FIRST, pixels=(1, 3, 5, 7)), images, TARGETS)
 
 

@@ -18,11 +18,11 @@ REGIONS = (campaign_pb2.REGION_WHOLE, campaign_pb2.REGION_FOREGROUND, campaign_p
 
 
 class Campaigns(FaultyServicer):
-    """Several campaigns on one image of digest "d": one pixel, untargeted, three regions."""
+    """Several campaigns on one image of digest "dd...d": one pixel, untargeted, three regions."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.images = {"d": from_array(PIXELS)}
+        self.images = {"d" * 64: from_array(PIXELS)}
         self.campaigns: dict[str, campaign_pb2.Campaign] = {}
         self.results: dict[str, list[result_pb2.Attack]] = {}
         self.targets = [pb.Target(name="net", available=True, classes=3, labels=["cat", "dog", "frog"])]
@@ -38,7 +38,7 @@ class Campaigns(FaultyServicer):
         """A campaign whose attacks all succeed."""
         spec = campaign_pb2.CampaignSpec(
             display_name=campaign,
-            images=[campaign_pb2.CampaignImage(digest="d", display_name="a cat", label=0)],
+            images=[campaign_pb2.CampaignImage(digest="d" * 64, display_name="a cat", label=0)],
             targets=[target],
             regions=REGIONS,
             pixel_counts=[1],

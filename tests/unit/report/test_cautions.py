@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pixelprobe.model import CampaignImage, CampaignState, RegionMode, SearchOptions, Strategy
+from pixelprobe.model import CampaignImage, CampaignState, MaskSettings, RegionMode, SearchSettings, Strategy
 from pixelprobe.report.material import Material, ModelFacts
 from pixelprobe.report.metrics.evaluation import Evaluation
 from pixelprobe.report.page.facts import cautions
@@ -35,13 +35,16 @@ def test_a_campaign_like_the_papers_needs_none() -> None:
             {"state": CampaignState.PAUSED, "state_reason": "disk full"},
             "is paused (disk full): 60 of 60 attacks",
         ),
-        ({"accept_unreviewed": True}, "used masks that a person should have looked at first"),
+        (
+            {"masks": MaskSettings(accept_unreviewed=True)},
+            "used masks that a person should have looked at first",
+        ),
         ({"attack_misclassified": True}, "also attacked images that the model gets wrong"),
         ({"images": (CampaignImage("0" * 64),)}, "has images without a true class"),
-        ({"search": SearchOptions(population=60)}, "searched with 60 candidates a generation (paper: 400)."),
-        ({"search": SearchOptions(generations=3)}, "searched with 3 generations (paper: 100)."),
-        ({"search": SearchOptions(strategy=Strategy.BEST1BIN)}, "best1bin (paper: rand1bin)"),
-        ({"search": SearchOptions(region_mode=RegionMode.PROJECT)}, "edits moved into the region"),
+        ({"search": SearchSettings(population=60)}, "searched with 60 candidates a generation (paper: 400)."),
+        ({"search": SearchSettings(generations=3)}, "searched with 3 generations (paper: 100)."),
+        ({"search": SearchSettings(strategy=Strategy.BEST1BIN)}, "best1bin (paper: rand1bin)"),
+        ({"search": SearchSettings(region_mode=RegionMode.PROJECT)}, "edits moved into the region"),
         ({"budget": 1000}, "cut off after 1,000 queries each"),
     ],
 )
@@ -88,7 +91,7 @@ def test_attacks_that_came_up_again() -> None:
 
 def test_successes_that_searched_on() -> None:
     rows = many()
-    late = reported(search=SearchOptions(early_stop=False))
+    late = reported(search=SearchSettings(early_stop=False))
     of = material(rows, campaigns=(late,), fitness=Evaluation(rows))
     assert "100 successes searched on to the end" in told(of)[0]
     # Where another campaign stopped at its successes, its attacks are the ones that count.

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from pixelprobe.convert import spec_digest
-from pixelprobe.model import CampaignSpec, CampaignState, SearchOptions
+from pixelprobe.model import CampaignSpec, CampaignState, Goal, SearchSettings
 from pixelprobe.report.material import Material, ModelFacts, ReportedCampaign
 from pixelprobe.report.numbers import Numbers
 from pixelprobe.report.reference import dataset_of
@@ -60,7 +60,7 @@ def spec_facts(spec: CampaignSpec) -> Facts:
     search = spec.search
     labelled = sum(image.label is not None for image in spec.images)
     masked = sum(image.mask is not None for image in spec.images)
-    goals = sum(goal is not None for goal in spec.goals)
+    goals = sum(goal.target_class is not None for goal in spec.goals)
     return [
         ("seed", str(spec.seed)),
         (
@@ -74,7 +74,7 @@ def spec_facts(spec: CampaignSpec) -> Facts:
         (
             "goals",
             " and ".join(
-                ["untargeted"] * (None in spec.goals)
+                ["untargeted"] * (Goal() in spec.goals)
                 + [count(goals, "target class", "target classes")] * (goals > 0)
             ),
         ),
@@ -87,8 +87,8 @@ def spec_facts(spec: CampaignSpec) -> Facts:
         ("budget", "none" if spec.budget is None else f"{spec.budget:,} queries an attack"),
         (
             "masks",
-            f"{spec.segmenter or 'the method that the service chooses'}; those that need review are "
-            f"{'used' if spec.accept_unreviewed else 'left out'}",
+            f"{spec.masks.segmenter or 'the method that the service chooses'}; those that need review are "
+            f"{'used' if spec.masks.accept_unreviewed else 'left out'}",
         ),
         (
             "misread images",
@@ -163,13 +163,13 @@ def _campaign_json(reported: ReportedCampaign) -> dict[str, Any]:
         "targets": spec.targets,
         "regions": spec.regions,
         "pixel_counts": spec.pixel_counts,
-        "goals": spec.goals,
+        "goals": [goal.target_class for goal in spec.goals],
         "search": asdict(spec.search),
         "budget": spec.budget,
         "seed": spec.seed,
         "display_name": spec.display_name,
-        "segmenter": spec.segmenter,
-        "accept_unreviewed": spec.accept_unreviewed,
+        "segmenter": spec.masks.segmenter,
+        "accept_unreviewed": spec.masks.accept_unreviewed,
         "attack_misclassified": spec.attack_misclassified,
         "image_preparation": spec.image_preparation,
         "images": images,
@@ -180,7 +180,7 @@ def _campaign_json(reported: ReportedCampaign) -> dict[str, Any]:
 FEW_IMAGES = 100
 """Under so many images a rate's interval is wider than twenty points at its worst."""
 
-_PAPER = SearchOptions()
+_PAPER = SearchSettings()
 
 
 def cautions(material: Material, numbers: Numbers) -> list[str]:
@@ -208,7 +208,7 @@ def _campaign(reported: ReportedCampaign) -> Iterator[str]:
             f"{name} is {campaign.state.value}{notes}: {campaign.attacks_finished - reported.cancelled:,} of "
             f"{campaign.attacks_total:,} attacks have finished, and only they are in here."
         )
-    if spec.accept_unreviewed:
+    if spec.masks.accept_unreviewed:
         yield f"{name} used masks that a person should have looked at first."
     if spec.attack_misclassified:
         yield f"{name} also attacked images that the model gets wrong without any change."

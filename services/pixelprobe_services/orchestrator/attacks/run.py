@@ -82,7 +82,7 @@ class AttackRun:
         self._target_metrics = metrics.of_target(record.key.target)
         self._goal = record.key.goal
         self._journal = Journal(store, record.id, record.key.pixels, save_seconds)
-        self._budget = Budget(spec.budget_per_attack)
+        self._budget = Budget(spec.budget)
         self._region_area = 0.0
 
     async def execute(self) -> AttackResult:
@@ -92,7 +92,7 @@ class AttackRun:
             UnavailableError: the target or the segmentation service does not answer. What is known so far is
                 kept: :meth:`save` it and run the attack again, or take :meth:`result`.
         """
-        self._budget = Budget(self._spec.budget_per_attack, await self._store.ledger(self._record.id))
+        self._budget = Budget(self._spec.budget, await self._store.ledger(self._record.id))
         try:
             with self._metrics.spending(self._budget):
                 return await self._execute()

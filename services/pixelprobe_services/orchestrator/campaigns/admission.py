@@ -79,7 +79,7 @@ def same_request(one: CampaignSpec, other: CampaignSpec) -> bool:
         ]
         return (
             images, spec.targets, spec.regions, spec.pixel_counts, spec.goals, spec.search,
-            spec.budget_per_attack, spec.seed, spec.masks, spec.attack_misclassified,
+            spec.budget, spec.seed, spec.masks, spec.attack_misclassified,
         )  # fmt: skip
 
     return plain(one) == plain(other)
