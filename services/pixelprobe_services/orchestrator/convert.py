@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import mask_from_array
-from pixelprobe_services.common.values import AttackResult, Held, MaskArray
+from pixelprobe_services.common.values import AttackResult, CampaignState, Held, MaskArray
 from pixelprobe_services.common.wire import (
     ATTACK_STATES,
     CAMPAIGN_STATES,
