@@ -28,7 +28,17 @@ from pixelprobe.inputs.planned import (
 )
 from pixelprobe.inputs.sizing import Sizing, describe_sizing
 from pixelprobe.library.results import AttackResult, AttackResults, collect
-from pixelprobe.model import CampaignSpec, Event, Region, RegionMode, SearchOptions, Strategy, Target
+from pixelprobe.model import (
+    CampaignSpec,
+    Event,
+    Goal,
+    MaskSettings,
+    Region,
+    RegionMode,
+    SearchSettings,
+    Strategy,
+    Target,
+)
 
 ImageLike = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
 """A file, a PIL image, or an array (height, width, 3) uint8 RGB."""
@@ -160,10 +170,10 @@ class Session:
             regions=tuple(_choice(Region, name, "region") for name in regions),
             pixel_counts=tuple(pixels),
             goals=tuple(
-                None if wanted is None else choose_class(str(wanted), chosen, "target_class")
+                Goal() if wanted is None else Goal(choose_class(str(wanted), chosen, "target_class"))
                 for wanted in target_classes
             ),
-            search=SearchOptions(
+            search=SearchSettings(
                 strategy=_choice(Strategy, options.get("strategy", "rand1bin"), "strategy"),
                 population=options.get("population", 400),
                 generations=options.get("generations", 100),
@@ -172,7 +182,7 @@ class Session:
             budget=options.get("budget"),
             seed=options.get("seed", 0),
             display_name="pixelprobe.attack",
-            accept_unreviewed=options.get("accept_masks", False),
+            masks=MaskSettings(accept_unreviewed=options.get("accept_masks", False)),
             attack_misclassified=options.get("attack_misclassified", False),
             image_preparation=describe_sizing(how, chosen[0].width, chosen[0].height),
         )
