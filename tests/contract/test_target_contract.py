@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixelprobe_services.kserve.http_client import HttpClient
+from pixelprobe_services.orchestrator.targets.backend import ModelTarget
 from pixelprobe_services.orchestrator.targets.base import (
     QueryBatch,
     Scores,
@@ -27,7 +28,7 @@ from pixelprobe_services.orchestrator.targets.base import (
     TargetUnavailableError,
 )
 from pixelprobe_services.orchestrator.targets.config import TargetConfig
-from pixelprobe_services.orchestrator.targets.kserve import KServeTarget
+from pixelprobe_services.orchestrator.targets.kserve_backend import KServeBackend
 from pixelprobe_services.orchestrator.targets.registry import open_target
 
 pytestmark = pytest.mark.stack
@@ -45,7 +46,7 @@ def _open(config: TargetConfig) -> Target:
 
 def _open_json(config: TargetConfig) -> Target:
     """Plain JSON tensors, as with a server that lacks the binary extension."""
-    return KServeTarget(config, HttpClient(config.endpoint, binary=False))
+    return ModelTarget(config, KServeBackend(config, HttpClient(config.endpoint, binary=False)))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from tests.unit.targets.fake_grpc import tensor, toy_metadata
         (toy_metadata(inputs=[]), "has 0 inputs"),
         (toy_metadata(outputs=[]), "has no outputs"),
         (toy_metadata(outputs=[tensor("y", "INT64", [-1, 3])]), r"output 'y' INT64 \[-1, 3\], expected FP32"),
-        (toy_metadata(outputs=[tensor("y", "FP32", [-1, 3, 1, 1])]), "expected FP32"),
+        (toy_metadata(outputs=[tensor("y", "FP32", [-1, 3, 2, 1])]), "expected FP32"),
         (toy_metadata(outputs=[tensor("y", "FP32", [-1, -1])]), "expected FP32"),
     ],
 )

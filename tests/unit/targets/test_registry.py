@@ -8,6 +8,8 @@ import pytest
 import trustme
 
 from pixelprobe_services.common.errors import NotFoundError, ServiceError
+from pixelprobe_services.orchestrator.targets.adapter import Preprocessing
+from pixelprobe_services.orchestrator.targets.base import RateLimits
 from pixelprobe_services.orchestrator.targets.registry import (
     Registry,
     RegistryError,
@@ -78,24 +80,24 @@ def test_every_key(file: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ('batch = 3', "targets.toy.batch: unknown key; known are protocol, tls, address, model"),
-        ('max_batch = 0', "targets.toy.max_batch: expected an integer from 1 to 100000, got 0"),
-        ('max_batch = "400"', "targets.toy.max_batch: expected an integer from 1 to 100000, got '400'"),
-        ('max_batch = true', "targets.toy.max_batch: expected an integer"),
-        ('max_in_flight = -1', "targets.toy.max_in_flight: expected an integer from 1 to 1000, got -1"),
+        ('max_bach = 3', "targets.toy.max_bach: unknown key; did you mean max_batch?"),
+        ('max_batch = 0', "targets.toy.max_batch: expected a whole number from 1 to 100000, got 0"),
+        ('max_batch = "400"', "targets.toy.max_batch: expected a whole number from 1 to 100000, got \"400\""),
+        ('max_batch = true', "targets.toy.max_batch: expected a whole number"),
+        ('max_in_flight = -1', "targets.toy.max_in_flight: expected a whole number from 1 to 1000, got -1"),
         ('timeout_seconds = 0', "targets.toy.timeout_seconds: expected seconds, more than 0"),
         ('timeout_seconds = nan', "targets.toy.timeout_seconds: expected seconds"),
         ('timeout_seconds = "60"', "targets.toy.timeout_seconds: expected seconds"),
-        ('sparse = "always"', """targets.toy.sparse: expected "auto" or "never", got 'always'"""),
+        ('sparse = "always"', 'targets.toy.sparse: expected one of auto, never, got "always"'),
         ('labels = "cat"', "targets.toy.labels: expected a list of texts"),
         ('labels = []', "targets.toy.labels: expected a list of texts"),
-        ('labels = ["cat", 3]', "targets.toy.labels: expected a list of texts"),
+        ('labels = ["cat", 3]', "targets.toy.labels[1]: expected a text, got 3"),
         ('labels_file = "nowhere.txt"', "labels_file: nowhere.txt cannot be read: No such file or directory"),
         ('labels_file = "blank.txt"', "labels_file: expected one label on each line of blank.txt"),
         ('labels_file = "binary"', "labels_file: binary cannot be read: not UTF-8 text"),
         ('labels = ["a"]\nlabels_file = "l.txt"', "labels_file: expected either labels or labels_file"),
-        ('model = ""', "targets.toy.model: expected a text, got ''"),
-        ('tls = "yes"', "targets.toy.tls: expected true or false, got 'yes'"),
+        ('model = ""', 'targets.toy.model: expected a text, got ""'),
+        ('tls = "yes"', 'targets.toy.tls: expected true or false, got "yes"'),
         ('tls_ca = "l.txt"', "targets.toy.tls_ca: expected tls = true beside it"),
         ('tls = true\ntls_ca = "l.txt"', "targets.toy.tls_ca: expected certificates in PEM form in l.txt"),
         ('tls = true\ntls_ca = "empty"', "targets.toy.tls_ca: expected certificates in PEM form in empty"),
@@ -130,20 +132,23 @@ def test_a_wrong_key_is_named_with_what_was_expected(file: Path, line: str, comp
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "targets: expected, but missing"),
+        ("", "targets: missing; expected a table"),
         ("[targets]", r"targets: expected at least one \[targets.NAME\] table"),
-        ("targets = 3", "targets: expected a table, got 3"),
-        ("[targets]\ntoy = 3", "targets.toy: expected a table, got 3"),
-        ("[target.toy]", "targets: expected, but missing"),
-        (SMALLEST + "[other]", "other: unknown key; known are targets"),
-        ("[targets.toy]", "targets.toy.protocol: expected, but missing"),
-        ('[targets.toy]\nprotocol = "kserve-grpc"', "targets.toy.address: expected, but missing"),
+        ("targets = 3", "targets: expected a table, .*, got 3"),
+        ("[targets]\ntoy = 3", "targets.toy: expected a table, .*, got 3"),
+        ("[target.toy]", "target: unknown key; did you mean targets"),
+        (SMALLEST + "[other]", "other: unknown key; expected targets"),
+        ("[targets.toy]", "targets.toy.protocol: missing; expected a text"),
+        ('[targets.toy]\nprotocol = "kserve-grpc"', "targets.toy.address: missing; expected"),
         (
             '[targets.toy]\nprotocol = "rest"',
-            'protocol: expected "kserve-grpc" or "kserve-http", got \'rest\'',
+            'protocol: expected one of kserve-grpc, kserve-http, tensorflow-serving, .*, got "rest"',
         ),
-        ('[targets."a b"]', "targets.'a b': expected a name of letters"),
-        ("[targets", "not valid TOML"),
+        (
+            '[targets."a b"]\nprotocol = "python"\ncallable = "a:b"',
+            "targets.'a b': expected a name of letters",
+        ),
+        ("[targets", "is not TOML"),
     ],
 )
 def test_a_wrong_file(file: Path, text: str, complaint: str) -> None:
@@ -153,7 +158,7 @@ def test_a_wrong_file(file: Path, text: str, complaint: str) -> None:
 
 
 def test_a_missing_file(file: Path) -> None:
-    with pytest.raises(RegistryError, match=r"targets\.toml: cannot be read: No such file or directory"):
+    with pytest.raises(RegistryError, match=r"targets\.toml: No such file or directory"):
         load_targets(file)
 
 
@@ -201,3 +206,117 @@ async def test_the_registry_opens_each_target_once(registry: Registry) -> None:
         registry.get("doll")
     await registry.close()
     await registry.close()
+
+
+def test_every_key_of_an_adapter(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "s3cret")
+    file.write_text(
+        """
+        [targets.far]
+        protocol = "json"
+        address = "models.example.org:443/api"
+        tls = true
+        classes = 3
+        labels = ["a", "b", "c"]
+        headers_env = {x-api-key = "API_KEY"}
+        preset = "torchvision"
+        channels = "bgr"
+        std = 1
+        size = [640, 480]
+        model_size = [224, 224]
+        resize = "bilinear-antialias"
+        batch = "fixed:8"
+        output_kind = "percent"
+        sum_tolerance = 0.05
+        top_k = 2
+        deterministic = false
+        max_queries_per_second = 5
+        max_requests_per_second = 0.5
+        daily_queries = 1000
+        cost_per_1000_queries = 1.5
+        load_test = true
+        [targets.far.request]
+        path = "/classify?model=x"
+        image = "nested"
+        body = '{"images": "$images"}'
+        [targets.far.response]
+        scores = "results[*].scores"
+        labels = "results[*].names"
+        """
+    )
+    far = load_targets(file)["far"]
+    assert far.steps == Preprocessing(
+        layout="nchw",
+        dtype="fp32",
+        channels="bgr",
+        resize="bilinear-antialias",
+        scale=1 / 255,
+        mean=(0.485, 0.456, 0.406),
+        std=(1.0,),
+    )
+    assert (far.size, far.model_size, far.top_k, far.output_kind) == ((640, 480), (224, 224), 2, "percent")
+    assert (far.max_batch, far.fixed_batch, far.deterministic, far.load_test) == (8, True, False, True)
+    assert far.limits == RateLimits(5, 0.5, 1000)
+    assert far.cost_per_1000_queries == 1.5
+    assert far.headers == (("x-api-key", "s3cret"),)
+    assert far.request.path == "/classify?model=x"
+    assert far.response.labels == "results[*].names"
+    assert "s3cret" not in repr(far)
+
+
+JSON = '[targets.toy]\nprotocol = "json"\naddress = "h:1"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (JSON, "response: expected scores or labels"),
+        (JSON + "[targets.toy.response]\nscores = 'a['", "response.scores: expected a JMESPath expression"),
+        (JSON + "[targets.toy.response]\nscore = 'a'", "response.score: unknown key; did you mean scores"),
+        (JSON + "[targets.toy.request]\nbody = '{\"a\": 3}'", 'in which "$image" or "$images" stands'),
+        (JSON + "[targets.toy.request]\nbody = '{'", "request.body: expected a JSON document"),
+        (JSON + "[targets.toy.request]\npath = 'x'", 'request.path: expected a path such as "/v1/predict"'),
+        (JSON + "[targets.toy.request]\nimage = 'gif'", "request.image: expected one of png-base64"),
+        (JSON + "callable = 'a:b'", "callable: expected only with python, not json"),
+        (JSON + "output = 'y'", "output: expected only with kserve-grpc or"),
+        (JSON + "options = {a = 1}", "options: expected only with a plugin's protocol"),
+        (SMALLEST + "batch = 'fixed:0'", "batch: expected a whole number"),
+        (SMALLEST + "batch = 3\nmax_batch = 3", "batch: expected either max_batch or batch, not both"),
+        (SMALLEST + "size = [3]", "size: expected [width, height]"),
+        (SMALLEST + "mean = [1, 2]", "mean: expected a number, or a list of 3"),
+        (SMALLEST + "std = 0", "std: expected numbers above 0"),
+        (SMALLEST + "scale = 0.5", "dtype: missing; expected beside scale, mean and std"),
+        (
+            SMALLEST + "channels = 'gray'\ndtype = 'fp32'\nmean = [1, 2, 3]",
+            "mean: expected one number for one",
+        ),
+        (SMALLEST + "top_k = 3\noutput_kind = 'logits'", 'top_k: expected none with output_kind = "logits"'),
+        (SMALLEST + "classes = 3\nlabels = ['a', 'b']", "classes: expected 2, one a label, got 3"),
+        (SMALLEST + "preset = 'torch'", "preset: expected one of torchvision"),
+        (SMALLEST + "headers_env = {x = 'NOT_SET_ANYWHERE'}", "expected the name of an environment variable"),
+        ('[targets.toy]\nprotocol = "python"', 'callable: missing; expected "module:function"'),
+        ('[targets.toy]\nprotocol = "python"\ncallable = "a b"', 'callable: expected "module:function"'),
+        ('[targets.toy]\nprotocol = "kserve"\naddress = "h:1"', "did you mean kserve-"),
+    ],
+)
+def test_wrong_adapters_and_requests(file: Path, text: str, complaint: str) -> None:
+    file.write_text(text)
+    with pytest.raises(RegistryError) as caught:
+        load_targets(file)
+    assert caught.value.message.startswith(f"{file}: targets.toy.")
+    assert complaint in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_secret_in_the_wrong_place_is_not_repeated(file: Path) -> None:
+    for table in ('headers_env = {authorization = "Bearer s3cret"}', "headers_env = 's3cret'"):
+        file.write_text(SMALLEST + table)
+        with pytest.raises(RegistryError) as caught:
+            load_targets(file)
+        assert "s3cret" not in caught.value.message
+
+
+def test_a_byte_order_mark_is_no_part_of_a_label(file: Path) -> None:
+    (file.parent / "labels.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
+    file.write_text(SMALLEST + 'labels_file = "labels.txt"\n', encoding="utf-8-sig")
+    assert load_targets(file)["toy"].labels == ("cat", "dog")

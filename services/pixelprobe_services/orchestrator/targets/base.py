@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +69,20 @@ class RateLimits:
     daily_queries: int | None = None
 
 
+Answers = Literal["probabilities", "top_k", "labels"]
+"""What the attacker sees of each answer: every class's probability; those of the best classes alone (a class
+not among them has at most the smallest, which stands for it); or nothing but the best class."""
+
+
 @dataclass(frozen=True)
 class TargetInfo:
     """A target's shape and limits. ``labels`` and ``weights_sha256`` are empty where they are not known.
 
-    ``deterministic``: equal queries give equal answers, so that no answer need be asked for again.
+    Attributes:
+        width, height: of the images that are attacked (the target may resize them for its model).
+        max_batch: most queries in one request.
+        deterministic: equal queries give equal answers, so that no answer need be asked for again.
+        answers: what the attacker sees.
     """
 
     name: str
@@ -86,6 +96,7 @@ class TargetInfo:
     weights_sha256: str = ""
     deterministic: bool = True
     limits: RateLimits = RateLimits()
+    answers: Answers = "probabilities"
 
 
 @dataclass(frozen=True)
@@ -151,8 +162,13 @@ class Target(ABC):
 
         Raises:
             TargetUnavailableError: no answer, or the model is not ready.
-            TargetError: the model does not keep the input contract (uint8 NHWC in, probabilities out).
+            TargetError: the model does not keep the input contract (what its configuration says, or else
+                uint8 NHWC in and probabilities out).
         """
+
+    async def metadata(self) -> tuple[str, ...]:
+        """What the server says of the model, in lines for people. Raises as :meth:`describe`."""
+        return ()
 
     @abstractmethod
     async def check(self) -> TargetInfo:

@@ -1,25 +1,62 @@
-"""The targets by name: opened when first asked for, shared by everyone, closed together."""
+"""The targets by name: opened when first needed, shared by all campaigns, closed together."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from pixelprobe_services.common.errors import NotFoundError
 from pixelprobe_services.kserve.grpc_client import GrpcClient
 from pixelprobe_services.kserve.http_client import HttpClient
-from pixelprobe_services.orchestrator.targets.base import Target
-from pixelprobe_services.orchestrator.targets.config import RegistryError, TargetConfig, load_targets
-from pixelprobe_services.orchestrator.targets.kserve import KServeTarget
+from pixelprobe_services.orchestrator.targets.backend import ModelTarget
+from pixelprobe_services.orchestrator.targets.base import Target, TargetError
+from pixelprobe_services.orchestrator.targets.config import (
+    PLUGINS,
+    REST,
+    RegistryError,
+    TargetConfig,
+    load_targets,
+)
+from pixelprobe_services.orchestrator.targets.kserve_backend import KServeBackend
+from pixelprobe_services.orchestrator.targets.python_backend import PythonBackend
+from pixelprobe_services.orchestrator.targets.rest_backend import RestBackend
 
 __all__ = ["Registry", "RegistryError", "TargetConfig", "load_targets", "open_target"]
 
-_CLIENTS = {"kserve-grpc": GrpcClient, "kserve-http": HttpClient}
+_log = logging.getLogger(__name__)
 
 
 def open_target(config: TargetConfig) -> Target:
-    """The target that a configuration describes. Connects with the first call, not here."""
-    return KServeTarget(config, _CLIENTS[config.protocol](config.endpoint))
+    """The target that a configuration describes. Connects with the first call, not here.
+
+    Raises:
+        TargetError: the plugin of its protocol cannot be loaded.
+    """
+    if config.protocol == "kserve-grpc":
+        return ModelTarget(config, KServeBackend(config, GrpcClient(config.endpoint)))
+    if config.protocol == "kserve-http":
+        return ModelTarget(config, KServeBackend(config, HttpClient(config.endpoint)))
+    if config.protocol in REST:
+        return ModelTarget(config, RestBackend(config))
+    if config.protocol == "python":
+        return ModelTarget(config, PythonBackend(config))
+    return _plugin(config)
+
+
+def _plugin(config: TargetConfig) -> Target:
+    """The target of another package's protocol, entry point group ``pixelprobe.targets``."""
+    for found in entry_points(group=PLUGINS, name=config.protocol):
+        try:
+            target = found.load()(config)
+        except Exception as error:  # another package's code may raise anything
+            _log.exception("target %s: the plugin %s failed", config.name, found.value)
+            raise TargetError(f"target {config.name}: the plugin {found.value} failed: {error}") from error
+        if not isinstance(target, Target):
+            raise TargetError(f"target {config.name}: the plugin {found.value} did not return a Target")
+        return target
+    raise TargetError(f"target {config.name}: no plugin provides the protocol '{config.protocol}'")
 
 
 class Registry:
@@ -38,17 +75,23 @@ class Registry:
         """In the file's order."""
         return tuple(self._configs)
 
+    def config(self, name: str) -> TargetConfig:
+        """The configuration of that target. Raises as :meth:`get`."""
+        if name not in self._configs:
+            known = ", ".join(self._configs) or "none"
+            raise NotFoundError(f"no target is called '{name}'; known are: {known}")
+        return self._configs[name]
+
     def get(self, name: str) -> Target:
         """The one target of that name, the same object each time.
 
         Raises:
             NotFoundError: there is none; the message names those there are.
+            TargetError: its plugin cannot be loaded.
         """
-        if name not in self._configs:
-            known = ", ".join(self._configs) or "none"
-            raise NotFoundError(f"no target is called '{name}'; known are: {known}")
+        config = self.config(name)
         if name not in self._open:
-            self._open[name] = open_target(self._configs[name])
+            self._open[name] = open_target(config)
         return self._open[name]
 
     async def close(self) -> None:
