@@ -55,10 +55,16 @@ class RegionMode(StrEnum):
 
 
 class Strategy(StrEnum):
-    """Mutation and crossover of differential evolution."""
+    """How a search chooses candidates; the first two are the paper's differential evolution and a variant."""
 
     RAND1BIN = "rand1bin"
     BEST1BIN = "best1bin"
+    RANDOM = "random"
+    CORNER_SCAN = "corner-scan"
+    SKETCH = "sketch"
+    SPARSE_RS = "sparse-rs"
+    SEEDED = "seeded"
+    AUTO = "auto"
 
 
 class Outcome(StrEnum):

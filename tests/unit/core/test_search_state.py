@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pixelprobe_services.common.values import InvalidSpecError, SearchSettings
+from pixelprobe_services.common.values import SearchSettings
 from pixelprobe_services.orchestrator.core.search import (
     SearchState,
     StateDecodeError,
@@ -132,9 +132,13 @@ def test_an_unknown_search_is_told_from_damage() -> None:
         restore_search(SearchState("annealing", state.arrays, state.data))
 
 
-def test_creating_an_unknown_search_names_the_known_ones() -> None:
-    with pytest.raises(InvalidSpecError, match=r"'annealing' is none of rand1bin, best1bin, random"):
-        create_search(SETTINGS, 1, seed=0, name="annealing")
+def test_a_state_without_a_best_candidate_takes_it_from_the_population() -> None:
+    """As differential evolution was saved before searches kept their best candidate."""
+    state = told_state()
+    older = {name: array for name, array in state.arrays.items() if not name.startswith("best")}
+    restored = restore_search(SearchState(state.name, older, state.data))
+    assert restored.best_cost == 0.0
+    np.testing.assert_array_equal(restored.best_candidate, state.arrays["population"][0])
 
 
 GENES = np.full((4, 1, 5), 0.5)

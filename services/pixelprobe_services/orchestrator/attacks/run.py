@@ -33,6 +33,7 @@ from pixelprobe_services.orchestrator.core.perturbation import decode, effective
 from pixelprobe_services.orchestrator.core.region import RegionMap
 from pixelprobe_services.orchestrator.core.scoring import GenerationScoring
 from pixelprobe_services.orchestrator.core.search.base import Search
+from pixelprobe_services.orchestrator.core.search.scene import Scene
 from pixelprobe_services.orchestrator.core.trace import Best, Trace
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.batcher import Batcher
@@ -148,13 +149,15 @@ class AttackRun:
         )
         if reason:
             return self.result(Outcome.NOT_APPLICABLE, reason)
+        clean_cost = cost(self._goal, np.array([self._trace.clean_probability]))[0]
+        search.bind(Scene(image, region, float(clean_cost), targeted=self._goal.target_class is not None))
         while not search.finished:
             if await self._generation(search, image, region):
                 return self.result(Outcome.SUCCESS)
         if self._met:
             return self.result(Outcome.SUCCESS)
         await self._look_closer_at_the_best(image)
-        return self.result(Outcome.FAILURE)
+        return self.result(Outcome.FAILURE, search.conclusion)
 
     async def _region(self, image: Pixels) -> RegionMap | str:
         """Where edits may land, or why there is nothing to attack."""

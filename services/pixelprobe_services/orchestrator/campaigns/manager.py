@@ -30,6 +30,7 @@ from pixelprobe_services.orchestrator.campaigns.events import EventHub
 from pixelprobe_services.orchestrator.campaigns.executor import LocalExecutor
 from pixelprobe_services.orchestrator.campaigns.quotas import Quotas
 from pixelprobe_services.orchestrator.campaigns.waiting import Patience, Wait
+from pixelprobe_services.orchestrator.core.search.factory import check_search
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
@@ -118,6 +119,7 @@ class CampaignManager:
         infos = [(await self._batchers.get(name)).info for name in spec.targets]
         await check_images(self._store, spec, infos)
         check_goals(spec, infos)
+        check_search(spec.search, spec.pixel_counts, labels_only=False)
         record, is_new = await self._store.create_campaign(
             spec, request_id, owner=owner, limits=self._quotas.of(owner)
         )

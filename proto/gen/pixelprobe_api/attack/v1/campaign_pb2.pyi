@@ -86,13 +86,49 @@ class _StrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strategy.Val
     DESCRIPTOR: _descriptor.EnumDescriptor
     STRATEGY_UNSPECIFIED: _Strategy.ValueType  # 0
     STRATEGY_RAND1BIN: _Strategy.ValueType  # 1
+    """Differential evolution, the paper's."""
     STRATEGY_BEST1BIN: _Strategy.ValueType  # 2
+    """Differential evolution that mutates the best candidate."""
+    STRATEGY_RANDOM: _Strategy.ValueType  # 3
+    """Uniformly random candidates."""
+    STRATEGY_CORNER_SCAN: _Strategy.ValueType  # 4
+    """All corner colours of all pixels of the region, the likeliest first; one pixel only. Exact when it ends.
+    Ignores population and generations.
+    """
+    STRATEGY_SKETCH: _Strategy.ValueType  # 5
+    """OPPSLA's order and conditions with a fixed program; one pixel only. Ignores population and generations."""
+    STRATEGY_SPARSE_RS: _Strategy.ValueType  # 6
+    """Sparse-RS; sends population * (1 + generations) candidates at most."""
+    STRATEGY_SEEDED: _Strategy.ValueType  # 7
+    """Differential evolution whose start population is the best of a scan of corner colours."""
+    STRATEGY_AUTO: _Strategy.ValueType  # 8
+    """One pixel: a corner scan, then differential evolution of its best. More: combinations of the scan's best.
+    Sends population * (1 + generations) candidates at most.
+    """
 
 class Strategy(_Strategy, metaclass=_StrategyEnumTypeWrapper): ...
 
 STRATEGY_UNSPECIFIED: Strategy.ValueType  # 0
 STRATEGY_RAND1BIN: Strategy.ValueType  # 1
+"""Differential evolution, the paper's."""
 STRATEGY_BEST1BIN: Strategy.ValueType  # 2
+"""Differential evolution that mutates the best candidate."""
+STRATEGY_RANDOM: Strategy.ValueType  # 3
+"""Uniformly random candidates."""
+STRATEGY_CORNER_SCAN: Strategy.ValueType  # 4
+"""All corner colours of all pixels of the region, the likeliest first; one pixel only. Exact when it ends.
+Ignores population and generations.
+"""
+STRATEGY_SKETCH: Strategy.ValueType  # 5
+"""OPPSLA's order and conditions with a fixed program; one pixel only. Ignores population and generations."""
+STRATEGY_SPARSE_RS: Strategy.ValueType  # 6
+"""Sparse-RS; sends population * (1 + generations) candidates at most."""
+STRATEGY_SEEDED: Strategy.ValueType  # 7
+"""Differential evolution whose start population is the best of a scan of corner colours."""
+STRATEGY_AUTO: Strategy.ValueType  # 8
+"""One pixel: a corner scan, then differential evolution of its best. More: combinations of the scan's best.
+Sends population * (1 + generations) candidates at most.
+"""
 Global___Strategy: _TypeAlias = Strategy  # noqa: Y015
 
 class _RegionMode:

@@ -1,6 +1,6 @@
-"""Differential evolution as the paper has it (section III-C, IV-B), one whole generation at a time.
+"""Differential evolution as the paper defines it (sections III-C and IV-B), one whole generation at a time.
 
-Where the paper is silent: CR is 0.7 and genes that leave [0, 1] are drawn anew, both as in SciPy; selection
+Where the paper is silent: CR is 0.7 and genes that leave [0, 1] are drawn again, both as in SciPy; selection
 is synchronous, so that a generation is one batch.
 """
 
@@ -10,40 +10,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelprobe_services.common.values import Strategy
+from pixelprobe_services.orchestrator.core.perturbation import GENES
 from pixelprobe_services.orchestrator.core.search.base import Costs, Genes, Search, SearchProtocolError
-from pixelprobe_services.orchestrator.core.search.state import SearchState
+from pixelprobe_services.orchestrator.core.search.state import SearchState, StateDecodeError
 
 
 class DifferentialEvolution(Search):
-    """DE/rand/1/bin (the paper's) and DE/best/1/bin, from a Latin hypercube."""
+    """DE/rand/1/bin (the paper's) and DE/best/1/bin, from a Latin hypercube. Needs no scene."""
+
+    needs_scene = False
 
     _population: Genes | None = None
     _cost: Costs | None = None
 
     @property
-    def name(self) -> str:
-        return self.settings.strategy.value
+    def finished(self) -> bool:
+        """Whether all generations were evaluated."""
+        return self.generation >= self.settings.generations
 
     @property
-    def best_candidate(self) -> Genes:
-        population, cost = self._told()
-        best: Genes = population[np.argmin(cost)]
-        return best
-
-    @property
-    def best_cost(self) -> float:
-        return float(self._told()[1].min())
+    def _shape(self) -> tuple[int, int, int]:
+        """(population, k, 5)."""
+        return self.settings.population, self.pixels, GENES
 
     def _propose(self) -> Genes:
         if self._population is None:
-            size, pixels, genes = self.shape
-            return latin_hypercube(self._rng, size, pixels * genes).reshape(self.shape)
-        parents = self._population.reshape(len(self._population), -1)
+            size, pixels, genes = self._shape
+            return latin_hypercube(self._rng, size, pixels * genes).reshape(self._shape)
+        return self._trials(self._population)
+
+    def _trials(self, population: Genes) -> Genes:
+        """One trial for each parent: mutation (eq. 11), crossover (eq. 13), and repair of genes outside."""
+        parents = population.reshape(len(population), -1)
         mutants = self._mutate(parents)
         trials = np.where(crossed(self._rng, parents.shape, self.settings.crossover_rate), mutants, parents)
         outside = (trials < 0.0) | (trials > 1.0)
         trials[outside] = self._rng.random(np.count_nonzero(outside))
-        return trials.reshape(self.shape)
+        return trials.reshape(population.shape)
 
     def _mutate(self, parents: Genes) -> Genes:
         """Eq. 11, with one F for the whole generation. rand1 starts at a random parent, best1 at the best."""
@@ -51,7 +54,8 @@ class DifferentialEvolution(Search):
         factor = low + (high - low) * self._rng.random()
         if self.settings.strategy is Strategy.BEST1BIN:
             r2, r3 = distinct_indices(self._rng, len(parents), 2)
-            base = self.best_candidate.reshape(1, -1)
+            population, cost = self._evaluated()
+            base = population[np.argmin(cost)].reshape(1, -1)
         else:
             r1, r2, r3 = distinct_indices(self._rng, len(parents), 3)
             base = parents[r1]
@@ -69,16 +73,21 @@ class DifferentialEvolution(Search):
         self._population, self._cost = candidates, cost
 
     def _arrays(self) -> dict[str, NDArray[np.float64]]:
-        population, cost = self._told()
+        population, cost = self._evaluated()
         return {"population": population, "cost": cost}
 
     def _load(self, state: SearchState) -> None:
-        self._population = state.genes("population", self.shape)
-        self._cost = state.floats("cost", self.shape[:1])
+        if self.generation > self.settings.generations:
+            raise StateDecodeError(f"the saved generation {self.generation} is impossible")
+        self._population = state.genes("population", self._shape)
+        self._cost = state.floats("cost", self._shape[:1])
+        if self._best is None:  # earlier versions saved no best candidate: a population never loses its best
+            best = int(np.argmin(self._cost))
+            self._best = self._population[best], float(self._cost[best])
 
-    def _told(self) -> tuple[Genes, Costs]:
+    def _evaluated(self) -> tuple[Genes, Costs]:
         if self._population is None or self._cost is None:
-            raise SearchProtocolError("the start population was not told yet")
+            raise SearchProtocolError("the start population has no costs yet")
         return self._population, self._cost
 
 

@@ -1,4 +1,4 @@
-"""A search put away: plain, versioned data that goes to bytes and back without loss and without pickle."""
+"""The saved form of a search: plain, versioned data, converted to bytes and back without loss or pickle."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class StateError(ValueError):
 
 
 class StateVersionError(StateError):
-    """Sound data in a layout, or of a search, that this program does not know: start the attack over."""
+    """Sound data in a layout, or of a search, that this program does not know: the attack must restart."""
 
 
 class StateDecodeError(StateError):
-    """Not a saved search, or a damaged one."""
+    """The bytes are not a saved search, or are damaged."""
 
 
 @dataclass(frozen=True, eq=False)
 class SearchState:
-    """Everything a search needs to go on as if nothing had happened.
+    """Everything a search needs to continue as if it had not been interrupted, save its scene.
 
     Attributes:
-        name: the search's, as in ``factory.SEARCHES``.
-        arrays: float64 arrays by name; not to be written to.
-        data: what JSON can hold: settings, counters and the random generator's state.
+        name: of the search, as in ``factory.SEARCHES``.
+        arrays: float64 arrays by name, read-only by convention.
+        data: values that JSON can hold: settings, counters and the random generator's state.
         version: the layout.
     """
 
@@ -90,23 +90,41 @@ class SearchState:
             raise StateDecodeError(f"not a saved search, or a damaged one: {error}") from error
         raise StateVersionError(f"saved in version {version!r}; this program knows {STATE_VERSION}")
 
-    def floats(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    def floats(self, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
         """The array of that name, read-only.
+
+        Args:
+            name: of the array.
+            shape: the expected one; None stands for any number of at least 1.
 
         Raises:
             StateDecodeError: it is missing, of another shape or type, or holds NaN.
         """
         array = self.arrays.get(name)
-        if array is None or array.shape != shape or array.dtype != np.float64:
+        if array is None or not _fits(array.shape, shape) or array.dtype != np.float64:
             raise StateDecodeError(f"the saved search has no float64 array {name!r} of shape {shape}")
         if np.isnan(array).any():
             raise StateDecodeError(f"the saved array {name!r} holds NaN")
         array.setflags(write=False)
         return array
 
-    def genes(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    def genes(self, name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
         """Like :meth:`floats`, of values in [0, 1]."""
         array = self.floats(name, shape)
         if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
             raise StateDecodeError(f"the saved array {name!r} leaves [0, 1]")
         return array
+
+    def numbers(self, name: str, shape: tuple[int | None, ...]) -> NDArray[np.intp]:
+        """Like :meth:`floats`, of whole numbers of at least 0."""
+        array = self.floats(name, shape)
+        if not (np.isfinite(array).all() and (array >= 0).all() and (array == np.floor(array)).all()):
+            raise StateDecodeError(f"the saved array {name!r} holds more than whole numbers from 0")
+        return array.astype(np.intp)
+
+
+def _fits(actual: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    """Whether a shape is the expected one, where None is any number of at least 1."""
+    return len(actual) == len(expected) and all(
+        side >= 1 if wanted is None else side == wanted for side, wanted in zip(actual, expected, strict=True)
+    )
