@@ -22,8 +22,11 @@ SCENE = Scene(IMAGE, RegionMap(ALLOWED), clean_cost=0.9)
 CANDIDATES = 8 * int(ALLOWED.sum()) - 1
 
 
-def bound(strategy: Strategy, pixels: int = 1, scene: Scene = SCENE, **settings: int) -> Search:
-    search = create_search(SearchSettings(strategy=strategy, **settings), pixels, seed=4)
+def bound(
+    strategy: Strategy, pixels: int = 1, scene: Scene = SCENE, population: int = 400, generations: int = 100
+) -> Search:
+    settings = SearchSettings(strategy=strategy, population=population, generations=generations)
+    search = create_search(settings, pixels, seed=4)
     search.bind(scene)
     return search
 
