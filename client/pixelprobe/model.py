@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec, MaskSettings
 from pixelprobe_services.common.values import (
+    PAPER,
     AttackState,
     CampaignState,
     ClassScore,
@@ -30,6 +31,7 @@ from pixelprobe_services.common.values import (
 )
 
 __all__ = [
+    "PAPER",
     "Attack", "AttackFinished", "AttackProgress", "AttackState", "Campaign", "CampaignChanged",
     "CampaignImage", "CampaignSpec", "CampaignState", "ClassScore", "Edit", "Event", "Goal",
     "InvalidSpecError", "MaskSettings", "Outcome", "Region", "RegionMode", "Result", "SearchSettings",

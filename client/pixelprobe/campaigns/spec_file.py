@@ -29,7 +29,8 @@ A file looks like this; everything but ``name``, ``data.kind`` and the targets m
     population = 400
     generations = 100
     early_stop = true
-    strategy = "rand1bin"               # or "best1bin"
+    algorithm = "paper"                 # or rand1bin (the same), best1bin, auto, corner-scan, sketch,
+                                        # sparse-rs, seeded, random; "strategy" is an older name of this key
     region_mode = "composite"           # or "project"
     crossover_rate = 0.7
     mutation = [0.5, 1.0]
@@ -61,7 +62,7 @@ from pixelprobe.campaigns.spec_values import (
 )
 from pixelprobe.campaigns.toml_keys import Keys
 from pixelprobe.inputs.sizing import Sizing
-from pixelprobe.model import Region, RegionMode, SearchSettings, Strategy
+from pixelprobe.model import PAPER, Region, RegionMode, SearchSettings, Strategy
 
 AUTO = "auto"
 NAME_RULE = "letters, digits, dots, hyphens and underscores, at most 60"
@@ -184,7 +185,7 @@ def _group(keys: Keys, common: AttackGroup | None, most: int | None, *, needs_ta
 def _search(keys: Keys, base: SearchSettings) -> SearchSettings:
     low, high = keys.interval("mutation", (base.mutation_low, base.mutation_high), 0.0, 2.0)
     search = SearchSettings(
-        strategy=Strategy(keys.text("strategy", base.strategy.value, choices=[s.value for s in Strategy])),
+        strategy=_strategy(keys, base.strategy),
         population=keys.integer("population", base.population, 4, 10_000),
         generations=keys.integer("generations", base.generations, 1, 100_000),
         region_mode=RegionMode(
@@ -197,6 +198,17 @@ def _search(keys: Keys, base: SearchSettings) -> SearchSettings:
     )
     keys.finish()
     return search
+
+
+def _strategy(keys: Keys, base: Strategy) -> Strategy:
+    """The search's name, under its key of today or the older one."""
+    choices = [PAPER, *(strategy.value for strategy in Strategy)]
+    if not keys.has("strategy"):
+        return Strategy.of(keys.text("algorithm", base.value, choices=choices))
+    older = keys.text("strategy", choices=choices)
+    if keys.has("algorithm"):
+        raise keys.error("strategy", "left out: it is an older name of algorithm", older)
+    return Strategy.of(older)
 
 
 def _name(keys: Keys, key: str) -> str:

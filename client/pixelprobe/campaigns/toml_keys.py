@@ -56,7 +56,7 @@ class Keys:
 
     def optional_text(self, key: str, expected: str) -> str | None:
         """A string, or None where it is missing."""
-        return self.text(key, expected=expected) if self._has(key) else None
+        return self.text(key, expected=expected) if self.has(key) else None
 
     def integer(self, key: str, default: int | None, low: int, high: int) -> int:
         """A whole number from ``low`` to ``high``; it must be there unless there is a ``default``."""
@@ -65,7 +65,7 @@ class Keys:
 
     def optional_integer(self, key: str, default: int | None, low: int, high: int) -> int | None:
         """Like :meth:`integer`, or ``default`` where it is missing."""
-        return self.integer(key, None, low, high) if self._has(key) else default
+        return self.integer(key, None, low, high) if self.has(key) else default
 
     def number(self, key: str, default: float, low: float, high: float) -> float:
         """A number from ``low`` to ``high``."""
@@ -117,7 +117,7 @@ class Keys:
 
         Without a ``default`` it must be there, unless it is ``optional``.
         """
-        if optional and not self._has(key):
+        if optional and not self.has(key):
             return default
         allowed = list(choices)
         wanted = f"a list of {f'some of {_listed(allowed)}' if allowed else expected}"
@@ -172,7 +172,7 @@ class Keys:
         """The error for a value that is off."""
         return SpecError(f"{self._file}: {self._prefix}{key}: expected {expected}, got {_shown(value)}")
 
-    def _has(self, key: str) -> bool:
+    def has(self, key: str) -> bool:
         self._known.append(key)
         return key in self._table
 

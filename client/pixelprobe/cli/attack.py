@@ -64,7 +64,7 @@ def attack(
     generations: int,
     population: int,
     seed: int,
-    strategy: str,
+    search: str,
     region_mode: str,
     no_early_stop: bool,
     out: Path,
@@ -99,7 +99,7 @@ def attack(
             pixel_counts=tuple(dict.fromkeys(pixels)),
             goals=_goals(target_classes, targets),
             search=SearchSettings(
-                strategy=Strategy(strategy),
+                strategy=Strategy.of(search),
                 population=population,
                 generations=generations,
                 region_mode=RegionMode(region_mode),

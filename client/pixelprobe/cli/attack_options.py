@@ -10,7 +10,7 @@ import click
 from pixelprobe.cli.options import PATH
 from pixelprobe.cli.shell import Decorator, sectioned
 from pixelprobe.inputs.sizing import Sizing
-from pixelprobe.model import Region, RegionMode, Strategy
+from pixelprobe.model import PAPER, Region, RegionMode, Strategy
 
 UNTARGETED = "untargeted"
 TARGETED = "targeted"
@@ -147,11 +147,15 @@ search_options = _in_order(
         help="Same seed, same results.",
     ),
     _search(
+        "--search",
         "--strategy",
-        type=click.Choice([strategy.value for strategy in Strategy]),
-        default=Strategy.RAND1BIN.value,
+        "search",
+        type=click.Choice([PAPER, *(strategy.value for strategy in Strategy)]),
+        default=Strategy.AUTO.value,
         show_default=True,
-        help="Differential evolution's mutation and crossover.",
+        help="How candidates are chosen. auto: scan corner colours in a learned order, then refine; few "
+        "queries. corner-scan: one pixel, all corner colours, exact when it ends. paper: the paper's "
+        "differential evolution (rand1bin). See docs/searches.md.",
     ),
     _search(
         "--region-mode",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pixelprobe.cli.imagenet_models import CLASSIFIER, SEGMENTER
 from pixelprobe.inputs.images import load_image
 from pixelprobe.inputs.planned import PlannedImage, fit_to_target
-from pixelprobe.model import CampaignSpec, MaskSettings, Region, SearchSettings, Target
+from pixelprobe.model import PAPER, CampaignSpec, MaskSettings, Region, SearchSettings, Strategy, Target
 from pixelprobe.samples import load_photographs, load_samples
 
 REGIONS = (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND)
@@ -65,7 +65,7 @@ CIFAR10 = Demo(
     title="pixelprobe demo: a few changed pixels against three classifiers",
     targets=("allconv_cifar10", "nin_cifar10", "vgg16_cifar10"),
     images=_samples,
-    search=SearchSettings(population=100, generations=3),
+    search=SearchSettings(strategy=Strategy.of(PAPER), population=100, generations=3),
     budget=400,
 )
 # 18 attacks: at most 18,000 queries, each 12 ms of a core: about two minutes on two cores.
@@ -73,7 +73,7 @@ IMAGENET = Demo(
     title="pixelprobe demo: a few changed pixels in photographs",
     targets=(CLASSIFIER,),
     images=_photographs,
-    search=SearchSettings(population=200, generations=4),
+    search=SearchSettings(strategy=Strategy.of(PAPER), population=200, generations=4),
     budget=1000,
     segmenter=SEGMENTER,
 )

@@ -54,6 +54,10 @@ class RegionMode(StrEnum):
     PROJECT = "project"
 
 
+PAPER = "paper"
+"""The name of the paper's search, differential evolution with ``Strategy.RAND1BIN``."""
+
+
 class Strategy(StrEnum):
     """How a search chooses candidates; the first two are the paper's differential evolution and a variant."""
 
@@ -65,6 +69,11 @@ class Strategy(StrEnum):
     SPARSE_RS = "sparse-rs"
     SEEDED = "seeded"
     AUTO = "auto"
+
+    @classmethod
+    def of(cls, name: str) -> Strategy:
+        """The strategy that a name stands for: its value, or ``PAPER``."""
+        return cls.RAND1BIN if name == PAPER else cls(name)
 
 
 class Outcome(StrEnum):

@@ -109,6 +109,21 @@ def test_everything_that_can_be_said_is_heard(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "strategy"),
+    [
+        ('algorithm = "paper"', Strategy.RAND1BIN),
+        ('algorithm = "corner-scan"', Strategy.CORNER_SCAN),
+        ('algorithm = "auto"', Strategy.AUTO),
+        ('strategy = "best1bin"', Strategy.BEST1BIN),
+        ("", Strategy.RAND1BIN),
+    ],
+)
+def test_a_search_goes_by_its_name(tmp_path: Path, line: str, strategy: Strategy) -> None:
+    (group,) = spec_of(tmp_path, f"{SMALLEST}\n[search]\n{line}\n").groups
+    assert group.search == SearchSettings(strategy=strategy)
+
+
+@pytest.mark.parametrize(
     ("written", "how"),
     [("false", None), ("true", Sizing.CROP), *((f'"{how.value}"', how) for how in Sizing)],
 )
@@ -208,6 +223,14 @@ IMAGENET = '[data]\nkind = "imagenet"\n'
         (
             HEAD + DATA + '[masks]\nmethod = ""',
             'masks.method: expected "auto" or the id of a segmentation method',
+        ),
+        (
+            HEAD + DATA + '[search]\nalgorithm = "annealing"',
+            "search.algorithm: expected one of paper, rand1bin, best1bin, random, corner-scan, sketch",
+        ),
+        (
+            HEAD + DATA + '[search]\nalgorithm = "auto"\nstrategy = "rand1bin"',
+            "search.strategy: expected left out: it is an older name of algorithm",
         ),
         (HEAD + DATA + "[masks]\naccept = true", "masks.accept: unknown key; expected accept_unreviewed"),
         (HEAD + "attacks = 3\n" + DATA, "attacks: expected tables, each [[attacks]], got 3"),
