@@ -1,11 +1,14 @@
-# Everything runs from virtual environments that these targets make; nothing is installed outside them.
+# Everything runs from virtual environments that these targets make; nothing is installed outside them, but for
+# Debian's packages that tests need (tests/install-system-packages).
 PYTHON ?= python3.11
 VENV ?= .venv
 MODELS_VENV ?= .venv-models
 BIN := $(VENV)/bin
+# Tests of one file run in one process; files in the order of their names, as the long ones come first there.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations=25
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-imagenet test e2e test-models lint format bench proto up down lock clean
+.PHONY: help demo demo-imagenet test test-fast e2e test-models lint format bench proto up down lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +21,11 @@ demo-imagenet: $(MODELS_VENV)/.ready ## The same on photographs: an ImageNet cla
 
 test: $(VENV)/.dev ## Run all tests that need no deep-learning framework, against a real Triton
 	tests/install-system-packages
-	$(BIN)/pytest tests --ignore=tests/models --ignore=tests/e2e
+	$(BIN)/pytest tests --ignore=tests/models --ignore=tests/e2e $(PARALLEL)
+
+test-fast: $(VENV)/.dev ## Run the unit and contract tests that need no stack
+	tests/install-system-packages postgresql
+	$(BIN)/pytest tests/unit tests/contract -m 'not stack' $(PARALLEL)
 
 e2e: $(VENV)/.dev ## Test the compose stack; needs a Docker engine with Compose 2.24 or later
 	$(BIN)/pytest tests/e2e

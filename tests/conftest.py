@@ -1,8 +1,13 @@
-"""What many tests share: one real local stack for the session, on free ports and in a folder of its own."""
+"""What many tests share: a real local stack, on free ports and in a folder of its own.
+
+Under pytest-xdist each process has a stack of its own, started by the first test that asks for it, so that no
+test sees the queries of another. Tests of one file run in one process (``--dist loadfile``).
+"""
 
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,8 +67,16 @@ def local_triton(local_stack: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 @pytest.fixture
+def unused_tcp_port() -> Iterator[int]:
+    """A port on which nothing listens while the test runs: it is bound, so that no other program gets it."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
+
+
+@pytest.fixture
 def fresh_stack(tmp_path: Path, triton_venv: Path) -> Iterator[Stack]:
-    """A state folder of this test alone, in which nothing runs yet; nor may anything afterwards."""
+    """A state folder of this test alone, in which nothing runs before the test or after it."""
     stack = Stack(tmp_path / "home", triton_venv)
     try:
         yield stack

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,19 @@ def error_line(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
 
 
 def wait_for_record(stack: Stack) -> ProcessId:
-    """Until Triton is started and on record."""
-    give_up = time.monotonic() + SECONDS
-    while time.monotonic() < give_up:
+    """Wait until Triton is started and on record."""
+
+    def is_on_record() -> bool:
         record = StateFolder(stack.home).read()
-        if record and record.parts:
-            return record.parts["triton"].process
+        return bool(record and record.parts)
+
+    wait_until(is_on_record)
+    return stack.triton()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Look at ``condition`` until it holds; fail after SECONDS."""
+    give_up = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < give_up, "waited in vain"
         time.sleep(0.02)
-    raise AssertionError("Triton was not started")

@@ -25,7 +25,7 @@ def summary(attack: Attack) -> dict[str, Any]:
     result = attack.result
     assert result is not None
     return {
-        "image": IMAGES[attack.image_index].name,
+        "picture": IMAGES[attack.image_index].name,  # as the recorded run calls it
         "target": attack.target,
         "region": attack.region.value,
         "outcome": result.outcome.value,

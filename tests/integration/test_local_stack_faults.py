@@ -9,11 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pixelprobe_deploy.local.ports import is_free
 from pixelprobe_deploy.local.processes import identify, is_alive, members
 from pixelprobe_deploy.triton.supervisor import stubs_of
 from tests.stacks import (
@@ -25,6 +26,7 @@ from tests.stacks import (
     run_local,
     shared_memory,
     wait_for_record,
+    wait_until,
 )
 
 
@@ -104,17 +106,11 @@ def test_a_killed_model_process_brings_its_server_back(fresh_stack: Stack) -> No
     def server() -> int:
         return next((pid for pid in members(supervisor) if len(stubs_of(pid)) == 6), 0)
 
-    def until(look: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + SECONDS
-        while not look():
-            assert time.monotonic() < give_up, (fresh_stack.home / "logs" / "triton.log").read_text()[-2000:]
-            time.sleep(0.2)
-
     first = server()
     os.kill(stubs_of(first)[0].pid, signal.SIGKILL)
 
-    until(lambda: server() not in (0, first))
-    until(lambda: fresh_stack.status()["triton"]["healthy"])
+    wait_until(lambda: server() not in (0, first))
+    wait_until(lambda: fresh_stack.status()["triton"]["healthy"])
     assert fresh_stack.triton() == supervisor
     assert first not in members(supervisor)
     assert fresh_stack("down").stdout == "Stopped triton.\n"
@@ -150,6 +146,60 @@ def test_a_service_that_cannot_start_takes_triton_down_with_it(
     assert "LOUD" in line
     assert str(fresh_stack.home / "logs" / "segmentation.log") in line
     fresh_stack.assert_nothing_left()
+
+
+def test_a_failed_up_leaves_the_healthy_parts_and_the_ports_as_they_were(fresh_stack: Stack) -> None:
+    assert fresh_stack("up", "--free-ports").returncode == 0
+    before = fresh_stack.record().parts
+    port = int(before["orchestrator"].addresses["grpc"].rpartition(":")[2])
+    os.kill(before["orchestrator"].process.pid, signal.SIGKILL)
+    wait_until(lambda: is_free(port))
+
+    with socket.create_server(("127.0.0.1", port)):
+        line = error_line(fresh_stack("up"))
+        assert f"port {port}" in line
+        assert "--free-ports" in line
+        assert fresh_stack.record().parts == before
+        status = fresh_stack.status()
+        assert [name for name, part in status.items() if part["healthy"]] == ["triton", "segmentation"]
+
+    again = fresh_stack("up")
+    assert again.returncode == 0, again.stderr
+    assert "the orchestrator has died" in again.stdout
+    assert "Starting Triton" not in again.stdout
+    after = fresh_stack.record().parts
+    assert (after["triton"], after["segmentation"]) == (before["triton"], before["segmentation"])
+    assert after["orchestrator"].addresses == before["orchestrator"].addresses
+    assert all(part["healthy"] for part in fresh_stack.status().values())
+
+
+def test_services_join_a_triton_that_runs_alone(fresh_stack: Stack) -> None:
+    assert fresh_stack(*TRITON_ALONE).returncode == 0
+    triton = fresh_stack.record().parts["triton"]
+
+    joined = fresh_stack("up", "--free-ports")
+
+    assert joined.returncode == 0, joined.stderr
+    assert fresh_stack.record().parts["triton"] == triton
+    assert all(part["healthy"] for part in fresh_stack.status().values())
+
+
+def test_the_state_folder_is_its_owners_alone(fresh_stack: Stack) -> None:
+    fresh_stack.home.mkdir(mode=0o755)
+    (fresh_stack.home / "stack.lock").touch()  # as earlier versions left it
+
+    assert fresh_stack("down").returncode == 0
+
+    assert fresh_stack.home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_others_keeps_its_mode(fresh_stack: Stack) -> None:
+    fresh_stack.home.mkdir(mode=0o755)
+    fresh_stack.home.chmod(0o755)
+
+    assert fresh_stack("down").returncode == 0
+
+    assert fresh_stack.home.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_recycled_pid_is_left_in_peace(fresh_stack: Stack) -> None:

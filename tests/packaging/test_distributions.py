@@ -27,8 +27,6 @@ for name, module in list(sys.modules.items()):
         assert home in pathlib.Path(module.__file__).parents, module.__file__
 """
 
-pytestmark = pytest.mark.xdist_group("wheel")
-
 
 def run(*command: object, cwd: Path) -> str:
     done = subprocess.run(

@@ -22,7 +22,7 @@ from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import pixelprobe
+import pixelprobe_api
 from pixelprobe_api.attack.v1 import attack_service_pb2, campaign_pb2
 from pixelprobe_api.image.v1 import image_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2
@@ -58,7 +58,7 @@ BOUNDED = settings(
 
 def methods() -> Iterator[MethodDescriptor]:
     """Every method of every service in the stubs."""
-    for module in pkgutil.walk_packages(pixelprobe.__path__, "pixelprobe."):
+    for module in pkgutil.walk_packages(pixelprobe_api.__path__, "pixelprobe_api."):
         if module.name.endswith("_pb2"):
             stubs: Any = importlib.import_module(module.name)
             for service in stubs.DESCRIPTOR.services_by_name.values():

@@ -1,4 +1,4 @@
-"""What can go wrong with the local stack; every message is one line for a person."""
+"""Errors of the local stack; every message is one line that says what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class LocalStackError(Exception):
 
 
 class PortTakenError(LocalStackError):
-    """Somebody else listens on a port that the stack needs."""
+    """Another program listens on a port that the stack needs."""
 
 
 class StartError(LocalStackError):
@@ -19,7 +19,7 @@ class StateError(LocalStackError):
     """The state folder cannot be used."""
 
 
-class Interrupted(LocalStackError):  # noqa: N818  (a request, no fault)
+class Interrupted(LocalStackError):  # noqa: N818  (a request, not an error)
     """A signal asked this program to stop."""
 
     def __init__(self, signum: int) -> None:

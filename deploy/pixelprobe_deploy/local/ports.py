@@ -1,9 +1,9 @@
-"""The stack's five ports: asked for, free, or chosen."""
+"""The stack's five ports: their names, checks, and the choice of free ones."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class PortKind:
-    """One of the ports: what it is called, the part it belongs to, what is spoken there, its usual number."""
+    """One of the ports: its title, its part of the stack, the protocol there, and its usual number."""
 
     title: str
     part: str
@@ -35,26 +35,42 @@ Ports = Mapping[str, int]
 """Port by key of KINDS; 0 lets the system choose."""
 
 
-def check_ports(ports: Ports) -> None:
-    """See that those that are not 0 are all different and free.
+def check_ports(ports: Ports, held: Collection[int] = ()) -> None:
+    """Check that ports other than 0 are all different and free.
+
+    Args:
+        ports: the ports to check.
+        held: ports that this stack itself holds, and gives back in time.
 
     Raises:
         LocalStackError: two are the same.
-        PortTakenError: somebody listens on one.
+        PortTakenError: another program listens on one.
     """
     asked = {key: port for key, port in ports.items() if port}
     for key, port in asked.items():
         kind = KINDS[key]
         if list(asked.values()).count(port) > 1:
             raise LocalStackError(f"port {port} is given twice: choose another with {kind.option}")
+        if port in held:
+            continue
         try:
             with _listener(port):
                 pass
         except OSError as error:
             raise PortTakenError(
                 f"port {port} ({kind.title}) cannot be used ({(error.strerror or str(error)).lower()}): "
-                f"stop the program that has it, or choose another port with {kind.option}"
+                f"stop the program that has it, or choose another port with {kind.option}, or free ones with "
+                "--free-ports"
             ) from error
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on ``port``."""
+    try:
+        with _listener(port):
+            return True
+    except OSError:
+        return False
 
 
 def choose_ports(ports: Ports) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The local stack's commands: ``up``, ``down`` and ``status``.
 
-``up`` leaves either a healthy stack or nothing: whatever happens in between, all that it started is stopped.
+``up`` is all or nothing for what it starts: if one part does not become healthy, all that it started is
+stopped.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from typing import Any
 from pixelprobe_deploy.local import parts, starting
 from pixelprobe_deploy.local.errors import LocalStackError
 from pixelprobe_deploy.local.interrupts import Interrupts
-from pixelprobe_deploy.local.parts import NAMES, TITLES, Part
-from pixelprobe_deploy.local.ports import KINDS, Ports, address, check_ports, choose_ports
-from pixelprobe_deploy.local.processes import is_alive
-from pixelprobe_deploy.local.state import StackRecord, StateFolder, replace_file
+from pixelprobe_deploy.local.parts import NAMES, ORCHESTRATOR, SEGMENTATION, TITLES, TRITON, Part
+from pixelprobe_deploy.local.ports import KINDS, Ports, address, check_ports, choose_ports, is_free
+from pixelprobe_deploy.local.processes import is_alive, members
+from pixelprobe_deploy.local.state import PartRecord, StackRecord, StateFolder, replace_file
 from pixelprobe_deploy.triton import repository, venv
 from pixelprobe_deploy.triton.runtime import TritonRuntime, prepare_runtime
 from pixelprobe_deploy.triton.served import Served, find_served, triton_names
 from pixelprobe_deploy.triton.targets_file import targets_toml
 
 _SECOND_CHANCE_SECONDS = 10.0
-"""A running part that does not say it is healthy may be busy: for so long it is asked again."""
+"""How long a running part that is not healthy is asked again: it may be busy."""
 
 Status = dict[str, dict[str, Any]]
 """By part: its addresses and ``healthy``."""
@@ -34,8 +35,12 @@ Status = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Wish:
-    """What ``up`` is asked for: which parts, on which ports (by key of KINDS), the other ports being the
-    usual ones or, with ``free_ports``, any that are free.
+    """What ``up`` is asked for.
+
+    Attributes:
+        names: the parts.
+        ports: ports by key of KINDS; 0 lets the system choose.
+        free_ports: the other ports are any that are free, instead of the usual ones.
     """
 
     names: Sequence[str] = NAMES
@@ -43,7 +48,7 @@ class Wish:
     free_ports: bool = False
 
     def all_ports(self) -> dict[str, int]:
-        """The ports of the parts wished for, 0 where the system is to choose."""
+        """The ports of the parts in ``names``; 0 where the system chooses."""
         wanted = {key: kind for key, kind in KINDS.items() if kind.part in self.names}
         return {
             key: self.ports.get(key, 0 if self.free_ports else kind.default) for key, kind in wanted.items()
@@ -53,42 +58,56 @@ class Wish:
 class LocalStack:
     """The stack of one state folder."""
 
-    def __init__(self, folder: StateFolder, interrupts: Interrupts, tell: Callable[[str], None]) -> None:
-        """``tell`` is given a line for a person at each step."""
+    def __init__(self, folder: StateFolder, interrupts: Interrupts, report: Callable[[str], None]) -> None:
+        """``report`` is given one line at each step."""
         self._folder = folder
         self._interrupts = interrupts
-        self._tell = tell
+        self._report = report
 
     def up(self, wish: Wish) -> Status:
-        """Start what is wished for, unless it runs and is healthy.
+        """Start what is wished for and does not run in good health; what does is left alone.
+
+        A part that is started again keeps its ports. Ports are checked before anything is stopped.
 
         Raises:
             LocalStackError, RuntimeSetupError, WeightsError, ConfigError, ContractError, RepositoryError:
-                nothing runs now, with one exception: a healthy stack whose ports are not the ones wished
-                for goes on.
+                nothing of what was to be started runs; parts that were healthy before still do, and ports are
+                remembered.
         """
-        with self._folder.locked(self._interrupts, self._tell):
+        with self._folder.locked(self._interrupts, self._report):
             served = find_served(self._folder.zoo)
             record = self._folder.read()
-            if record is not None:
-                trouble = self._trouble(record, wish, served)
-                if not trouble:
-                    _refuse_other_ports(record, wish)
-                    self._tell("The local stack is already running.")
+            faults = self._faults(record, served) if record else {}
+            if record:
+                _refuse_other_ports(record, wish, faults)
+                if not faults and all(name in record.parts for name in wish.names):
+                    self._report("The local stack is already running.")
                     return self.status()
-                self._tell(f"Starting anew: {trouble}.")
-                starting.stop(self._folder, record)
-            check_ports(wish.all_ports())
-            self._start(wish, served, self._prepare(served))
+            before = _ports_of(record) if record else {}
+            ports = self._ports(wish, before, faults, record)
+            if record and any(ports[key] != port for key, port in before.items()):
+                # The parts know each other by their addresses.
+                faults = dict.fromkeys(record.parts, "ports have changed") | faults
+            kept = [name for name in record.parts if name not in faults] if record else []
+            wanted = {key: port for key, port in ports.items() if KINDS[key].part not in kept}
+            check_ports(wanted, _held(record))
+            runtime = self._prepare(served)
+            for reason in dict.fromkeys(faults.values()):
+                self._report(f"Starting again: {reason}.")
+            if record:
+                starting.stop(record, list(faults))
+                self._wait_until_free(wanted)
+            self._start(served, runtime, choose_ports(ports), record, kept)
             return self.status()
 
     def down(self) -> list[str]:
         """Stop what runs, in reverse order. Returns the names of what was on record."""
-        with self._folder.locked(self._interrupts, self._tell):
+        with self._folder.locked(self._interrupts, self._report):
             record = self._folder.read()
             if record is None:
                 return []
-            starting.stop(self._folder, record)
+            starting.stop(record, list(record.parts))
+            self._folder.clear()
             return list(reversed(record.parts))
 
     def status(self) -> Status:
@@ -105,25 +124,48 @@ class LocalStack:
                 status[name] = {**parts.default_addresses(name), "healthy": False}
         return status
 
-    def _trouble(self, record: StackRecord, wish: Wish, served: Served) -> str:
-        """Why the stack on record does not do; empty when it does."""
+    def _faults(self, record: StackRecord, served: Served) -> dict[str, str]:
+        """Why parts on record must be started again, by their names; what is not named stays as it is."""
         if not record.complete:
-            return "an earlier start was cut off"
-        if missing := [name for name in wish.names if name not in record.parts]:
-            return f"the stack runs without {' and '.join(TITLES[name] for name in missing)}"
+            return dict.fromkeys(record.parts, "an earlier start was cut off")
         found = (record.models, record.saliency)
         if found != (served.classifier_digests(), served.saliency_digests()):
-            return "the models to serve have changed"
+            return dict.fromkeys(record.parts, "the models to serve have changed")
+        faults = {name: self._fault(name, part, record) for name, part in record.parts.items()}
+        return {name: fault for name, fault in faults.items() if fault}
+
+    def _fault(self, name: str, part: PartRecord, record: StackRecord) -> str:
+        """Why a part does not work; empty when it does."""
         models = triton_names(record.models, record.saliency)
-        for name, part in record.parts.items():
-            give_up = time.monotonic() + _SECOND_CHANCE_SECONDS
-            while not (alive := is_alive(part.process)) or not parts.is_healthy(name, part.addresses, models):
-                if not alive:
-                    return f"{TITLES[name]} has died"
-                if time.monotonic() > give_up:
-                    return f"{TITLES[name]} is not healthy"
-                self._interrupts.sleep(0.5)
-        return ""
+        give_up = time.monotonic() + _SECOND_CHANCE_SECONDS
+        while is_alive(part.process):
+            if parts.is_healthy(name, part.addresses, models):
+                return ""
+            if time.monotonic() > give_up:
+                return f"{TITLES[name]} is not healthy"
+            self._interrupts.sleep(0.5)
+        return f"{TITLES[name]} has died"
+
+    def _ports(
+        self, wish: Wish, before: Ports, faults: Mapping[str, str], record: StackRecord | None
+    ) -> dict[str, int]:
+        """Ports of the parts on record and of those wished for: as asked for, else as before, else as usual.
+
+        With ``wish.free_ports`` a part that must be started again gives up a port that is taken meanwhile.
+        """
+        ports = {**wish.all_ports(), **before}
+        for key, port in before.items():
+            again = KINDS[key].part in faults and port not in _held(record)
+            if wish.free_ports and again and not is_free(port):
+                ports[key] = 0
+        asked = {key: port for key, port in wish.ports.items() if port and KINDS[key].part in wish.names}
+        return {**ports, **asked}
+
+    def _wait_until_free(self, ports: Ports) -> None:
+        """Wait a few seconds at most: the last threads of a killed process hold its ports a moment longer."""
+        give_up = time.monotonic() + _SECOND_CHANCE_SECONDS
+        while not all(is_free(port) for port in ports.values() if port) and time.monotonic() < give_up:
+            self._interrupts.sleep(0.05)
 
     def _prepare(self, served: Served) -> TritonRuntime:
         """Weights checked, the server installed, the model repository built."""
@@ -132,38 +174,69 @@ class LocalStack:
         for prefix in (repository.SCRATCH_PREFIX, venv.SCRATCH_PREFIX):
             for left_over in home.glob(f"{prefix}*"):
                 shutil.rmtree(left_over, ignore_errors=True)
-        environment = venv.ensure_venv(home, self._tell, self._interrupts.check)
+        environment = venv.ensure_venv(home, self._report, self._interrupts.check)
         runtime = prepare_runtime(environment, self._folder.backends)
         repository.build_repository(served.sources(), self._folder.models)
         return runtime
 
-    def _start(self, wish: Wish, served: Served, runtime: TritonRuntime) -> None:
-        ports = choose_ports(wish.all_ports())
+    def _start(
+        self,
+        served: Served,
+        runtime: TritonRuntime,
+        ports: Ports,
+        before: StackRecord | None,
+        kept: Sequence[str],
+    ) -> None:
+        """Start every part that has ports and is not ``kept``."""
         prefix = f"pixelprobe_{secrets.token_hex(4)}_"
-        triton = parts.triton(runtime, self._folder.models, ports, prefix)
-        replace_file(self._folder.targets_file, targets_toml(served.classifiers, triton.addresses["grpc"]))
+        if before and TRITON in kept:
+            prefix = before.shared_memory_prefix
+        makers: Mapping[str, Callable[[], Part]] = {
+            TRITON: lambda: parts.triton(runtime, self._folder.models, ports, prefix),
+            SEGMENTATION: lambda: parts.segmentation(ports),
+            ORCHESTRATOR: lambda: parts.orchestrator(ports, self._folder.targets_file),
+        }
+        triton_grpc = parts.addresses(TRITON, ports)["grpc"]
+        replace_file(self._folder.targets_file, targets_toml(served.classifiers, triton_grpc))
         record = StackRecord(
             complete=False,
             models=served.classifier_digests(),
             saliency=served.saliency_digests(),
             versions={"pixelprobe": _own_version(), **runtime.versions},
             shared_memory_prefix=prefix,
+            parts={name: before.parts[name] for name in kept} if before else {},
         )
-        starting.start(self._folder, record, self._chosen(wish, triton, ports), self._interrupts, self._tell)
-
-    def _chosen(self, wish: Wish, triton: Part, ports: Ports) -> list[Part]:
-        makers: Mapping[str, Callable[[], Part]] = {
-            parts.TRITON: lambda: triton,
-            parts.SEGMENTATION: lambda: parts.segmentation(ports),
-            parts.ORCHESTRATOR: lambda: parts.orchestrator(ports, self._folder.targets_file),
-        }
-        return [makers[name]() for name in NAMES if name in wish.names]
+        wanted = {KINDS[key].part for key in ports}
+        chosen = [makers[name]() for name in NAMES if name in wanted and name not in kept]
+        starting.start(self._folder, record, chosen, before, self._interrupts, self._report)
 
 
-def _refuse_other_ports(record: StackRecord, wish: Wish) -> None:
+def _ports_of(record: StackRecord) -> dict[str, int]:
+    """The ports of the parts on record, by key of KINDS."""
+    return {
+        key: int(record.parts[kind.part].addresses[kind.protocol].rpartition(":")[2])
+        for key, kind in KINDS.items()
+        if kind.part in record.parts
+    }
+
+
+def _held(record: StackRecord | None) -> set[int]:
+    """The ports that parts on record hold, and give back when they are stopped."""
+    if record is None:
+        return set()
+    ports = _ports_of(record)
+    return {port for key, port in ports.items() if members(record.parts[KINDS[key].part].process)}
+
+
+def _refuse_other_ports(record: StackRecord, wish: Wish, faults: Mapping[str, str]) -> None:
+    """Refuse to move a healthy part to another port.
+
+    Raises:
+        LocalStackError: ``wish`` names another port for a part that is on record without a fault.
+    """
     for key, port in wish.ports.items():
         kind = KINDS[key]
-        if port and kind.part in wish.names:
+        if port and kind.part in wish.names and kind.part in record.parts and kind.part not in faults:
             running = record.parts[kind.part].addresses[kind.protocol]
             if running != address(port):
                 raise LocalStackError(

@@ -1,17 +1,17 @@
-"""Start the parts one after another, each once the one before is healthy; or stop them all."""
+"""Start parts one after another, each when the one before it is healthy, and stop them."""
 
 from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pixelprobe_deploy.local import parts, processes
 from pixelprobe_deploy.local.errors import LocalStackError, StartError
 from pixelprobe_deploy.local.interrupts import Interrupts
-from pixelprobe_deploy.local.parts import START_SECONDS, STOP_SECONDS, TITLES, Part
+from pixelprobe_deploy.local.parts import START_SECONDS, STOP_SECONDS, TITLES, TRITON, Part
 from pixelprobe_deploy.local.state import PartRecord, StackRecord, StateFolder
 from pixelprobe_deploy.triton.logs import telling_line
 from pixelprobe_deploy.triton.served import triton_names
@@ -24,21 +24,24 @@ def start(
     folder: StateFolder,
     record: StackRecord,
     chosen: Sequence[Part],
+    before: StackRecord | None,
     interrupts: Interrupts,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> StackRecord:
-    """Start ``chosen`` in order and put them on record.
+    """Start ``chosen`` in order and add them to ``record``.
+
+    If that fails, all of ``chosen`` is stopped, and the record is again ``before``, which keeps the ports.
 
     Raises:
-        StartError: a part cannot be started, ended, or was not healthy in time; nothing runs any more.
-        StateError: ``folder`` cannot be written; nothing runs any more.
-        Interrupted: nothing runs any more.
+        StartError: a part cannot be started, ended, or was not healthy in time.
+        StateError: ``folder`` cannot be written.
+        Interrupted: a signal came.
     """
     models = triton_names(record.models, record.saliency)
     try:
         for part in chosen:
             interrupts.check()
-            tell(f"Starting {TITLES[part.name]} ...")
+            report(f"Starting {TITLES[part.name]} ...")
             began = time.monotonic()
             log = folder.logs / f"{part.name}.log"
             try:
@@ -49,34 +52,39 @@ def start(
             record = replace(record, parts={**record.parts, part.name: running})
             folder.write(record)
             _wait_until_healthy(part, process, log, models, interrupts)
-            tell(f"  healthy after {time.monotonic() - began:.1f} s, gRPC at {part.addresses['grpc']}")
+            report(f"  healthy after {time.monotonic() - began:.1f} s, gRPC at {part.addresses['grpc']}")
         record = replace(record, complete=True)
         folder.write(record)
         interrupts.check()
     except BaseException:  # Ctrl-C as well: nothing half started stays behind, whatever ended it
-        tell("Stopping what was started ...")
-        stop(folder, record)
+        report("Stopping what was started ...")
+        stop(record, [part.name for part in chosen if part.name in record.parts])
+        if before:
+            folder.write(before)
+        else:
+            folder.clear()
         raise
     return record
 
 
-def stop(folder: StateFolder, record: StackRecord) -> None:
-    """Stop what is on record, last first, with all children and shared memory; then forget the record.
+def stop(record: StackRecord, names: Collection[str]) -> None:
+    """Stop the named parts, last first, with all children and shared memory.
 
     Raises:
-        LocalStackError: something would not end; the record stays.
+        LocalStackError: a process does not end.
     """
     failures = []
     for name, part in reversed(record.parts.items()):
-        try:
-            processes.stop(part.process, STOP_SECONDS[name])
-        except LocalStackError as error:
-            failures.append(f"{TITLES[name]}: {error}")
+        if name in names:
+            try:
+                processes.stop(part.process, STOP_SECONDS[name])
+            except LocalStackError as error:
+                failures.append(f"{TITLES[name]}: {error}")
     if failures:
         raise LocalStackError("; ".join(failures))
-    for path in SHARED_MEMORY.glob(f"{record.shared_memory_prefix}*"):
-        path.unlink(missing_ok=True)
-    folder.clear()
+    if TRITON in names:
+        for path in SHARED_MEMORY.glob(f"{record.shared_memory_prefix}*"):
+            path.unlink(missing_ok=True)
 
 
 def _wait_until_healthy(

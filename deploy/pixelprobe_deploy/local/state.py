@@ -1,12 +1,11 @@
-"""The state folder: ``stack.json``, which says what runs, and the lock that keeps one ``up`` at a time.
+"""The state folder: ``stack.json``, the record of what runs, and the lock that allows one ``up`` at a time.
 
 ``stack.json`` is for other programs too: ``["orchestrator"]["grpc"]`` and the like are addresses. It exists
-from the start of the first process to the end of the last, and is replaced as a whole.
+from the start of the first process to ``down``, and is replaced as a whole. The folder is its owner's alone.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -15,14 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pixelprobe_deploy.home import ZOO, home_folder
+from filelock import FileLock, Timeout
+
+from pixelprobe_deploy.home import ZOO, home_folder, make_private
 from pixelprobe_deploy.local.errors import StateError
 from pixelprobe_deploy.local.interrupts import Interrupts
 from pixelprobe_deploy.local.processes import ProcessId
 
 FORMAT = 1
+LOCK = "stack.lock"
 LOCK_SECONDS = 1500.0
-"""Somebody else's first ``up`` installs the runtime, which may take this long."""
+"""How long another ``up`` may hold the lock: the first one installs the runtime."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class StackRecord:
     """What was started, in order.
 
     Attributes:
-        complete: all parts asked for were healthy once; else somebody was killed while starting them.
+        complete: all parts asked for were healthy once; else ``up`` was killed while it started them.
         models: sha256 of the weights by name of the classifier.
         saliency: sha256 of the ONNX file by name of the saliency model.
         versions: of what runs.
@@ -89,34 +91,36 @@ class StateFolder:
         replace_file(self.stack_file, json.dumps(_to_json(record), indent=2) + "\n")
 
     def clear(self) -> None:
-        """Nothing runs any more."""
+        """Remove the record: nothing runs."""
         self.stack_file.unlink(missing_ok=True)
 
     @contextmanager
-    def locked(self, interrupts: Interrupts, tell: Callable[[str], None]) -> Iterator[None]:
-        """Alone in this folder.
+    def locked(self, interrupts: Interrupts, report: Callable[[str], None]) -> Iterator[None]:
+        """Hold the folder's lock; the folder is made if it is missing.
 
         Raises:
-            StateError: the folder cannot be written, or somebody else holds it for too long.
-            Interrupted: while waiting.
+            StateError: the folder cannot be written, or another process holds the lock for too long.
+            Interrupted: a signal came while waiting.
         """
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
-            file = (self.home / "stack.lock").open("w")
-        except OSError as error:
-            raise StateError(f"cannot write to the state folder {self.home}: {error.strerror}") from error
-        with file:
-            give_up, told = time.monotonic() + LOCK_SECONDS, False
-            while not _try_lock(file.fileno()):
-                if not told:
-                    tell(f"Waiting for another `up` or `down` in {self.home} ...")
-                    told = True
+            make_private(self.home, LOCK)
+            lock = FileLock(self.home / LOCK)
+            give_up, reported = time.monotonic() + LOCK_SECONDS, False
+            while not _acquired(lock):
+                if not reported:
+                    report(f"Waiting for another `up` or `down` in {self.home} ...")
+                    reported = True
                 if time.monotonic() > give_up:
                     raise StateError(
                         f"another `up` or `down` holds {self.home} for over {LOCK_SECONDS:.0f} s"
                     )
                 interrupts.sleep(0.2)
-            yield  # closing the file gives the lock back, and so does our end
+        except OSError as error:
+            raise StateError(f"cannot write to the state folder {self.home}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -133,10 +137,10 @@ def replace_file(path: Path, text: str) -> None:
         raise StateError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _try_lock(descriptor: int) -> bool:
+def _acquired(lock: FileLock) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock.acquire(blocking=False)
+    except Timeout:
         return False
     return True
 
