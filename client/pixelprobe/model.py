@@ -143,6 +143,7 @@ class Result:
         retries: queries, rejected ones included, that were sent again.
         clean_held: how often the clean image kept its class; None where it was asked for once.
         success_held: how often the success was one; None where it was not asked for again.
+        started_over: why what was found before was lost, and the attack started over; empty if it did not.
     """
 
     outcome: Outcome
@@ -165,6 +166,7 @@ class Result:
     retries: int = 0
     clean_held: Repeats | None = None
     success_held: Repeats | None = None
+    started_over: str = ""
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,15 @@ class Offline:
 
         await until(answered, lambda count: count >= queries)
 
+    async def until_all_ended(self, campaign_id: str) -> None:
+        """Wait until no attack of the campaign is unfinished."""
+
+        async def unfinished() -> int:
+            progress = await self.store.progress(campaign_id)
+            return progress.attacks_total - progress.attacks_finished
+
+        await until(unfinished, lambda count: count == 0)
+
     async def results(self, campaign_id: str) -> list[AttackResult | None]:
         """Of all attacks, in the spec's order."""
         records = await self.store.list_attacks(campaign_id, start=0, limit=10_000, finished_only=False)

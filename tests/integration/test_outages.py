@@ -21,7 +21,7 @@ from pixelprobe_services.orchestrator.targets.base import (
 from tests.integration.offline import MASK, QUICK, offline, spec, undisturbed, without_sent
 from tests.unit.orchestrator.fakes import FakeTarget
 
-PAUSED, SUCCEEDED = CampaignState.PAUSED, CampaignState.SUCCEEDED
+SUCCEEDED, WAITING = CampaignState.SUCCEEDED, CampaignState.WAITING
 
 
 class Fragile(FakeTarget):
@@ -50,7 +50,7 @@ async def test_a_target_that_goes_and_comes_back_changes_no_result(says_ready: b
         campaign_id = await running.create()
         await running.some_answers()
         target.is_away = True
-        paused = await running.until(campaign_id, PAUSED)
+        paused = await running.until(campaign_id, WAITING)
         assert ("not ready" if not says_ready else "not healthy") in paused.state_reason
         asked = len(target.batches)
         await asyncio.sleep(5 * QUICK.first_wait)  # longer than the first tries whether it is back
@@ -86,7 +86,7 @@ async def test_a_campaign_whose_only_target_is_not_ready_waits_without_end() -> 
         target.is_away = True
         for task in running.manager._tasks.values():
             task.cancel()  # as a restart of the orchestrator would
-        assert (await running.until(campaign_id, PAUSED)).state_reason == "is not ready"
+        assert (await running.until(campaign_id, WAITING)).state_reason == "is not ready"
         target.is_away = False
         await running.until(campaign_id, SUCCEEDED)
         results = await running.results(campaign_id)
@@ -117,7 +117,7 @@ async def test_masks_that_come_later_are_waited_for() -> None:
     masks = Masks()
     async with offline(MemoryStore(), masks=cast(MaskSource, masks)) as running:
         campaign_id = await running.create(without_masks())
-        assert "nobody home" in (await running.until(campaign_id, PAUSED)).state_reason
+        assert "nobody home" in (await running.until(campaign_id, WAITING)).state_reason
         masks.is_away = False
         await running.until(campaign_id, SUCCEEDED)
         results = await running.results(campaign_id)

@@ -20,7 +20,8 @@ from pixelprobe_services.server.caller import Caller
 from tests.integration.offline import offline, spec, undisturbed, without_sent
 from tests.unit.orchestrator.fakes import INFO
 
-PAUSED, RUNNING, SUCCEEDED = CampaignState.PAUSED, CampaignState.RUNNING, CampaignState.SUCCEEDED
+RUNNING, SUCCEEDED = CampaignState.RUNNING, CampaignState.SUCCEEDED
+WAITING = CampaignState.WAITING
 A_DAY = 300
 ANN = Quotas([Caller("ann", max_running_campaigns=2, max_queries_per_day=A_DAY)])
 
@@ -50,7 +51,7 @@ async def test_a_campaign_pauses_when_the_day_is_used_up_and_goes_on_by_itself_t
     async with offline(store, quotas=ANN) as running:
         campaign_id = await running.create(owner="ann")
         days = 1
-        while (seen := await running.until(campaign_id, PAUSED, SUCCEEDED)).state is PAUSED:
+        while (seen := await running.until(campaign_id, WAITING, SUCCEEDED)).state is WAITING:
             assert "its 300 queries of today (UTC) are used up" in seen.state_reason
             assert "tomorrow" in seen.state_reason
             used = await store.queries_today("ann")
@@ -64,7 +65,7 @@ async def test_a_campaign_pauses_when_the_day_is_used_up_and_goes_on_by_itself_t
             answered = running.target.answered
             if days == 1:
                 with caplog.at_level(logging.WARNING):
-                    assert await running.until(campaign_id, PAUSED)
+                    assert await running.until(campaign_id, WAITING)
             day[0] += 1
             days += 1
             await running.until(campaign_id, RUNNING, SUCCEEDED)
@@ -81,7 +82,7 @@ async def test_other_clients_go_on_beside_one_who_has_used_up_the_day(store: Sto
         anns = await running.create(owner="ann")
         bobs = await running.create(spec(seed=3), owner="bob")
         await running.until(bobs, SUCCEEDED)
-        await running.until(anns, PAUSED)
+        await running.until(anns, WAITING)
         assert await store.queries_today("bob") == (await store.progress(bobs)).ledger.sent
         await running.manager.cancel(anns)
         assert (await running.seen(anns)).state is CampaignState.CANCELLED
@@ -106,10 +107,10 @@ async def test_only_so_many_campaigns_at_a_time(store: Store, day: list[int]) ->
 async def test_a_restart_remembers_the_day(store: Store, day: list[int]) -> None:
     async with offline(store, quotas=ANN) as running:
         campaign_id = await running.create(owner="ann")
-        await running.until(campaign_id, PAUSED)
+        await running.until(campaign_id, WAITING)
         used = await store.queries_today("ann")
     async with offline(store, quotas=ANN) as again:
-        await again.until(campaign_id, PAUSED)
+        await again.until(campaign_id, WAITING)
         assert again.target.answered == 0
         assert await store.queries_today("ann") == used
     async with offline(store) as without_limits:

@@ -33,6 +33,7 @@ from tests.postgres import PostgresServer, new_server, shared_server
 from tests.unit.orchestrator.fakes import FakeTarget
 
 PAUSED, RUNNING, SUCCEEDED = CampaignState.PAUSED, CampaignState.RUNNING, CampaignState.SUCCEEDED
+WAITING = CampaignState.WAITING
 
 
 async def open_sql(url: str) -> SqlStore:
@@ -167,21 +168,21 @@ async def test_a_server_that_restarts_is_waited_for(server: PostgresServer) -> N
     await store.close()
 
 
-async def check_pause(running: Offline, campaign_id: str, reason: str) -> None:
-    """The campaign is seen as paused, and says why."""
-    told = []
+async def check_wait(running: Offline, campaign_id: str, reason: str) -> None:
+    """The campaign is seen to wait, and says why."""
+    told: list[tuple[CampaignState | None, str]] = []
 
     async def watch() -> None:
         async for _, item in running.manager.watch(campaign_id, 0):
-            told.append(getattr(item, "campaign_state", None))
+            told.append((getattr(item, "state", None), getattr(item, "reason", "")))
 
     watching = asyncio.create_task(watch())
-    paused = await running.until(campaign_id, PAUSED)
-    assert reason in paused.state_reason
+    waiting = await running.until(campaign_id, WAITING)
+    assert reason in waiting.state_reason
     await asyncio.sleep(3 * QUICK.watch_poll)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    assert PAUSED in told
+    assert any(state is WAITING and reason in why for state, why in told)
 
 
 async def check_end(running: Offline, campaign_id: str, wanted: CampaignSpec | None = None) -> None:
@@ -205,7 +206,7 @@ async def test_a_campaign_outlasts_a_full_disk(store: SqlStore) -> None:
         campaign_id = await running.create(long)
         await running.some_answers()
         disk.fill()
-        await check_pause(running, campaign_id, "the disk that holds the database is full")
+        await check_wait(running, campaign_id, "the disk that holds the database is full")
         disk.free()
         await check_end(running, campaign_id, long)
 
@@ -216,7 +217,7 @@ async def test_a_campaign_outlasts_a_lock_and_resumes_at_once_when_asked(store: 
         await running.some_answers()
         other = sqlite3.connect(file, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        await check_pause(running, campaign_id, "locked by another program")
+        await check_wait(running, campaign_id, "locked by another program")
         other.execute("COMMIT")
         other.close()
         assert (await running.manager.resume(campaign_id)).state is RUNNING
@@ -234,7 +235,7 @@ async def test_a_campaign_outlasts_the_loss_of_its_server(server: PostgresServer
             await running.seen(campaign_id)
         async with asyncio.timeout(30):
             await asyncio.gather(*running.manager._tasks.values())
-        assert campaign_id in running.manager._stalls
+        assert campaign_id in running.manager._waits
         await asyncio.to_thread(server.start)
         await check_end(running, campaign_id)
     await store.close()
@@ -257,8 +258,8 @@ class Fickle(MemoryStore):
 async def test_a_query_that_cannot_be_counted_is_no_result() -> None:
     async with offline(Fickle()) as running:
         campaign_id = await running.create()
-        paused = await running.until(campaign_id, PAUSED)
-        assert paused.state_reason == "not now"
+        waiting = await running.until(campaign_id, WAITING)
+        assert waiting.state_reason == "not now"
         assert running.target.answered == 0
         await check_end(running, campaign_id)
 
@@ -286,7 +287,7 @@ async def test_a_campaign_waits_for_targets_that_come_up_later(store: SqlStore) 
     campaign_id = await interrupted(store)
     target = Late()
     async with offline(store, target=target) as running:
-        assert (await running.until(campaign_id, PAUSED)).state_reason == "still loading"
+        assert (await running.until(campaign_id, WAITING)).state_reason == "still loading"
         target.is_up = True
         await running.until(campaign_id, SUCCEEDED)
         expected = [without_sent(one) for one in await undisturbed()]
@@ -307,13 +308,13 @@ async def test_a_campaign_pauses_for_good_when_its_target_was_removed(store: Sql
         assert (await running.seen(campaign_id)).state_reason == ""
 
 
-async def test_a_paused_campaign_can_be_cancelled(store: SqlStore, file: Path) -> None:
+async def test_a_waiting_campaign_can_be_cancelled(store: SqlStore, file: Path) -> None:
     async with offline(store, seconds_a_request=0.01) as running:
         campaign_id = await running.create()
         await running.some_answers()
         other = sqlite3.connect(file, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        await running.until(campaign_id, PAUSED)
+        await running.until(campaign_id, WAITING)
         other.execute("COMMIT")
         other.close()
         await running.manager.cancel(campaign_id)

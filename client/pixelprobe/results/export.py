@@ -61,6 +61,7 @@ def attack_row(attack: Attack, exported: Exported, targets: Mapping[str, Target]
         **{key: value for key, value in record.items() if key not in _PATHS},
         "queries_to_success": result.queries_to_success or None,
         "region_area_fraction": result.region_area_fraction,
+        "started_over": result.started_over,
         "clean_top": _scores(result.clean_top),
         "adversarial_top": _scores(result.best_top),
         "fitness_by_generation": [round(value, 8) for value in result.fitness_by_generation],
@@ -104,7 +105,8 @@ COLUMNS: dict[str, str] = {
     "queries_rejected": "integer", "retries": "integer", "clean_held": "string",
     "success_held": "string", "generations": "integer", "seed": "seed",
     "mask_area_fraction": "number", "queries_to_success": "integer", "region_area_fraction": "number",
-    "clean_top": "scores", "adversarial_top": "scores", "fitness_by_generation": "numbers",
+    "started_over": "string", "clean_top": "scores", "adversarial_top": "scores",
+    "fitness_by_generation": "numbers",
 }  # fmt: skip
 """Columns in order, with their types; in CSV lists are JSON texts."""
 

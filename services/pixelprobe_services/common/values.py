@@ -283,6 +283,7 @@ class AttackResult:
     region_area_fraction: float = 0.0
     clean_held: Held | None = None
     success_held: Held | None = None
+    started_over: str = ""
 
 
 def image_digest(image: Pixels) -> str:

@@ -131,6 +131,7 @@ def _result_to_pb(
         queries_to_success=result.queries_to_success,
         mask=None if mask is None else mask_from_array(mask),
         region_area_fraction=result.region_area_fraction,
+        started_over=result.started_over,
         end_time=_timestamp(end_time),
     )
 

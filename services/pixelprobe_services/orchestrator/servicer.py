@@ -19,6 +19,7 @@ from pixelprobe_services.common.wire import CAMPAIGN_STATES, checked_digest, spe
 from pixelprobe_services.orchestrator import convert
 from pixelprobe_services.orchestrator.attacks.run import Progress
 from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
+from pixelprobe_services.orchestrator.campaigns.watching import Shown
 from pixelprobe_services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
 from pixelprobe_services.orchestrator.targets.registry import Registry
 from pixelprobe_services.server.caller import caller, check_owner
@@ -116,11 +117,15 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         if request.after_sequence > MAX_SEQUENCE:
             raise InvalidArgumentError("after_sequence", f"{request.after_sequence} is over {MAX_SEQUENCE}")
         async for sequence, item in self._campaigns.watch(campaign_id, request.after_sequence):
-            if isinstance(item, Event):
-                told = partial(self._told, campaign_id, item)
-                yield await self._campaigns.read_once(campaign_id, item, told)
-            else:
-                yield _gone_on(sequence, *item)
+            match item:
+                case Event():
+                    read = partial(self._event_to_pb, campaign_id, item)
+                    yield await self._campaigns.read_once(campaign_id, item, read)
+                case Shown():
+                    read = partial(self._shown_to_pb, campaign_id, sequence)
+                    yield await self._campaigns.read_once(campaign_id, (sequence, item), read)
+                case _:
+                    yield _progress_to_pb(sequence, *item)
 
     async def GetAttack(self, request: pb.GetAttackRequest, context: Context) -> pb.GetAttackResponse:
         record = await self._store.get_attack(convert.parse_attack_name(request.name))
@@ -163,20 +168,26 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
 
     async def _campaign(self, record: CampaignRecord, *, with_images: bool = True) -> Any:
         progress = await self._store.progress(record.id)
-        waits, seen = self._campaigns.waits(record), self._campaigns.as_seen(record)
-        return convert.campaign_to_pb(seen, progress, waits=waits, with_images=with_images)
+        return convert.campaign_to_pb(self._campaigns.as_seen(record), progress, with_images=with_images)
 
-    async def _told(self, campaign_id: str, event: Event) -> pb.WatchCampaignResponse:
-        """What watchers are told of a lasting event."""
+    async def _event_to_pb(self, campaign_id: str, event: Event) -> pb.WatchCampaignResponse:
+        """Return the message of a lasting event."""
         if event.attack_number is not None:
             finished = await self._store.get_attack(AttackId(campaign_id, event.attack_number))
             return pb.WatchCampaignResponse(sequence=event.sequence, finished=convert.attack_to_pb(finished))
         record = await self._store.get_campaign(campaign_id)
         campaign = await self._campaign(record, with_images=False)
-        if event.campaign_state is not None:  # as it was then, not as it is by now
+        if event.campaign_state is not None:  # as it was then, which may have changed since
             campaign.state = CAMPAIGN_STATES.to_pb(event.campaign_state)
-            campaign.waits = campaign.waits and event.campaign_state is CampaignState.PAUSED
+            if event.campaign_state is not CampaignState.PAUSED:
+                campaign.state_reason = ""
+            campaign.waits = False
         return pb.WatchCampaignResponse(sequence=event.sequence, campaign=campaign)
+
+    async def _shown_to_pb(self, campaign_id: str, sequence: int) -> pb.WatchCampaignResponse:
+        """Return the message of a change in what the campaign waits for: the campaign as it is now."""
+        campaign = await self._campaign(await self._store.get_campaign(campaign_id), with_images=False)
+        return pb.WatchCampaignResponse(sequence=sequence, campaign=campaign)
 
     async def _describe(self, name: str) -> pb.Target:
         try:
@@ -197,7 +208,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         )
 
 
-def _gone_on(sequence: int, attack: AttackId, progress: Progress) -> pb.WatchCampaignResponse:
+def _progress_to_pb(sequence: int, attack: AttackId, progress: Progress) -> pb.WatchCampaignResponse:
     return pb.WatchCampaignResponse(
         sequence=sequence,
         progress=pb.AttackProgress(

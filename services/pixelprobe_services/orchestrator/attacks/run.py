@@ -126,6 +126,7 @@ class AttackRun:
             fitness_by_generation=tuple(trace.fitness_by_generation),
             queries_to_success=trace.queries_to_success,
             region_area_fraction=self._region_area,
+            started_over=trace.started_over,
         )
 
     async def save(self) -> None:

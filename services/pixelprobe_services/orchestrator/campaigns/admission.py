@@ -1,16 +1,54 @@
-"""What a spec must satisfy beyond its own form: its images are there, and fit the targets it names."""
+"""Checks before a campaign is created (images, labels and classes fit its targets) and before it runs."""
 
 from __future__ import annotations
 
 from pixelprobe_services.common.errors import InvalidArgumentError, NotFoundError
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
+from pixelprobe_services.orchestrator.campaigns.waiting import Patience
+from pixelprobe_services.orchestrator.core.search.factory import check_search
+from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.store.base import Store
-from pixelprobe_services.orchestrator.targets.base import TargetInfo
+from pixelprobe_services.orchestrator.targets.base import TargetInfo, TargetUnavailableError
 
 MAX_TEXT = 1000
 """Characters of a name for people."""
 MAX_HINTS = 16 * 1024
 """Bytes of the options for masks, which hold for all images: a page of campaigns repeats them."""
+
+
+async def check_spec(spec: CampaignSpec, store: Store, batchers: BatcherPool) -> None:
+    """Check ``spec`` against its targets and the uploaded images.
+
+    Raises:
+        NotFoundError: an unknown target or image.
+        InvalidArgumentError: a text is too long, or a size, label or class does not fit a target.
+        TargetError: a target cannot be described now.
+    """
+    check_texts(spec)
+    infos = [(await batchers.get(name)).info for name in spec.targets]
+    await check_images(store, spec, infos)
+    check_goals(spec, infos)
+    check_search(spec.search, spec.pixel_counts, labels_only=False)
+
+
+async def check_targets(spec: CampaignSpec, batchers: BatcherPool, patience: Patience) -> None:
+    """Check that the targets of ``spec`` answer, before its attacks start or continue.
+
+    A target that is away and with which patience is used up is no obstacle while another answers.
+
+    Raises:
+        NotFoundError, TargetError: a target is gone, or is not what it was.
+        TargetUnavailableError: one cannot be reached now, and is worth waiting for.
+    """
+    away: dict[str, TargetUnavailableError] = {}
+    for name in spec.targets:
+        try:
+            await batchers.check(name)
+        except TargetUnavailableError as error:
+            away[name] = error
+    waiting = [error for name, error in away.items() if patience.is_left(name)]
+    if waiting or len(away) == len(spec.targets):
+        raise (waiting or list(away.values()))[0]
 
 
 def check_texts(spec: CampaignSpec) -> None:

@@ -1,4 +1,4 @@
-"""Runs a campaign's attacks in this process, many at a time."""
+"""Executor of a campaign's attacks in this process, many at a time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pixelprobe_services.common.errors import ServiceError, UnavailableError
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import AttackResult, MaskArray, Outcome
 from pixelprobe_services.orchestrator.attacks.masks import MaskSource, MaskUnavailableError
+from pixelprobe_services.orchestrator.attacks.resources import OutOfResourcesError, resources_named
 from pixelprobe_services.orchestrator.attacks.run import AttackRun, Progress
 from pixelprobe_services.orchestrator.campaigns.events import EventHub
 from pixelprobe_services.orchestrator.campaigns.waiting import Patience
@@ -24,16 +25,20 @@ from pixelprobe_services.orchestrator.timing import Timing
 from pixelprobe_services.server.logs import about
 
 TRACED_ATTACKS = 32
-"""About so many of a campaign's attacks, evenly spread, have spans of their own and of their requests."""
+"""About this many of a campaign's attacks, evenly spread, have spans of their own and of their requests."""
 
 log = logging.getLogger(__name__)
 
 MASKS = "masks"
-"""What the segmentation service is called where patience is counted, beside the targets' names."""
+"""Name of the segmentation service, beside the targets' names, where patience is counted."""
 
 
 class LocalExecutor:
-    """At most ``attacks_in_flight`` attacks at once, over all campaigns."""
+    """Runs at most ``attacks_in_flight`` attacks at once, over all campaigns.
+
+    >>> executor = LocalExecutor(store, masks, pool, EventHub(), attacks_in_flight=32)
+    >>> await executor.run_campaign(record.id)
+    """
 
     def __init__(
         self,
@@ -59,14 +64,14 @@ class LocalExecutor:
         self._cancelled: set[str] = set()
 
     async def run_campaign(self, campaign_id: str) -> None:
-        """Run attacks until none is left to claim; others may still run some.
+        """Run attacks until none is left to claim; other orchestrators may still run some.
 
-        When it is cancelled, attacks under way are checkpointed and given back to the store as pending.
+        When this is cancelled, running attacks are checkpointed and released.
 
         Raises:
-            StoreError: the store failed. Attacks under way ended and can be claimed again once it works.
+            StoreError: the store failed. Running attacks ended and can be claimed again once it works.
             UnavailableError: a target or the segmentation service does not answer, and there is patience
-                left. Attacks under way were checkpointed and can be claimed again.
+                left, or this machine is out of resources. Running attacks were checkpointed and released.
         """
         spec = (await self._store.get_campaign(campaign_id)).spec
         try:
@@ -75,15 +80,18 @@ class LocalExecutor:
                 for _ in range(min(self._attacks_in_flight, spec.attack_count)):
                     workers.create_task(self._work(campaign_id, spec, claiming))
         except BaseExceptionGroup as failures:
-            passing, others = failures.split((StoreError, UnavailableError))
-            if passing is None or others is not None:
+            transient, others = failures.split((StoreError, UnavailableError))
+            if transient is None or others is not None:
                 raise
-            raise passing.exceptions[0] from failures
+            raise transient.exceptions[0] from failures
 
     async def cancel_campaign(self, campaign_id: str, running: asyncio.Task[None] | None) -> None:
-        """End ``running``, a task of :meth:`run_campaign`; all attacks not yet finished are CANCELLED.
+        """End ``running``, a task of :meth:`run_campaign`; all unfinished attacks become CANCELLED.
 
-        Those that run here finish with what they have found; those that run elsewhere are taken away.
+        Attacks that run here keep what they have found; those that run elsewhere lose their lease.
+
+        Raises:
+            ConflictError: the campaign is not cancelled any more.
         """
         self._cancelled.add(campaign_id)
         try:
@@ -95,11 +103,11 @@ class LocalExecutor:
             self._cancelled.discard(campaign_id)
 
     async def _work(self, campaign_id: str, spec: CampaignSpec, claiming: asyncio.Lock) -> None:
-        """Take one attack after another until none is left.
+        """Run one attack after another until none is left.
 
-        The task that claims an attack is the one that runs it, and has its slot before: whenever it is
-        cancelled, neither is lost. Claims wait for each other, because the store takes an attack that it
-        knows to be claimed here, by a call that never came back, for one that was forgotten.
+        The task that claims an attack also runs it, and has its slot before: neither is lost, whenever the
+        task is cancelled. Claims are made one at a time: the store hands out again what was claimed here by
+        a call that never returned, and could not tell such an attack from one that is being claimed.
         """
         while True:
             async with self._slots:
@@ -108,25 +116,25 @@ class LocalExecutor:
                 if record is None:
                     return
                 with about(campaign_id, record.id.number), _span(record, spec):
-                    await self._run_or_give_back(record, spec)
+                    await self._run_or_release(record, spec)
 
-    async def _run_or_give_back(self, record: AttackRecord, spec: CampaignSpec) -> None:
+    async def _run_or_release(self, record: AttackRecord, spec: CampaignSpec) -> None:
         try:
             with self._metrics.attacks_in_flight.track_inprogress():
                 await self._run_attack(record, spec)
         except LeaseLostError:
-            log.info("attack %s runs elsewhere by now, or has ended", record.id)
+            log.info("attack %s runs elsewhere now, or has ended", record.id)
         except (asyncio.CancelledError, StoreError, UnavailableError):
-            await self._give_back(record)
+            await self._release(record)
             raise
 
-    async def _give_back(self, record: AttackRecord) -> None:
+    async def _release(self, record: AttackRecord) -> None:
         try:
             await self._store.release_attack(record.id)
         except LeaseLostError:
-            log.info("attack %s runs elsewhere by now, or has ended", record.id)
+            log.info("attack %s runs elsewhere now, or has ended", record.id)
         except StoreError as error:
-            log.warning("attack %s was not given back, and goes on later: %s", record.id, error.message)
+            log.warning("attack %s was not released and is continued later: %s", record.id, error.message)
 
     async def _run_attack(self, record: AttackRecord, spec: CampaignSpec) -> None:
         run: AttackRun | None = None
@@ -142,39 +150,44 @@ class LocalExecutor:
                 metrics=self._metrics,
                 save_seconds=self._timing.save,
             )
-            result = await run.execute()
-        except asyncio.CancelledError:
-            if run is not None:
-                await self._save(run, record)
-            if record.id.campaign_id not in self._cancelled:
+            with resources_named():
+                result = await run.execute()
+        except (asyncio.CancelledError, Exception) as error:
+            ended = await self._result_after(error, record, run)
+            if ended is None:
                 raise
-            result = run.result(Outcome.CANCELLED) if run else AttackResult(Outcome.CANCELLED)
-        except DayUsedUpError:
-            if run is not None:
-                await self._save(run, record)  # the store works, and tomorrow's queries are for new questions
-            raise
-        except (LeaseLostError, StoreError):
-            raise
-        except UnavailableError as error:
-            if self._patience.is_left(_away(error, record)):
-                if run is not None:
-                    await self._save(run, record)
-                raise
-            result = (
-                run.result(Outcome.ERROR, error.message)
-                if run
-                else AttackResult(Outcome.ERROR, error.message)
-            )
-        except TargetError as error:
-            result = AttackResult(Outcome.ERROR, reason=error.message)
-        except ServiceError as error:
-            log.error("attack %s: %s", record.id, error.message)
-            result = AttackResult(Outcome.ERROR, reason=error.message)
-        except Exception:
-            # A bug in one attack must not take the others with it; the log has the traceback.
-            log.exception("attack %s failed unexpectedly", record.id)
-            result = AttackResult(Outcome.ERROR, reason="internal error; the orchestrator's log has details")
+            result = ended
         await self._finish(record, result, run.mask if run else None)
+
+    async def _result_after(
+        self, error: BaseException, record: AttackRecord, run: AttackRun | None
+    ) -> AttackResult | None:
+        """Return the result of an attack that raised; None where it is to be continued later."""
+        match error:
+            case asyncio.CancelledError():
+                await self._save(run, record)
+                is_over = record.id.campaign_id in self._cancelled
+                return _result(run, Outcome.CANCELLED) if is_over else None
+            case StoreError() | LeaseLostError():
+                return None
+            case DayUsedUpError() | OutOfResourcesError():
+                await self._save(run, record)
+                return None
+            case UnavailableError():
+                if self._patience.is_left(_away(error, record)):
+                    await self._save(run, record)
+                    return None
+                return _result(run, Outcome.ERROR, error.message)
+            case TargetError():
+                return AttackResult(Outcome.ERROR, reason=error.message)
+            case ServiceError():
+                log.error("attack %s: %s", record.id, error.message)
+                return AttackResult(Outcome.ERROR, reason=error.message)
+            case _:
+                # A bug in one attack must not end the others; the log has the traceback.
+                log.error("attack %s failed unexpectedly", record.id, exc_info=error)
+                reason = "internal error; the orchestrator's log has details"
+                return AttackResult(Outcome.ERROR, reason=reason)
 
     def _on_progress(self, record: AttackRecord, run: AttackRun | None, progress: Progress) -> None:
         self._patience.answered(record.key.target)
@@ -182,11 +195,13 @@ class LocalExecutor:
             self._patience.answered(MASKS)
         self._events.progress(record.id, progress)
 
-    async def _save(self, run: AttackRun, record: AttackRecord) -> None:
+    async def _save(self, run: AttackRun | None, record: AttackRecord) -> None:
+        if run is None:
+            return
         try:
             await run.save()
         except StoreError as error:
-            log.warning("attack %s goes on from an earlier checkpoint: %s", record.id, error.message)
+            log.warning("attack %s continues from an earlier checkpoint: %s", record.id, error.message)
 
     async def _finish(self, record: AttackRecord, result: AttackResult, mask: MaskArray | None) -> None:
         await self._store.finish_attack(record.id, result, mask)
@@ -196,13 +211,18 @@ class LocalExecutor:
         self._events.notify(record.id.campaign_id)
 
 
+def _result(run: AttackRun | None, outcome: Outcome, reason: str = "") -> AttackResult:
+    """What ``run`` has found so far, as a result."""
+    return run.result(outcome, reason) if run else AttackResult(outcome, reason)
+
+
 def _away(error: UnavailableError, record: AttackRecord) -> str:
     """The name, in counting patience, of what did not answer."""
     return MASKS if isinstance(error, MaskUnavailableError) else record.key.target
 
 
 def _span(record: AttackRecord, spec: CampaignSpec) -> AbstractContextManager[object]:
-    """Of an attack: under the call that started the campaign, if that was by a call and in this process."""
+    """Span of an attack, under the call that started the campaign if this process received it."""
     if record.id.number % max(1, spec.attack_count // TRACED_ATTACKS):
         return tracing.untraced()
     return tracing.span(

@@ -1,4 +1,4 @@
-"""Campaigns' lives: checked and created, run in the background, cancelled, resumed, watched."""
+"""The life cycle of campaigns: create, run in the background, cancel, resume."""
 
 from __future__ import annotations
 
@@ -7,57 +7,53 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
+from weakref import WeakValueDictionary
 
 from pixelprobe_services.common.errors import (
     AlreadyExistsError,
     ConflictError,
     FailedPreconditionError,
     NotFoundError,
-    ServiceError,
     UnavailableError,
 )
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import CampaignState
-from pixelprobe_services.orchestrator.attacks.run import Progress
-from pixelprobe_services.orchestrator.campaigns.admission import (
-    check_goals,
-    check_images,
-    check_texts,
-    same_request,
-)
+from pixelprobe_services.orchestrator.campaigns.admission import check_spec, check_targets, same_request
 from pixelprobe_services.orchestrator.campaigns.events import EventHub
 from pixelprobe_services.orchestrator.campaigns.executor import LocalExecutor
 from pixelprobe_services.orchestrator.campaigns.quotas import Quotas
-from pixelprobe_services.orchestrator.campaigns.waiting import Patience, Wait
-from pixelprobe_services.orchestrator.core.search.factory import check_search
+from pixelprobe_services.orchestrator.campaigns.waiting import Patience, Waits
+from pixelprobe_services.orchestrator.campaigns.watching import ENDED, Item, Shown, watch
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
-from pixelprobe_services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
+from pixelprobe_services.orchestrator.store.base import CampaignRecord, Store
 from pixelprobe_services.orchestrator.store.errors import StoreError
-from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
-from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
+from pixelprobe_services.orchestrator.targets.base import TargetError
 from pixelprobe_services.orchestrator.timing import Timing
 from pixelprobe_services.server.logs import about
 
 log = logging.getLogger(__name__)
 
-ENDED = frozenset({CampaignState.SUCCEEDED, CampaignState.CANCELLED})
-UNFINISHED = frozenset({CampaignState.PENDING, CampaignState.RUNNING})
-EVENTS_A_READ = 256
+UNFINISHED = frozenset({CampaignState.PENDING, CampaignState.RUNNING, CampaignState.WAITING})
+RESUME_ATTEMPTS = 10
+"""A resume that meets a cancellation, here or in another orchestrator, is repeated so often."""
 
 
 class CampaignManager:
-    """Runs each unfinished campaign as one task of the event loop, whoever created it.
+    """Runs each unfinished campaign of the store as one task of the event loop.
 
-    While the store cannot do its work, a target or the segmentation service does not answer, or its owner has
-    used up the day's queries, a campaign is shown as PAUSED with the reason, although the store has it as
-    RUNNING: it goes on by itself, or at once when it is resumed. Once patience with one of several targets is
-    used up, that one's attacks end in an error and the others go on; a campaign of whose targets none answers
-    waits for as long as it takes.
+    While the store cannot do its work, a target or the segmentation service does not answer, or the owner
+    has used up the day's queries, clients see the campaign as WAITING with the reason. The store keeps it as
+    RUNNING, because the store may be what is out of reach, and another orchestrator may not have to wait.
+    It continues by itself, or at once when it is resumed. Once patience with one of several targets is used
+    up, the attacks on that target end in an error and the others continue; a campaign of whose targets none
+    answers waits for as long as it takes. A PAUSED campaign continues only when it is resumed.
 
-    Attributes:
-        read_once: for those within :meth:`watch`: a read that all of a campaign's watchers make, made once.
+    >>> manager = CampaignManager(store, pool, executor, EventHub())
+    >>> await manager.start()
+    >>> record = await manager.create(spec, request_id="nightly", owner="ci")
+    >>> async for sequence, item in manager.watch(record.id, after_sequence=0):
+    ...     print(sequence, item)
     """
 
     def __init__(
@@ -80,46 +76,43 @@ class CampaignManager:
         self._events = events
         self.read_once = events.once
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._ending: set[str] = set()
-        self._stalls: dict[str, Wait] = {}
+        self._endings: dict[str, asyncio.Task[None]] = {}
+        self._waits = Waits(self._timing)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._polling: asyncio.Task[None] | None = None
         self._metrics = metrics or OrchestratorMetrics()
-        self._metrics.campaigns_stalled.set_function(lambda: len(self._stalls))
-        self._stopping = False
+        self._metrics.campaigns_stalled.set_function(lambda: len(self._waits))
+        self.is_stopping = False
 
     async def start(self) -> None:
-        """Take up every campaign that an earlier process left unfinished, and go on looking for more."""
+        """Continue every campaign that an earlier process left unfinished, and keep looking for more."""
         for campaign_id in await self._store.campaigns_in({CampaignState.CANCELLED}):
-            await self._store.cancel_attacks(campaign_id)  # of whoever died while cancelling
-        await self._look_around()
+            # Of a process that died while it cancelled. Another orchestrator may have resumed it by now.
+            with contextlib.suppress(ConflictError):
+                await self._store.cancel_attacks(campaign_id)
+        await self._synchronise()
         self._polling = asyncio.create_task(self._poll(), name="campaigns-poll")
 
     async def stop(self) -> None:
-        """Checkpoint what is running, give it back to the store, and send the watchers away."""
-        tasks = list(self._tasks.values())
+        """Checkpoint running attacks, release them to the store, and end all watching."""
+        tasks = [*self._endings.values(), *self._tasks.values()]
         if self._polling:
             tasks.append(self._polling)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._stopping = True
+        self.is_stopping = True
         self._events.notify_all()
 
     async def create(self, spec: CampaignSpec, request_id: str, owner: str = "") -> CampaignRecord:
         """Check ``spec`` against targets and images, store it as ``owner``'s, start it.
 
         Raises:
-            NotFoundError: an unknown target or image.
-            InvalidArgumentError: a size, label or class does not fit a target.
-            TargetError: a target cannot be described now.
+            NotFoundError, InvalidArgumentError, TargetError: see check_spec.
             AlreadyExistsError: ``request_id`` belongs to another spec.
             QuotaExceededError: ``owner`` has as many campaigns open as it may, or used up the day's queries.
         """
-        check_texts(spec)
-        infos = [(await self._batchers.get(name)).info for name in spec.targets]
-        await check_images(self._store, spec, infos)
-        check_goals(spec, infos)
-        check_search(spec.search, spec.pixel_counts, labels_only=False)
+        await check_spec(spec, self._store, self._batchers)
         record, is_new = await self._store.create_campaign(
             spec, request_id, owner=owner, limits=self._quotas.of(owner)
         )
@@ -130,7 +123,11 @@ class CampaignManager:
         return record
 
     async def cancel(self, campaign_id: str) -> CampaignRecord:
-        """End a campaign; one that has ended stays as it is."""
+        """End a campaign and all its attacks; one that has ended stays as it is."""
+        async with self._turn(campaign_id):
+            return await self._cancel(campaign_id)
+
+    async def _cancel(self, campaign_id: str) -> CampaignRecord:
         record = await self._store.get_campaign(campaign_id)
         if record.state in ENDED:
             return record
@@ -146,16 +143,38 @@ class CampaignManager:
         return record
 
     async def resume(self, campaign_id: str) -> CampaignRecord:
-        """Take a paused or cancelled campaign up again; a running one stays as it is.
+        """Continue a paused, waiting or cancelled campaign; a running one stays as it is.
+
+        Waits until a cancellation that was asked for earlier has ended all attacks.
 
         Raises:
+            ConflictError: it is still being cancelled by another orchestrator.
             FailedPreconditionError: it has succeeded.
             QuotaExceededError: its owner has too many others open, or used up the day's queries.
         """
+        async with self._turn(campaign_id):
+            for attempt in range(1, RESUME_ATTEMPTS + 1):
+                await self._ended(campaign_id)
+                try:
+                    return await self._resume(campaign_id)
+                except ConflictError:
+                    # It changed state, or attacks that were cancelled still run in another orchestrator.
+                    if attempt == RESUME_ATTEMPTS:
+                        raise
+                    await asyncio.sleep(self._timing.poll / 10)
+                    if (await self._store.get_campaign(campaign_id)).state is CampaignState.CANCELLED:
+                        await self._end_attacks(campaign_id)
+            raise AssertionError("unreachable")
+
+    def _turn(self, campaign_id: str) -> asyncio.Lock:
+        """Requests to cancel or resume a campaign are carried out in the order in which they came."""
+        return self._turns.setdefault(campaign_id, asyncio.Lock())
+
+    async def _resume(self, campaign_id: str) -> CampaignRecord:
         record = await self._store.get_campaign(campaign_id)
         if record.state in UNFINISHED:
             await self._quotas.check_day(self._store, record.owner)
-            if self._stalls.pop(campaign_id, None):
+            if self._waits.end(campaign_id):
                 self._launch(campaign_id)
             return record
         if record.state is CampaignState.SUCCEEDED:
@@ -169,76 +188,41 @@ class CampaignManager:
         self._launch(campaign_id)
         return record
 
-    def waits(self, record: CampaignRecord) -> bool:
-        """Whether it goes on by itself once what is out of reach is to be had again."""
-        return record.id in self._stalls and record.state in UNFINISHED
-
     def as_seen(self, record: CampaignRecord) -> CampaignRecord:
-        """The record as clients should see it: paused while it waits for what is out of reach."""
-        if not self.waits(record):
+        """Return the record as clients should see it: with what the campaign waits for just now."""
+        if record.state not in UNFINISHED:
             return record
-        reason = self._stalls[record.id].reason
-        return replace(record, state=CampaignState.PAUSED, state_reason=reason)
+        shown = self.shown(record.id)
+        state = shown.state if shown.state is CampaignState.WAITING else record.state
+        return replace(record, state=state, state_reason=shown.reason or record.state_reason)
 
-    async def watch(
-        self, campaign_id: str, after_sequence: int
-    ) -> AsyncIterator[tuple[int, Event | tuple[AttackId, Progress]]]:
-        """Lasting events in order, progress in between, until the campaign has ended and all is told.
+    def shown(self, campaign_id: str) -> Shown:
+        """Return what an unfinished campaign waits for."""
+        if reason := self._waits.reason(campaign_id):
+            return Shown(CampaignState.WAITING, reason)
+        return Shown(CampaignState.RUNNING, "")
 
-        Yields (sequence, event); progress repeats the last lasting event's sequence.
+    def runs_here(self, campaign_id: str) -> bool:
+        """Whether attacks of the campaign may run, or be ending, in this process."""
+        return campaign_id in self._tasks or campaign_id in self._endings
 
-        Raises:
-            UnavailableError: this orchestrator stops; watch again after the last sequence seen.
-        """
-        sequence = after_sequence
-        stalled = False
-        with self._events.watch(campaign_id) as watcher:
-            # The first look is the watcher's own: what was done before it came, it must see.
-            ended, found = await self._look(campaign_id, sequence)
-            while True:
-                for event in found:
-                    sequence = event.sequence
-                    yield sequence, event
-                if len(found) < EVENTS_A_READ:
-                    if ended:
-                        return
-                    if stalled is not (campaign_id in self._stalls):
-                        stalled = not stalled
-                        state = CampaignState.PAUSED if stalled else CampaignState.RUNNING
-                        yield sequence, Event(sequence, campaign_state=state)
-                    for item in watcher.take_progress().items():
-                        yield sequence, item
-                    if self._stopping:
-                        raise UnavailableError("the orchestrator is shutting down", reason="SHUTTING_DOWN")
-                    await watcher.wait(self._timing.watch_poll)
-                ended, found = await self.read_once(
-                    campaign_id, sequence, partial(self._look, campaign_id, sequence)
-                )
-
-    async def _look(self, campaign_id: str, sequence: int) -> tuple[bool, list[Event]]:
-        """Whether the campaign has ended, and the first events after ``sequence``.
-
-        Ended: in a final state, and no attack is still being put away. It is read before the events, so that
-        none can come after those.
-        """
-        record = await self._store.get_campaign(campaign_id)
-        ended = record.state in ENDED and campaign_id not in self._tasks
-        return ended, await self._store.events_after(campaign_id, sequence, EVENTS_A_READ)
+    def watch(self, campaign_id: str, after_sequence: int) -> AsyncIterator[tuple[int, Item]]:
+        """Follow a campaign to its end. See :func:`~.watching.watch`."""
+        return watch(self._store, self._events, self, campaign_id, after_sequence, self._timing)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._timing.poll)
             try:
-                await self._look_around()
+                await self._synchronise()
             except StoreError as error:
                 log.warning("cannot look for campaigns: %s", error.message)
 
-    async def _look_around(self) -> None:
-        """Start what nobody here runs yet, end what was cancelled elsewhere."""
+    async def _synchronise(self) -> None:
+        """Start the store's unfinished campaigns that do not run here, end those cancelled elsewhere."""
         unfinished = await self._store.campaigns_in(UNFINISHED)
         for campaign_id in unfinished:
-            stall = self._stalls.get(campaign_id)
-            if stall is None or stall.is_over:
+            if self._waits.may_run(campaign_id):
                 self._launch(campaign_id)
         for campaign_id in self._tasks.keys() - set(unfinished):
             if (await self._store.get_campaign(campaign_id)).state is CampaignState.CANCELLED:
@@ -246,29 +230,42 @@ class CampaignManager:
         self._metrics.count_campaigns(await self._store.count_campaigns())
 
     async def _end_attacks(self, campaign_id: str) -> None:
-        """Finish a cancelled campaign's attacks."""
-        self._stalls.pop(campaign_id, None)
-        if campaign_id not in self._ending:
-            self._ending.add(campaign_id)
-            try:
+        """End a cancelled campaign's attacks and wait until all have ended; simultaneous calls share it."""
+        self._waits.end(campaign_id)
+        ending = self._endings.get(campaign_id)
+        if ending is None:
+            ending = asyncio.create_task(self._end(campaign_id), name=f"ending-{campaign_id}")
+            self._endings[campaign_id] = ending
+        # Shielded: a client that goes away must not leave a campaign half cancelled.
+        await asyncio.shield(ending)
+
+    async def _end(self, campaign_id: str) -> None:
+        try:
+            # It may be resumed by another orchestrator; then its attacks stay as they are.
+            with contextlib.suppress(ConflictError):
                 await self._executor.cancel_campaign(campaign_id, self._tasks.get(campaign_id))
-            finally:
-                self._ending.discard(campaign_id)
-        self._events.notify(campaign_id)
+        finally:
+            del self._endings[campaign_id]
+            self._events.notify(campaign_id)
+
+    async def _ended(self, campaign_id: str) -> None:
+        """Wait for a cancellation under way here."""
+        if ending := self._endings.get(campaign_id):
+            await asyncio.shield(ending)
 
     def _launch(self, campaign_id: str) -> None:
-        if campaign_id in self._tasks:
-            return
-        with about(campaign_id):  # which the task takes along
+        if campaign_id in self._tasks or campaign_id in self._endings:
+            return  # what is ending is launched by the next look at the store, if it was resumed
+        with about(campaign_id):  # which the task inherits
             task = asyncio.create_task(self._run(campaign_id), name=f"campaign-{campaign_id}")
         self._tasks[campaign_id] = task
 
-        def forget(_: asyncio.Task[None]) -> None:
+        def remove(_: asyncio.Task[None]) -> None:
             if self._tasks.get(campaign_id) is task:
                 del self._tasks[campaign_id]
             self._events.notify(campaign_id)
 
-        task.add_done_callback(forget)
+        task.add_done_callback(remove)
 
     async def _run(self, campaign_id: str) -> None:
         try:
@@ -276,12 +273,13 @@ class CampaignManager:
             await self._begin(campaign_id)
             await self._executor.run_campaign(campaign_id)
             while not await self._store.finish_campaign(campaign_id):
-                await asyncio.sleep(self._timing.poll)  # others run what is left, or died running it
+                # Other orchestrators run the remaining attacks, or died while they ran them.
+                await asyncio.sleep(self._timing.poll)
                 await self._executor.run_campaign(campaign_id)
         except ConflictError:
             log.info("campaign %s changed state meanwhile", campaign_id)
         except (StoreError, UnavailableError) as error:
-            self._stall(campaign_id, error)
+            self._waits.begin(campaign_id, error)
         except (NotFoundError, TargetError) as error:
             log.error("campaign %s pauses: %s", campaign_id, error.message)
             await self._pause(campaign_id, error.message)
@@ -290,41 +288,24 @@ class CampaignManager:
             await self._pause(campaign_id, "internal error; see the orchestrator's log, then resume")
 
     async def _begin(self, campaign_id: str) -> None:
-        """Make sure of the quota and all targets: after a restart of everything those may be up later.
+        """Check the quota and all targets: after a restart of everything, targets may start last.
 
         Raises:
             DayUsedUpError: the owner may send no more queries today.
-            NotFoundError, TargetError: a target is gone, or is not what it was.
-            TargetUnavailableError: it cannot be reached now, and is worth waiting for.
+            NotFoundError, TargetError: see check_targets.
         """
         record = await self._store.get_campaign(campaign_id)
         await self._quotas.check_day(self._store, record.owner)
-        targets = record.spec.targets
-        away: dict[str, TargetUnavailableError] = {}
-        for name in targets:
-            try:
-                await self._batchers.check(name)
-            except TargetUnavailableError as error:
-                away[name] = error
-        waiting = [error for name, error in away.items() if self._patience.is_left(name)]
-        if waiting or len(away) == len(targets):
-            raise (waiting or list(away.values()))[0]
-        with contextlib.suppress(ConflictError):  # not pending: it goes on, here or elsewhere
+        await check_targets(record.spec, self._batchers, self._patience)
+        with contextlib.suppress(ConflictError):  # it runs already, here or elsewhere
             await self._store.change_campaign_state(
-                campaign_id, CampaignState.RUNNING, expected={CampaignState.PENDING}
+                campaign_id,
+                CampaignState.RUNNING,
+                expected={CampaignState.PENDING, CampaignState.WAITING},
             )
-        if self._stalls.pop(campaign_id, None):
-            log.info("campaign %s goes on", campaign_id)
+        if self._waits.end(campaign_id):
+            log.info("campaign %s continues", campaign_id)
         self._events.notify(campaign_id)
-
-    def _stall(self, campaign_id: str, error: ServiceError) -> None:
-        before = self._stalls.get(campaign_id)
-        stall = self._stalls[campaign_id] = Wait.after(error, before, self._timing)
-        again = before is not None and before.reason == stall.reason and isinstance(error, DayUsedUpError)
-        if not again:  # of a quota it is said once, not all day long
-            log.error(
-                "campaign %s pauses: %s; trying again in %.0f s", campaign_id, stall.reason, stall.pause
-            )
 
     async def _pause(self, campaign_id: str, reason: str) -> None:
         try:
@@ -334,4 +315,4 @@ class CampaignManager:
         except ConflictError:
             log.info("campaign %s changed state meanwhile", campaign_id)
         except StoreError as error:
-            self._stall(campaign_id, error)
+            self._waits.begin(campaign_id, error)

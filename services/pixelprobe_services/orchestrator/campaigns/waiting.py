@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pixelprobe_services.common.errors import ServiceError
 from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
 from pixelprobe_services.orchestrator.timing import Timing
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 600.0
 """A machine that is rebooted, or a model server that loads large models, is back by then."""
@@ -70,3 +73,39 @@ class Wait:
         if isinstance(error, DayUsedUpError):
             pause = timing.day_wait
         return cls(error.message, pause, time.monotonic() + pause)
+
+
+class Waits:
+    """The pauses of the campaigns that wait in this process."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._waits: dict[str, Wait] = {}
+
+    def __len__(self) -> int:
+        return len(self._waits)
+
+    def __contains__(self, campaign_id: str) -> bool:
+        return campaign_id in self._waits
+
+    def reason(self, campaign_id: str) -> str:
+        """Return what the campaign waits for; empty if it does not wait."""
+        wait = self._waits.get(campaign_id)
+        return wait.reason if wait else ""
+
+    def may_run(self, campaign_id: str) -> bool:
+        """Whether the campaign does not wait, or its pause is over."""
+        wait = self._waits.get(campaign_id)
+        return wait is None or wait.is_over
+
+    def begin(self, campaign_id: str, error: ServiceError) -> None:
+        """Make the campaign wait because of ``error``, longer each time in a row."""
+        before = self._waits.get(campaign_id)
+        wait = self._waits[campaign_id] = Wait.after(error, before, self._timing)
+        is_known = before is not None and before.reason == wait.reason and isinstance(error, DayUsedUpError)
+        if not is_known:  # a quota is logged once, not all day long
+            log.error("campaign %s waits: %s; trying again in %.0f s", campaign_id, wait.reason, wait.pause)
+
+    def end(self, campaign_id: str) -> bool:
+        """Make the campaign wait no longer. Returns whether it did."""
+        return self._waits.pop(campaign_id, None) is not None

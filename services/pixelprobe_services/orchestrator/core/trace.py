@@ -20,6 +20,10 @@ class CheckpointError(Exception):
     """The bytes are no checkpoint of this version."""
 
 
+class CheckpointVersionError(CheckpointError):
+    """A checkpoint that another version of this program wrote."""
+
+
 @dataclass(frozen=True)
 class Best:
     """The best candidate: by success first, then by cost (lower is better)."""
@@ -45,6 +49,8 @@ class Trace:
     fitness_by_generation: list[float] = field(default_factory=list)
     skipped: int = 0
     repeated: int = 0
+    started_over: str = ""
+    """Why what was found before had to be dropped; empty if it was not."""
 
     def offer(self, candidate: Best, generation: int, queries: int) -> None:
         """Keep ``candidate`` if it beats the best so far; note the first success."""
@@ -109,7 +115,7 @@ def decode_checkpoint(state: bytes) -> tuple[Trace, bytes, bytes | None]:
     try:
         data = json.loads(state)
         if data["version"] != CHECKPOINT_VERSION:
-            raise CheckpointError(f"checkpoint version {data['version']} is not {CHECKPOINT_VERSION}")
+            raise CheckpointVersionError(f"checkpoint version {data['version']} is not {CHECKPOINT_VERSION}")
         return (
             Trace.load(data["trace"]),
             base64.b64decode(data["search"], validate=True),

@@ -27,25 +27,25 @@ from pixelprobe_api.attack.v1 import campaign_pb2 as pixelprobe_dot_attack_dot_v
 from pixelprobe_api.image.v1 import image_pb2 as pixelprobe_dot_image_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pixelprobe/attack/v1/result.proto\x12\x14pixelprobe.attack.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#pixelprobe/attack/v1/campaign.proto\x1a\x1fpixelprobe/image/v1/image.proto\"\x89\x02\n\x06\x41ttack\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12\x0e\n\x06target\x18\x03 \x01(\t\x12,\n\x06region\x18\x04 \x01(\x0e\x32\x1c.pixelprobe.attack.v1.Region\x12\x0e\n\x06pixels\x18\x05 \x01(\r\x12(\n\x04goal\x18\x06 \x01(\x0b\x32\x1a.pixelprobe.attack.v1.Goal\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32!.pixelprobe.attack.v1.AttackState\x12\x32\n\x06result\x18\x08 \x01(\x0b\x32\".pixelprobe.attack.v1.AttackResult\"\xf9\x05\n\x0c\x41ttackResult\x12.\n\x07outcome\x18\x01 \x01(\x0e\x32\x1d.pixelprobe.attack.v1.Outcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x33\n\tclean_top\x18\x03 \x03(\x0b\x32 .pixelprobe.attack.v1.ClassScore\x12\x32\n\x08\x62\x65st_top\x18\x04 \x03(\x0b\x32 .pixelprobe.attack.v1.ClassScore\x12%\n\x1d\x62\x65st_probability_of_clean_top\x18\x05 \x03(\x02\x12)\n\x05\x65\x64its\x18\x06 \x03(\x0b\x32\x1a.pixelprobe.attack.v1.Edit\x12\x14\n\x0cqueries_sent\x18\x07 \x01(\x04\x12\x17\n\x0fqueries_skipped\x18\x08 \x01(\x04\x12\x18\n\x10queries_repeated\x18\t \x01(\x04\x12\x13\n\x0bgenerations\x18\n \x01(\r\x12\x1d\n\x15\x66itness_by_generation\x18\x0b \x03(\x02\x12\x1a\n\x12queries_to_success\x18\x0c \x01(\x04\x12\'\n\x04mask\x18\r \x01(\x0b\x32\x19.pixelprobe.image.v1.Mask\x12\x1c\n\x14region_area_fraction\x18\x0e \x01(\x01\x12,\n\x08\x65nd_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x10queries_answered\x18\x14 \x01(\x04H\x00\x88\x01\x01\x12\x19\n\x11queries_timed_out\x18\x15 \x01(\x04\x12\x18\n\x10queries_rejected\x18\x16 \x01(\x04\x12\x0f\n\x07retries\x18\x17 \x01(\x04\x12\x31\n\nclean_held\x18\x18 \x01(\x0b\x32\x1d.pixelprobe.attack.v1.Repeats\x12\x33\n\x0csuccess_held\x18\x19 \x01(\x0b\x32\x1d.pixelprobe.attack.v1.RepeatsB\x13\n\x11_queries_answered\"&\n\x07Repeats\x12\x0c\n\x04held\x18\x01 \x01(\r\x12\r\n\x05\x61sked\x18\x02 \x01(\r\"6\n\nClassScore\x12\x13\n\x0b\x63lass_index\x18\x01 \x01(\r\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"F\n\x04\x45\x64it\x12\t\n\x01x\x18\x01 \x01(\r\x12\t\n\x01y\x18\x02 \x01(\r\x12\x0b\n\x03red\x18\x03 \x01(\r\x12\r\n\x05green\x18\x04 \x01(\r\x12\x0c\n\x04\x62lue\x18\x05 \x01(\r*z\n\x0b\x41ttackState\x12\x1c\n\x18\x41TTACK_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41TTACK_STATE_PENDING\x10\x01\x12\x18\n\x14\x41TTACK_STATE_RUNNING\x10\x02\x12\x19\n\x15\x41TTACK_STATE_FINISHED\x10\x03*\xb0\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_SUCCESS\x10\x01\x12\x13\n\x0fOUTCOME_FAILURE\x10\x02\x12\x1a\n\x16OUTCOME_NOT_APPLICABLE\x10\x03\x12\x1c\n\x18OUTCOME_BUDGET_EXHAUSTED\x10\x04\x12\x15\n\x11OUTCOME_CANCELLED\x10\x05\x12\x11\n\rOUTCOME_ERROR\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pixelprobe/attack/v1/result.proto\x12\x14pixelprobe.attack.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#pixelprobe/attack/v1/campaign.proto\x1a\x1fpixelprobe/image/v1/image.proto\"\x89\x02\n\x06\x41ttack\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bimage_index\x18\x02 \x01(\r\x12\x0e\n\x06target\x18\x03 \x01(\t\x12,\n\x06region\x18\x04 \x01(\x0e\x32\x1c.pixelprobe.attack.v1.Region\x12\x0e\n\x06pixels\x18\x05 \x01(\r\x12(\n\x04goal\x18\x06 \x01(\x0b\x32\x1a.pixelprobe.attack.v1.Goal\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32!.pixelprobe.attack.v1.AttackState\x12\x32\n\x06result\x18\x08 \x01(\x0b\x32\".pixelprobe.attack.v1.AttackResult\"\x8f\x06\n\x0c\x41ttackResult\x12.\n\x07outcome\x18\x01 \x01(\x0e\x32\x1d.pixelprobe.attack.v1.Outcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x33\n\tclean_top\x18\x03 \x03(\x0b\x32 .pixelprobe.attack.v1.ClassScore\x12\x32\n\x08\x62\x65st_top\x18\x04 \x03(\x0b\x32 .pixelprobe.attack.v1.ClassScore\x12%\n\x1d\x62\x65st_probability_of_clean_top\x18\x05 \x03(\x02\x12)\n\x05\x65\x64its\x18\x06 \x03(\x0b\x32\x1a.pixelprobe.attack.v1.Edit\x12\x14\n\x0cqueries_sent\x18\x07 \x01(\x04\x12\x17\n\x0fqueries_skipped\x18\x08 \x01(\x04\x12\x18\n\x10queries_repeated\x18\t \x01(\x04\x12\x13\n\x0bgenerations\x18\n \x01(\r\x12\x1d\n\x15\x66itness_by_generation\x18\x0b \x03(\x02\x12\x1a\n\x12queries_to_success\x18\x0c \x01(\x04\x12\'\n\x04mask\x18\r \x01(\x0b\x32\x19.pixelprobe.image.v1.Mask\x12\x1c\n\x14region_area_fraction\x18\x0e \x01(\x01\x12,\n\x08\x65nd_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cstarted_over\x18\x32 \x01(\t\x12\x1d\n\x10queries_answered\x18\x14 \x01(\x04H\x00\x88\x01\x01\x12\x19\n\x11queries_timed_out\x18\x15 \x01(\x04\x12\x18\n\x10queries_rejected\x18\x16 \x01(\x04\x12\x0f\n\x07retries\x18\x17 \x01(\x04\x12\x31\n\nclean_held\x18\x18 \x01(\x0b\x32\x1d.pixelprobe.attack.v1.Repeats\x12\x33\n\x0csuccess_held\x18\x19 \x01(\x0b\x32\x1d.pixelprobe.attack.v1.RepeatsB\x13\n\x11_queries_answered\"&\n\x07Repeats\x12\x0c\n\x04held\x18\x01 \x01(\r\x12\r\n\x05\x61sked\x18\x02 \x01(\r\"6\n\nClassScore\x12\x13\n\x0b\x63lass_index\x18\x01 \x01(\r\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"F\n\x04\x45\x64it\x12\t\n\x01x\x18\x01 \x01(\r\x12\t\n\x01y\x18\x02 \x01(\r\x12\x0b\n\x03red\x18\x03 \x01(\r\x12\r\n\x05green\x18\x04 \x01(\r\x12\x0c\n\x04\x62lue\x18\x05 \x01(\r*z\n\x0b\x41ttackState\x12\x1c\n\x18\x41TTACK_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41TTACK_STATE_PENDING\x10\x01\x12\x18\n\x14\x41TTACK_STATE_RUNNING\x10\x02\x12\x19\n\x15\x41TTACK_STATE_FINISHED\x10\x03*\xb0\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_SUCCESS\x10\x01\x12\x13\n\x0fOUTCOME_FAILURE\x10\x02\x12\x1a\n\x16OUTCOME_NOT_APPLICABLE\x10\x03\x12\x1c\n\x18OUTCOME_BUDGET_EXHAUSTED\x10\x04\x12\x15\n\x11OUTCOME_CANCELLED\x10\x05\x12\x11\n\rOUTCOME_ERROR\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pixelprobe_api.attack.v1.result_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTACKSTATE']._serialized_start=1362
-  _globals['_ATTACKSTATE']._serialized_end=1484
-  _globals['_OUTCOME']._serialized_start=1487
-  _globals['_OUTCOME']._serialized_end=1663
+  _globals['_ATTACKSTATE']._serialized_start=1384
+  _globals['_ATTACKSTATE']._serialized_end=1506
+  _globals['_OUTCOME']._serialized_start=1509
+  _globals['_OUTCOME']._serialized_end=1685
   _globals['_ATTACK']._serialized_start=163
   _globals['_ATTACK']._serialized_end=428
   _globals['_ATTACKRESULT']._serialized_start=431
-  _globals['_ATTACKRESULT']._serialized_end=1192
-  _globals['_REPEATS']._serialized_start=1194
-  _globals['_REPEATS']._serialized_end=1232
-  _globals['_CLASSSCORE']._serialized_start=1234
-  _globals['_CLASSSCORE']._serialized_end=1288
-  _globals['_EDIT']._serialized_start=1290
-  _globals['_EDIT']._serialized_end=1360
+  _globals['_ATTACKRESULT']._serialized_end=1214
+  _globals['_REPEATS']._serialized_start=1216
+  _globals['_REPEATS']._serialized_end=1254
+  _globals['_CLASSSCORE']._serialized_start=1256
+  _globals['_CLASSSCORE']._serialized_end=1310
+  _globals['_EDIT']._serialized_start=1312
+  _globals['_EDIT']._serialized_end=1382
 # @@protoc_insertion_point(module_scope)

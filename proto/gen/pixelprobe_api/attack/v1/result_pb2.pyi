@@ -141,6 +141,7 @@ class AttackResult(_message.Message):
     MASK_FIELD_NUMBER: _builtins.int
     REGION_AREA_FRACTION_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    STARTED_OVER_FIELD_NUMBER: _builtins.int
     QUERIES_ANSWERED_FIELD_NUMBER: _builtins.int
     QUERIES_TIMED_OUT_FIELD_NUMBER: _builtins.int
     QUERIES_REJECTED_FIELD_NUMBER: _builtins.int
@@ -160,6 +161,10 @@ class AttackResult(_message.Message):
     """Queries sent when the first success was seen; 0 without one."""
     region_area_fraction: _builtins.float
     """Share of the image that the attacked region covers, 0 to 1."""
+    started_over: _builtins.str
+    """Why the attack started over: its checkpoint was damaged or of another version, and what was found and asked
+    before was lost (those queries still count). Empty if it did not.
+    """
     queries_answered: _builtins.int
     """Of queries_sent: answered. Unset where it was not counted (results of earlier versions)."""
     queries_timed_out: _builtins.int
@@ -220,6 +225,7 @@ class AttackResult(_message.Message):
         mask: _image_pb2.Mask | None = ...,
         region_area_fraction: _builtins.float = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        started_over: _builtins.str = ...,
         queries_answered: _builtins.int | None = ...,
         queries_timed_out: _builtins.int = ...,
         queries_rejected: _builtins.int = ...,
@@ -229,7 +235,7 @@ class AttackResult(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered", "clean_held", b"clean_held", "end_time", b"end_time", "mask", b"mask", "queries_answered", b"queries_answered", "success_held", b"success_held"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered", "best_probability_of_clean_top", b"best_probability_of_clean_top", "best_top", b"best_top", "clean_held", b"clean_held", "clean_top", b"clean_top", "edits", b"edits", "end_time", b"end_time", "fitness_by_generation", b"fitness_by_generation", "generations", b"generations", "mask", b"mask", "outcome", b"outcome", "queries_answered", b"queries_answered", "queries_rejected", b"queries_rejected", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped", "queries_timed_out", b"queries_timed_out", "queries_to_success", b"queries_to_success", "reason", b"reason", "region_area_fraction", b"region_area_fraction", "retries", b"retries", "success_held", b"success_held"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered", "best_probability_of_clean_top", b"best_probability_of_clean_top", "best_top", b"best_top", "clean_held", b"clean_held", "clean_top", b"clean_top", "edits", b"edits", "end_time", b"end_time", "fitness_by_generation", b"fitness_by_generation", "generations", b"generations", "mask", b"mask", "outcome", b"outcome", "queries_answered", b"queries_answered", "queries_rejected", b"queries_rejected", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped", "queries_timed_out", b"queries_timed_out", "queries_to_success", b"queries_to_success", "reason", b"reason", "region_area_fraction", b"region_area_fraction", "retries", b"retries", "started_over", b"started_over", "success_held", b"success_held"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__queries_answered: _TypeAlias = _typing.Literal["queries_answered"]  # noqa: Y015
     _WhichOneofArgType__queries_answered: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered"]  # noqa: Y015

@@ -34,6 +34,7 @@ def encode_result(result: AttackResult) -> bytes:
             "region_area_fraction": result.region_area_fraction,
             "clean_held": _held_pair(result.clean_held),
             "success_held": _held_pair(result.success_held),
+            "started_over": result.started_over,
         },
         separators=(",", ":"),
     ).encode()
