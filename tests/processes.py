@@ -37,10 +37,16 @@ class RunningService:
 
 
 @contextmanager
-def service(module: str, *arguments: str) -> Iterator[RunningService]:
-    """``python -m module --listen 127.0.0.1:0 arguments`` until the block ends."""
+def service(module: str, *arguments: str, descriptors: int | None = None) -> Iterator[RunningService]:
+    """``python -m module --listen 127.0.0.1:0 arguments`` until the block ends.
+
+    ``descriptors``: the hard limit on what it may have open.
+    """
+    command = [sys.executable, "-m", module, "--listen", "127.0.0.1:0", *arguments]
+    if descriptors:
+        command = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors), *command]
     process = subprocess.Popen(
-        [sys.executable, "-m", module, "--listen", "127.0.0.1:0", *arguments],
+        command,
         stderr=subprocess.PIPE,
         text=True,
         env={**QUICK, **os.environ},
@@ -77,7 +83,9 @@ def segmentation(*arguments: str) -> Iterator[RunningService]:
 
 
 @contextmanager
-def orchestrator(targets: Path, segmentation_address: str, *arguments: str) -> Iterator[RunningService]:
+def orchestrator(
+    targets: Path, segmentation_address: str, *arguments: str, descriptors: int | None = None
+) -> Iterator[RunningService]:
     """An orchestrator over the targets of a file; in memory, unless ``--store`` says otherwise."""
     with service(
         "pixelprobe_services.orchestrator",
@@ -88,5 +96,6 @@ def orchestrator(targets: Path, segmentation_address: str, *arguments: str) -> I
         "--store",
         "memory://",
         *arguments,
+        descriptors=descriptors,
     ) as running:
         yield running

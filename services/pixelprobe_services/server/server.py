@@ -1,4 +1,4 @@
-"""How a service lives: listen, answer health checks truthfully, drain on SIGTERM or SIGINT, stop."""
+"""Life cycle of a gRPC server: listen, answer health checks truthfully, drain on SIGTERM or SIGINT, stop."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from pixelprobe_services.common.status import ErrorMap
 from pixelprobe_services.server.auth import Authorization
 from pixelprobe_services.server.bounds import Bounds, Places
+from pixelprobe_services.server.connections import Connections, raise_descriptor_limit
 from pixelprobe_services.server.interceptors import AroundInterceptor, interceptors
 from pixelprobe_services.server.security import OPEN, Security
 from pixelprobe_services.server.settings import StartError
@@ -28,7 +29,7 @@ DRAIN_SECONDS = 6.0
 
 READINESS_INTERVAL_SECONDS = 2.0
 END_CHECK_SECONDS = 2.0
-"""Between two looks at whether gRPC's server is still there."""
+"""Between two checks whether gRPC's server still runs."""
 
 _READINESS_TIMEOUT_SECONDS = 5.0
 
@@ -41,7 +42,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    # A connection that never greets, or greets and then asks for nothing, holds a socket all the same.
+    # Connections that never greet, or ask for nothing, occupy a descriptor; see also connections.py.
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 300_000),
     # Two servers on one port would each get some of the calls.
@@ -52,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 class ServerEndedError(StartError):
-    """gRPC's server is gone although nobody told it to stop; who supervises this process may restart it."""
+    """gRPC's server ended without being stopped; a supervisor may restart this process."""
 
     exit_code = 1
 
@@ -96,9 +97,10 @@ async def serve(
         ServerEndedError: gRPC ended the server by itself.
     """
     security.check_address(listen)
-    inner = (Authorization(security.tokens),) if security.tokens else ()
-    around = (*interceptors(error_map, watching, inner), Bounds(places))
-    server = grpc.aio.server(interceptors=around, options=_OPTIONS)
+    connections = Connections(raise_descriptor_limit())
+    authorization = (Authorization(security.tokens),) if security.tokens else ()
+    around = (*interceptors(error_map, watching, (*authorization, connections)), Bounds(places))
+    server = grpc.aio.server(interceptors=around, options=(*_OPTIONS, *connections.options))
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     names = add_servicers(server)
@@ -110,18 +112,22 @@ async def serve(
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     try:
-        # Told before the first RPC: the health servicer starts out as SERVING.
+        # Set before the first RPC: the health servicer starts as SERVING.
         trouble = await _trouble(readiness)
         if trouble:
             _log.warning("not ready yet: %s", trouble)
-        await _tell(checks, names, not trouble)
+        await _set_health(checks, names, not trouble)
         await server.start()
         _log.info("listening on %s (%s)", address, security)
         if on_listening:
             on_listening(address)
-        polling = asyncio.create_task(_poll(checks, names, readiness, trouble))
+        tasks = [
+            asyncio.create_task(_poll(checks, names, readiness, trouble)),
+            asyncio.create_task(connections.watch(int(address.rpartition(":")[2]))),
+        ]
         await _until(stop, server)
-        polling.cancel()
+        for task in tasks:
+            task.cancel()
         await _drain(server, checks, on_shutdown, drain_seconds)
         if not stop.is_set():
             raise ServerEndedError("the gRPC server ended by itself; the log says why")
@@ -142,7 +148,7 @@ def _bind(server: grpc.aio.Server, listen: str, security: Security) -> str:
 
 
 def _probe(host: str, port: int, listen: str) -> None:
-    """Bind and let go: gRPC would not say why it cannot, and would log lines of its own."""
+    """Bind and release the port: gRPC would not say why it cannot, and would log lines of its own."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, where in found:
@@ -155,7 +161,7 @@ def _probe(host: str, port: int, listen: str) -> None:
 
 
 async def _until(stop: asyncio.Event, server: grpc.aio.Server) -> None:
-    """Until one is told to stop, or gRPC's own loop has failed, which it tells nobody."""
+    """Wait until ``stop`` is set, or gRPC's own loop has failed, which it does not report."""
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), END_CHECK_SECONDS)
@@ -169,7 +175,7 @@ async def _until(stop: asyncio.Event, server: grpc.aio.Server) -> None:
 
 
 async def _trouble(readiness: Readiness | None) -> str:
-    """Why the service is not ready; empty when it is. A check that raises or hangs is an answer too."""
+    """Return why the service is not ready; empty when it is. A check that raises or hangs counts as not."""
     if readiness is None:
         return ""
     try:
@@ -187,11 +193,11 @@ async def _poll(
         now = await _trouble(readiness)
         if bool(now) != bool(trouble):
             _log.warning("health: %s", now or "ready")
-            await _tell(checks, names, not now)
+            await _set_health(checks, names, not now)
         trouble = now
 
 
-async def _tell(checks: health.aio.HealthServicer, names: list[str], ready: bool) -> None:
+async def _set_health(checks: health.aio.HealthServicer, names: list[str], ready: bool) -> None:
     status = health_pb2.HealthCheckResponse
     for name in ("", *names):
         await checks.set(name, status.SERVING if ready else status.NOT_SERVING)
