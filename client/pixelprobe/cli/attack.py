@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_images
 from pixelprobe.cli.attack_options import TARGETED, UNTARGETED, image_options, search_options, what_options
 from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import PATH, make_folder, orchestrator_option, output_options
 from pixelprobe.cli.shell import SectionedCommand, interrupt_on_terminate
-from pixelprobe.cli.tables import attack_table, make_console, reason_lines, summary_table
+from pixelprobe.cli.tables import attack_table, reason_lines, summary_table
 from pixelprobe.inputs.planned import (
     PlanError,
     PlannedImage,
@@ -119,7 +119,7 @@ def attack(
     else:
         _show(finished, planned, targets, out, make_console())
     if finished.problem:
-        messages.print(f"Error: {escape(finished.problem)}")
+        messages.print(f"Error: {safe(finished.problem)}")
     ctx.exit(finished.exit_code)
 
 
@@ -164,8 +164,8 @@ def _show(
     if finished.attacks:
         console.print(attack_table(finished.attacks, names, {target.name: target for target in targets}))
     for line in reason_lines(finished.attacks):
-        console.print(f"  {escape(line)}", style="dim")
+        console.print(f"  {safe(line)}", style="dim")
     if len(finished.attacks) > 1:
         console.print()
         console.print(summary_table(finished.attacks, by_target=len(targets) > 1))
-    console.print(f"\nImages and {RESULTS_FILE} are in {escape(str(out))}")
+    console.print(f"\nImages and {RESULTS_FILE} are in {safe(str(out))}")

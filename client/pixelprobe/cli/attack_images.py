@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.run import run_campaign
+from pixelprobe.cli.console import safe
 from pixelprobe.cli.progress import CampaignProgress
 from pixelprobe.cli.shell import EXIT_FAILED, EXIT_INTERRUPTED
 from pixelprobe.inputs.planned import PlannedImage, with_images
@@ -82,7 +82,7 @@ def attack_images(
     """
     for planned in images:
         for note in planned.image.notes:
-            messages.print(f"{escape(str(planned.image.path))}: {note}", style="dim")
+            messages.print(f"{safe(str(planned.image.path))}: {safe(note)}", style="dim")
     digests = client.upload_images([planned.image.pixels for planned in images])
     spec = with_images(spec, images, digests)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.names import STOPPED, find_campaigns, run_label, start_run
@@ -28,9 +27,9 @@ from pixelprobe.cli.campaign_tables import (
 )
 from pixelprobe.cli.campaign_watch import follow
 from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import OUTPUT, PATH, json_option, orchestrator_option
 from pixelprobe.cli.shell import EXIT_FAILED, EXIT_INTERRUPTED, SectionedCommand, Shell, sectioned
-from pixelprobe.cli.tables import make_console
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Attack, Campaign, CampaignState, Outcome
 from pixelprobe.results.captions import count
@@ -84,11 +83,11 @@ def run_command(
                 "resumed": "resumed",
                 "there": f"already {item.campaign.state.value}",
             }
-            messages.print(f"{escape(called)}: {total}, {what[item.how]}")
+            messages.print(f"{safe(called)}: {total}, {what[item.how]}")
         campaigns = [item.campaign for item in started]
         if detach:
             _print_states(campaigns, as_json)
-            messages.print(f"See `pixelprobe campaign watch {escape(run.label)}`.")
+            messages.print(f"See `pixelprobe campaign watch {safe(run.label)}`.")
         else:
             ctx.exit(_watch(client, campaigns, as_json, messages))
 
@@ -180,7 +179,7 @@ def export_command(name: str, out: Path, kind: str | None, orchestrator: str | N
     with open_client(orchestrator=orchestrator) as client:
         found = find_campaigns(client, name)
         rows = write_rows(out, Format(kind or suffix), _rows(client, found))
-    make_console(stderr=True).print(f"{count(rows, 'attack')} in {escape(str(out))}")
+    make_console(stderr=True).print(f"{count(rows, 'attack')} in {safe(str(out))}")
 
 
 @campaign.command("plan", cls=SectionedCommand)
@@ -215,7 +214,7 @@ def _watch(client: PixelprobeClient, campaigns: Sequence[Campaign], as_json: boo
     try:
         ended = follow(client, campaigns, messages)
     except KeyboardInterrupt:
-        called = escape(run_label(campaigns[0]) or campaigns[0].name)
+        called = safe(run_label(campaigns[0]) or campaigns[0].name)
         messages.print(
             f"It goes on without you: `pixelprobe campaign watch {called}` looks at it again, "
             f"`pixelprobe campaign cancel {called}` ends it.",

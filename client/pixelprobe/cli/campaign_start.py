@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.estimate import Cost, campaign_cost, typical
@@ -18,6 +17,7 @@ from pixelprobe.campaigns.pick import Pick, load_entries
 from pixelprobe.campaigns.probe import PROBE_IMAGES, measure_rate
 from pixelprobe.campaigns.resolve import Run, group_spec, make_run, targets_of
 from pixelprobe.campaigns.spec_values import AttackGroup, DataKind, Spec
+from pixelprobe.cli.console import safe
 from pixelprobe.inputs.datasets import cifar10, imagenet
 from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
 from pixelprobe.model import CampaignImage, CampaignSpec, Target
@@ -143,12 +143,12 @@ def _tell_left_out(pick: Pick, messages: Console) -> None:
             f"{count(len(pick.unreadable), 'image')} cannot be read and {verb} left out:", style="yellow"
         )
         for line in pick.unreadable[:LISTED]:
-            messages.print(f"  {escape(line)}", style="dim")
+            messages.print(f"  {safe(line)}", style="dim")
         if len(pick.unreadable) > LISTED:
             messages.print(f"  and {len(pick.unreadable) - LISTED} more", style="dim")
     if pick.duplicates:
         told = ", ".join(pick.duplicates[:LISTED]) + (", ..." if len(pick.duplicates) > LISTED else "")
         messages.print(
-            f"{count(len(pick.duplicates), 'image')} left out as copies of others: {escape(told)}",
+            f"{count(len(pick.duplicates), 'image')} left out as copies of others: {safe(told)}",
             style="yellow",
         )

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from pixelprobe.campaigns.names import run_label
 from pixelprobe.cli.campaign_start import Plan
 from pixelprobe.cli.campaign_watch import duration
+from pixelprobe.cli.console import safe
 from pixelprobe.cli.tables import reason_lines, summary_table
 from pixelprobe.model import Attack, Campaign, CampaignSpec, CampaignState, Goal, Outcome, Target
 from pixelprobe.results.captions import OUTCOME_WORDS, count, describe_goal
@@ -82,8 +82,8 @@ def campaign_table(campaigns: Sequence[Campaign]) -> Table:
     table.add_column("created", no_wrap=True)
     for campaign in campaigns:
         table.add_row(
-            campaign.name.removeprefix("campaigns/"),
-            escape(campaign.display_name),
+            safe(campaign.name.removeprefix("campaigns/")),
+            safe(campaign.display_name),
             f"[{_STATE_COLOURS[campaign.state]}]{campaign.state.value}",
             f"{campaign.attacks_finished:,}/{campaign.attacks_total:,}",
             f"{campaign.queries_sent:,}",
@@ -108,15 +108,15 @@ def show_campaign(
         targets: by name, for what their classes are called; those that have gone are not missed.
         console: where to.
     """
-    reason = f": {escape(campaign.state_reason)}" if campaign.state_reason else ""
-    console.print(f"[bold]{escape(campaign.display_name or campaign.name)}[/] ({campaign.name})")
+    reason = f": {safe(campaign.state_reason)}" if campaign.state_reason else ""
+    console.print(f"[bold]{safe(campaign.display_name or campaign.name)}[/] ({safe(campaign.name)})")
     grid = Table.grid(padding=(0, 2))
     for heading, text in (
         ("state", f"[{_STATE_COLOURS[campaign.state]}]{campaign.state.value}[/]{reason}"),
         ("attacks", f"{campaign.attacks_finished:,} of {campaign.attacks_total:,} finished"),
         ("queries", _queries(campaign)),
         ("images", _images(spec)),
-        ("targets", escape(", ".join(spec.targets))),
+        ("targets", safe(", ".join(spec.targets))),
         ("regions", ", ".join(region.value for region in spec.regions)),
         ("pixels", ", ".join(map(str, spec.pixel_counts))),
         ("goals", _goals(spec, targets)),
@@ -131,7 +131,7 @@ def show_campaign(
         console.print(f"[dim]outcomes[/]  {told}\n")
         console.print(summary_table(attacks, by_target=len(spec.targets) > 1))
         for line in reason_lines(attacks):
-            console.print(f"  {escape(line)}", style="dim")
+            console.print(f"  {safe(line)}", style="dim")
     console.print()
 
 
@@ -144,11 +144,11 @@ def show_plan(plan: Plan, called: str, console: Console) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for group, spec, cost in plan.groups:
         table.add_row(
-            escape(group.name or called),
+            safe(group.name or called),
             str(len(spec.targets)),
             ", ".join(region.value for region in spec.regions),
             ", ".join(map(str, spec.pixel_counts)),
-            ", ".join(escape(goal) for goal in group.goals),
+            ", ".join(safe(goal) for goal in group.goals),
             f"{len(spec.images):,}",
             f"{cost.attacks:,}",
             f"{cost.expected_queries:,}",
@@ -157,7 +157,7 @@ def show_plan(plan: Plan, called: str, console: Console) -> None:
     total = plan.cost
     console.print(table)
     console.print(
-        f"\n{escape(called)}: {count(plan.images, 'image')}, {count(total.attacks, 'attack')}, "
+        f"\n{safe(called)}: {count(plan.images, 'image')}, {count(total.attacks, 'attack')}, "
         f"about {total.expected_queries:,} queries, at most {total.most_queries:,}"
     )
     console.print(
@@ -175,7 +175,7 @@ def _queries(campaign: Campaign) -> str:
 
 def _images(spec: CampaignSpec) -> str:
     told = f", {spec.image_preparation}" if spec.image_preparation else ""
-    return f"{len(spec.images):,}{escape(told)}"
+    return f"{len(spec.images):,}{safe(told)}"
 
 
 def _goals(spec: CampaignSpec, targets: Mapping[str, Target]) -> str:
@@ -183,7 +183,7 @@ def _goals(spec: CampaignSpec, targets: Mapping[str, Target]) -> str:
     parts = ["untargeted"] if Goal() in spec.goals else []
     known = [targets[name] for name in spec.targets if name in targets]
     if known and 0 < len(targeted) <= _NAMED_GOALS:
-        parts += [escape(describe_goal(known[0], goal)) for goal in targeted]
+        parts += [safe(describe_goal(known[0], goal)) for goal in targeted]
     elif targeted:
         parts.append(f"targeted at {count(len(targeted), 'class', 'classes')}")
     return ", ".join(parts)
@@ -201,7 +201,7 @@ def _search(spec: CampaignSpec) -> str:
 
 def _masks(spec: CampaignSpec) -> str:
     review = "used unreviewed" if spec.masks.accept_unreviewed else "left out where they need review"
-    return f"{escape(spec.masks.segmenter or 'auto')}, {review}"
+    return f"{safe(spec.masks.segmenter or 'auto')}, {review}"
 
 
 def _iso(time: datetime | None) -> str | None:

@@ -9,12 +9,12 @@ from contextlib import nullcontext
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.estimate import campaign_cost
 from pixelprobe.campaigns.names import all_ended
+from pixelprobe.cli.console import safe
 from pixelprobe.model import Campaign
 from pixelprobe.results.captions import count
 from pixelprobe_services.common.errors import UnavailableError
@@ -113,7 +113,7 @@ def follow(
                 board.note = f"{error.message}; trying again"
             if not messages.is_terminal and clock() - told_at >= PLAIN_SECONDS:
                 told_at = clock()
-                messages.print(f"{board.line} · {board.note}" if board.note else board.line, highlight=False)
+                messages.print(f"{board.line} · {safe(board.note)}" if board.note else board.line)
             if not all_ended(current):
                 sleep(max(POLL_SECONDS, (clock() - asked_at) / POLL_SHARE))
     return current
@@ -143,7 +143,7 @@ class _Board:
     def show(self, campaigns: Sequence[Campaign], rate: float, seconds_left: float | None) -> None:
         for campaign in campaigns:
             if campaign.name not in self._tasks:
-                label = escape(campaign.display_name or campaign.name)
+                label = safe(campaign.display_name or campaign.name)
                 self._tasks[campaign.name] = self._bars.add_task(label, total=None, state="")
             self._bars.update(
                 self._tasks[campaign.name],  # type: ignore[arg-type]
@@ -161,7 +161,7 @@ class _Board:
         )
 
     def _render(self) -> RenderableType:
-        return Group(self._bars, self.line, f"[yellow]{escape(self.note)}" if self.note else "")
+        return Group(self._bars, self.line, f"[yellow]{safe(self.note)}" if self.note else "")
 
 
 def duration(seconds: float) -> str:

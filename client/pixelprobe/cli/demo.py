@@ -12,19 +12,19 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 from pixelprobe.addresses import ORCHESTRATOR_VARIABLE
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_images
 from pixelprobe.cli.attack_options import LARGEST_SEED
 from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.demos import CIFAR10, IMAGENET, Demo
 from pixelprobe.cli.imagenet_models import build_missing, check_served
 from pixelprobe.cli.local_stack import local_stack
 from pixelprobe.cli.options import make_folder, orchestrator_option, output_options
 from pixelprobe.cli.shell import SectionedCommand, interrupt_on_terminate, sectioned
-from pixelprobe.cli.tables import make_console, reason_lines, summary_table
+from pixelprobe.cli.tables import reason_lines, summary_table
 from pixelprobe.inputs.images import save_png
 from pixelprobe.inputs.planned import PlannedImage, choose_targets
 from pixelprobe.model import CampaignSpec
@@ -105,7 +105,7 @@ def demo(
     else:
         _show(ran, out, make_console())
     if ran.finished.problem:
-        messages.print(f"Error: {escape(ran.finished.problem)}")
+        messages.print(f"Error: {safe(ran.finished.problem)}")
     ctx.exit(ran.finished.exit_code)
 
 
@@ -133,7 +133,7 @@ def _show(ran: Ran, out: Path, console: Console) -> None:
             told = count(misread, "attack")
             console.print(f"{told} left out: the classifier misreads the image before any change")
         for line in reason_lines(others):
-            console.print(escape(line), style="dim")
+            console.print(safe(line), style="dim")
         console.print(f"{queries:,} queries in {ran.seconds:,.0f} s ({queries / ran.seconds:,.0f}/s)")
-        console.print(f"Look at {escape(str(out / CONTACT_SHEET))}")
-    console.print(f"Images and {RESULTS_FILE} are in {escape(str(out))}")
+        console.print(f"Look at {safe(str(out / CONTACT_SHEET))}")
+    console.print(f"Images and {RESULTS_FILE} are in {safe(str(out))}")

@@ -10,10 +10,10 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pixelprobe.cli.console import safe
 from pixelprobe.model import AttackFinished, AttackProgress, CampaignSpec, Event, Outcome, Target
 from pixelprobe.results.captions import class_name, count
 
@@ -103,7 +103,7 @@ class CampaignProgress:
         # The oldest of the running attacks stay in their lines until they finish.
         for name, progress in list(self._running.items())[:LINES]:
             lines.add_row(
-                f"[dim]{escape(describe_attack(self._spec, name, self._targets))}",
+                f"[dim]{safe(describe_attack(self._spec, name, self._targets))}",
                 f"generation {progress.generation}/{self._spec.search.generations}",
                 f"best {progress.best_fitness:.4f}",
                 f"{progress.queries_sent:,} queries",

@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 
 import click
-from rich.markup import escape
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.names import find_campaigns
 from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import OUTPUT, PATH, json_option, make_folder, orchestrator_option
 from pixelprobe.cli.shell import SectionedCommand, sectioned
-from pixelprobe.cli.tables import make_console
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Campaign
 
@@ -100,7 +99,7 @@ def report(
         told = {"page": str(page), "campaigns": [campaign.name for campaign in campaigns]}
         click.echo(json.dumps({**told, "attacks": len(material.evaluation.rows)}, indent=2))
     else:
-        make_console().print(f"Open {escape(str(page))}")
+        make_console().print(f"Open {safe(str(page))}")
 
 
 def _campaigns(client: PixelprobeClient, names: tuple[str, ...]) -> list[Campaign]:

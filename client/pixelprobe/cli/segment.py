@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.hints import Points, make_hints, parse_rectangle, parse_strokes
 from pixelprobe.cli.options import OUTPUT, PATH, make_folder, output_options, segmentation_option
 from pixelprobe.cli.segment_folder import (
@@ -27,7 +27,6 @@ from pixelprobe.cli.segment_folder import (
 )
 from pixelprobe.cli.segment_review import GRABCUT, review
 from pixelprobe.cli.shell import SectionedCommand, sectioned
-from pixelprobe.cli.tables import make_console
 from pixelprobe.inputs.images import InputImage, load_image, save_png
 from pixelprobe.inputs.planned import PlanError, check_sides
 from pixelprobe.masks import Rectangle, Segmentation
@@ -165,17 +164,19 @@ def segment(
         reasons: Counter[tuple[str, str]] = Counter()
         for image, stem in zip(loaded, _stems(loaded), strict=True):
             for note in image.notes:
-                messages.print(f"{escape(str(image.path))}: {note}", style="dim")
+                messages.print(f"{safe(str(image.path))}: {safe(note)}", style="dim")
             answer = client.segment(image.pixels, name, hints, threshold=threshold, saliency=saliency)
             records.append(_write(out, stem, image, answer))
             made[stem] = _segmented(image, answer)
             reasons[answer.choice_reason, answer.segmenter] += 1
             if saliency and answer.saliency is None:
-                messages.print(f"{escape(str(image.path))}: {answer.segmenter} has no saliency", style="dim")
+                messages.print(
+                    f"{safe(str(image.path))}: {safe(answer.segmenter)} has no saliency", style="dim"
+                )
         add_to_record(out, made)
     for (reason, segmenter), number in reasons.items():
         if reason and not hints:
-            messages.print(f"{segmenter} for {count(number, 'image')}: {escape(reason)}", style="dim")
+            messages.print(f"{safe(segmenter)} for {count(number, 'image')}: {safe(reason)}", style="dim")
     if as_json:
         click.echo(json.dumps(records, indent=2))
         return
@@ -251,14 +252,12 @@ def _table(records: Sequence[MaskRecord]) -> Table:
     for heading in ("image", "method", "foreground", "verdict", "mask"):
         table.add_column(heading, overflow="fold")
     for record in records:
-        verdict = (
-            f"[yellow]review[/]: {escape(record['review_reason'])}" if record["needs_review"] else "good"
-        )
+        verdict = f"[yellow]review[/]: {safe(record['review_reason'])}" if record["needs_review"] else "good"
         table.add_row(
-            escape(record["image"]),
-            record["segmenter"],
+            safe(record["image"]),
+            safe(record["segmenter"]),
             percent(record["area_fraction"]),
             verdict,
-            escape(record["mask_path"]),
+            safe(record["mask_path"]),
         )
     return table

@@ -12,10 +12,10 @@ from typing import TypedDict
 import click
 import numpy as np
 from numpy.typing import NDArray
-from rich.markup import escape
 from rich.table import Table
 
 from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import PATH, json_option, segmentation_option
 from pixelprobe.cli.review_file import Decision, Verdict, read_review, review_text
 from pixelprobe.cli.review_sheet import Entry, review_sheet
@@ -30,7 +30,6 @@ from pixelprobe.cli.segment_folder import (
     write_text,
 )
 from pixelprobe.cli.shell import SectionedCommand, sectioned
-from pixelprobe.cli.tables import make_console
 from pixelprobe.inputs.images import InputImage, save_png
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.masks import Segmentation
@@ -88,11 +87,11 @@ def review(folder: Path, apply_file: bool, force: bool, as_json: bool, segmentat
     found = Counter(record["verdict"] for record in records)
     console.print(", ".join(f"{number} {verdict}" for verdict, number in sorted(found.items())))
     if apply_file:
-        console.print(f"Masks and a contact sheet are in {escape(str(folder / REVIEWED))}.")
+        console.print(f"Masks and a contact sheet are in {safe(str(folder / REVIEWED))}.")
     else:
         console.print(
-            f"Look at {escape(str(folder / SHEET))}, mark {escape(str(folder / REVIEW))}, "
-            f"then: pixelprobe segment review {escape(str(folder))} --apply"
+            f"Look at {safe(str(folder / SHEET))}, mark {safe(str(folder / REVIEW))}, "
+            f"then: pixelprobe segment review {safe(str(folder))} --apply"
         )
 
 
@@ -211,10 +210,10 @@ def _table(records: list[ReviewRecord]) -> Table:
         table.add_column(heading, overflow="fold")
     for record in records:
         table.add_row(
-            escape(Path(record["image"]).name),
+            safe(Path(record["image"]).name),
             record["verdict"],
             percent(record["area_fraction"]),
-            escape(record["review_reason"]),
-            escape(record["mask_path"] or "none"),
+            safe(record["review_reason"]),
+            safe(record["mask_path"] or "none"),
         )
     return table

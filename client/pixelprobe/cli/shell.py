@@ -28,6 +28,7 @@ from pixelprobe_services.common.errors import (
     UnauthenticatedError,
 )
 from pixelprobe_services.common.peers import PeerError
+from pixelprobe_services.common.text import terminal_text
 
 DEBUG_VARIABLE = "PIXELPROBE_DEBUG"
 EXIT_FAILED = 1
@@ -128,7 +129,7 @@ def one_line_errors() -> Iterator[None]:
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
         message, code = explain(error)
-        click.echo(f"Error: {' '.join(message.split())}", err=True)
+        click.echo(f"Error: {terminal_text(' '.join(message.split()))}", err=True)
         sys.exit(code)
 
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from pixelprobe.cli.console import safe
 from pixelprobe.model import Attack, Outcome, Target
 from pixelprobe.results.captions import OUTCOME_WORDS, count, describe_class, describe_goal, percent
 from pixelprobe.results.records import result_of
-
-PLAIN_WIDTH = 150
-"""Columns of a table that goes to a file or a pipe."""
 
 REASON_LINES = 8
 """Most reasons that are told."""
@@ -30,14 +26,6 @@ _COLOURS = {
     Outcome.CANCELLED: "yellow",
     Outcome.ERROR: "bold magenta",
 }
-
-
-def make_console(*, stderr: bool = False) -> Console:
-    """A console that does not squeeze tables to 80 columns where nobody sees them."""
-    console = Console(stderr=stderr, highlight=False)
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
-    return console
 
 
 def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mapping[str, Target]) -> Table:
@@ -57,7 +45,7 @@ def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mappi
     }
     common = [values[0] for values in identity.values() if len(set(values)) == 1]
     columns = {name: values for name, values in identity.items() if len(set(values)) > 1}
-    title = escape(" · ".join(common)) or None
+    title = safe(" · ".join(common)) or None
     table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
     for heading in columns:
         table.add_column(heading, overflow="fold", no_wrap=heading in _SHORT)
@@ -70,10 +58,10 @@ def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mappi
     for number, attack in enumerate(attacks):
         result, target = result_of(attack), targets[attack.target]
         table.add_row(
-            *(escape(values[number]) for values in columns.values()),
+            *(safe(values[number]) for values in columns.values()),
             f"[{_COLOURS[result.outcome]}]{OUTCOME_WORDS[result.outcome]}",
-            escape(describe_class(target, result.clean_top[0])) if result.clean_top else "",
-            escape(describe_class(target, result.best_top[0])) if result.best_top else "",
+            safe(describe_class(target, result.clean_top[0])) if result.clean_top else "",
+            safe(describe_class(target, result.best_top[0])) if result.best_top else "",
             f"{result.queries_sent:,}",
             str(result.generations),
         )
@@ -121,7 +109,7 @@ def summary_table(attacks: Sequence[Attack], *, by_target: bool = False) -> Tabl
         wins = [result for result in tried if result.outcome is Outcome.SUCCESS]
         mean = sum(result.queries_to_success for result in wins) / len(wins) if wins else None
         table.add_row(
-            *key,
+            *map(safe, key),
             str(len(tried)),
             str(len(wins)),
             percent(len(wins) / len(tried)) if tried else "-",

@@ -6,13 +6,12 @@ import json
 from dataclasses import asdict
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import json_option, orchestrator_option
 from pixelprobe.cli.shell import SectionedCommand
-from pixelprobe.cli.tables import make_console
 
 
 @click.group()
@@ -37,11 +36,11 @@ def list_command(as_json: bool, orchestrator: str | None) -> None:
         if target.available:
             size = f"{target.width} x {target.height}"
             sparse = "yes" if target.sparse_queries else "no"
-            table.add_row(target.name, "[green]available", size, str(target.classes), sparse)
+            table.add_row(safe(target.name), "[green]available", size, str(target.classes), sparse)
         else:
-            table.add_row(target.name, "[red]not available")
+            table.add_row(safe(target.name), "[red]not available")
     console = make_console()
     console.print(table if known else "no targets")
     for target in known:
         if not target.available:
-            console.print(f"\n{target.name}: {escape(target.unavailable_reason)}", style="dim")
+            console.print(f"\n{safe(target.name)}: {safe(target.unavailable_reason)}", style="dim")

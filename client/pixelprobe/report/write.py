@@ -27,6 +27,7 @@ from pixelprobe.report.tables import TableRow
 from pixelprobe.results.captions import percent
 from pixelprobe.results.drawing import ARROW
 from pixelprobe.results.gallery import Cell, clean_cell, contact_sheet, mask_cell, success_cell
+from pixelprobe_services.common.text import csv_cell
 
 PAGE = "report.html"
 PROVENANCE = "provenance.json"
@@ -122,7 +123,7 @@ def _cell(value: object) -> object:
     """Floats to ten digits, so that 12.8 does not read 12.799999999999999."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.10g}" if isinstance(value, float) else value
+    return f"{value:.10g}" if isinstance(value, float) else csv_cell(value)
 
 
 _ENDED = {None: "not attacked", Outcome.FAILURE: "not fooled", Outcome.BUDGET_EXHAUSTED: "not fooled"}

@@ -17,6 +17,7 @@ from typing import IO, Any
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Attack, Campaign, CampaignSpec, ClassScore, Target
 from pixelprobe.results.records import AttackFiles, attack_record, result_of
+from pixelprobe_services.common.text import csv_cell
 
 Row = dict[str, Any]
 
@@ -118,7 +119,9 @@ def _write_csv(file: IO[bytes], rows: Iterable[Row]) -> int:
     count = 0
     for row in rows:
         count += 1
-        writer.writerow([json.dumps(cell) if isinstance(cell, list) else cell for cell in _cells(row)])
+        writer.writerow(
+            [json.dumps(cell) if isinstance(cell, list) else csv_cell(cell) for cell in _cells(row)]
+        )
     text.detach()  # flushed; the file is closed by whoever opened it
     return count
 

@@ -7,8 +7,7 @@ success leaves ``NAME/TARGET_REGION_Kpx_GOAL.png`` (``clean.png`` with exactly t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pixelprobe.inputs.images import save_png
@@ -18,19 +17,25 @@ from pixelprobe.results.captions import attack_title, describe_class, how_it_end
 from pixelprobe.results.drawing import overlay, scale_for
 from pixelprobe.results.gallery import PANEL_SIDE, apply_edits, attack_figure
 from pixelprobe.results.records import AttackFiles, result_of, succeeded
+from pixelprobe_services.common.text import file_name
 
 
 def image_folders(out: Path, images: Sequence[PlannedImage]) -> list[Path]:
     """A folder of its own for each image, named after its file."""
-    folders: list[Path] = []
-    for planned in images:
-        name = re.sub(r"[^\w.-]", "_", planned.display_name).strip(".") or "image"
-        folder, number = out / name, 1
-        while folder in folders:
+    return [out / name for name in unique_file_names((planned.display_name for planned in images), "image")]
+
+
+def unique_file_names(texts: Iterable[str], default: str) -> list[str]:
+    """A file name for each text, in order; where several texts give the same, the later ones are numbered."""
+    names: list[str] = []
+    for text in texts:
+        first = name = file_name(text, default)
+        number = 1
+        while name in names:
             number += 1
-            folder = out / f"{name}-{number}"
-        folders.append(folder)
-    return folders
+            name = f"{first}-{number}"
+        names.append(name)
+    return names
 
 
 def write_images(
@@ -50,6 +55,7 @@ def write_images(
     folders = image_folders(out, images)
     for planned, folder in zip(images, folders, strict=True):
         save_png(folder / "clean.png", planned.image.pixels)
+    names = _target_names(attacks)
     with_mask: set[int] = set()
     files = []
     for attack in attacks:
@@ -60,17 +66,29 @@ def write_images(
             save_png(folder / "mask.png", mask)
             save_png(folder / "mask_overlay.png", overlay(clean, mask, scale_for(clean, PANEL_SIDE)))
             with_mask.add(attack.image_index)
-        files.append(_write_attack(folder, images[attack.image_index], attack, targets[attack.target]))
+        files.append(
+            _write_attack(
+                folder, images[attack.image_index], attack, targets[attack.target], names[attack.target]
+            )
+        )
     return files
 
 
-def _write_attack(folder: Path, planned: PlannedImage, attack: Attack, target: Target) -> AttackFiles:
+def _target_names(attacks: Sequence[Attack]) -> dict[str, str]:
+    targets = list(dict.fromkeys(attack.target for attack in attacks))
+    return dict(zip(targets, unique_file_names(targets, "target"), strict=True))
+
+
+def _write_attack(
+    folder: Path, planned: PlannedImage, attack: Attack, target: Target, name: str
+) -> AttackFiles:
+    """Write the images of one attack; ``name`` stands for the target in the files' names."""
     result = result_of(attack)
     mask_path = folder / "mask.png" if result.mask is not None else None
     if not succeeded(attack):
         return AttackFiles(mask=mask_path)
     goal = "untargeted" if attack.target_class is None else f"targeted-{attack.target_class}"
-    stem = f"{attack.target}_{attack.region.value}_{attack.pixels}px_{goal}"
+    stem = f"{name}_{attack.region.value}_{attack.pixels}px_{goal}"
     clean = planned.image.pixels
     figure = attack_figure(
         clean,

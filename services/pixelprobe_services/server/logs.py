@@ -8,8 +8,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 from pixelprobe_services.common import tracing
+from pixelprobe_services.common.text import terminal_text
 from pixelprobe_services.server.interceptors import request_id
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
@@ -52,11 +54,22 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({key: value for key, value in told.items() if value is not None})
 
 
-def _text() -> logging.Formatter:
-    return logging.Formatter(_TEXT)
+class TextFormatter(logging.Formatter):
+    """One line a record, and a traceback below it; control characters of others' text become escapes."""
+
+    def __init__(self) -> None:
+        super().__init__(_TEXT)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802, logging's own name
+        """Format the line itself."""
+        return terminal_text(super().formatMessage(record))
+
+    def formatException(self, *args: Any) -> str:  # noqa: N802, logging's own name
+        """Format a traceback, whose last line may quote others' text."""
+        return terminal_text(super().formatException(*args), keep_lines=True)
 
 
-FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {"text": _text, "json": JsonFormatter}
+FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
 """By what PIXELPROBE_LOG_FORMAT says."""
 
 

@@ -90,3 +90,19 @@ def test_an_unknown_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXELPROBE_LOG_FORMAT", "xml")
     with pytest.raises(StartError, match="PIXELPROBE_LOG_FORMAT: 'xml' is none of text, json"):
         configure_logging()
+
+
+def test_a_text_line_shows_control_characters_instead_of_sending_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIXELPROBE_LOG_FORMAT", "text")
+    configure_logging()
+    try:
+        raise ValueError("target said \x1b]52;c;aGk=\x07")
+    except ValueError:
+        log.exception("campaign %s", "x\x1b[2J\nERROR forged line")
+    written = capsys.readouterr().err
+    assert not set(written) & {"\x1b", "\x07"}
+    first, *traceback = written.splitlines()
+    assert first.endswith(r"campaign x\x1b[2J ERROR forged line")
+    assert traceback[-1] == r"ValueError: target said \x1b]52;c;aGk=\x07"
