@@ -55,8 +55,18 @@ def upload(client: PixelprobeClient, image: Path) -> str:
 class TestNotApplicable:
     """There is nothing to attack: said with the reason, at no or one query."""
 
-    @pytest.mark.parametrize(("fill", "region"), [(False, Region.FOREGROUND), (True, Region.BACKGROUND)])
-    def test_a_region_without_pixels(self, client: PixelprobeClient, fill: bool, region: Region) -> None:
+    @pytest.mark.parametrize(
+        ("fill", "region", "problem"),
+        [
+            (False, Region.FOREGROUND, "has no pixels"),
+            (True, Region.BACKGROUND, "has no pixels"),
+            (True, Region.FOREGROUND, "is the whole image"),
+            (False, Region.BACKGROUND, "is the whole image"),
+        ],
+    )
+    def test_a_region_that_is_nothing_or_everything(
+        self, client: PixelprobeClient, fill: bool, region: Region, problem: str
+    ) -> None:
         image = CampaignImage(upload(client, IMAGES[0]), mask=np.full((32, 32), fill))
         created = client.create_campaign(
             CampaignSpec(images=(image,), targets=("allconv_cifar10",), regions=(region,), search=SHORT)
@@ -65,7 +75,7 @@ class TestNotApplicable:
         (attack,) = client.list_results(created.name)
         assert attack.result is not None
         assert attack.result.outcome is Outcome.NOT_APPLICABLE
-        assert attack.result.reason == f"the {region.value} has no pixels"
+        assert attack.result.reason == f"the {region.value} {problem}"
         assert attack.result.queries_sent == 0
 
     def test_a_misclassified_image(self, client: PixelprobeClient) -> None:

@@ -15,6 +15,14 @@ from pixelprobe.inputs.datasets.imagenet_classes import by_wordnet_id, imagenet_
 from pixelprobe.inputs.planned import PlanError, choose_class
 from pixelprobe.model import Target
 
+WITH_BACKGROUND = 1001
+"""Classes of a network for ImageNet that has "background" before the others, as TensorFlow's do."""
+
+_BACKGROUND_HINT = (
+    "with 1001 classes, class 0 is usually 'background' and all others are one higher than ImageNet's: give "
+    "the target a labels_file with the 1001 names, or serve it without class 0"
+)
+
 ClassKey = tuple[str, int | None]
 """A class of a data set: its name, and its number where the data set numbers them."""
 
@@ -48,7 +56,8 @@ def class_labels(path: Path, entries: Iterable[Entry], targets: Sequence[Target]
 def _number(name: str, index: int | None, others: Sequence[str], targets: Sequence[Target]) -> int:
     option = "the data set's classes"
     known = by_wordnet_id().get(name)
-    if index is None and known and all(target.classes == len(imagenet_classes()) for target in targets):
+    numbered = (len(imagenet_classes()), WITH_BACKGROUND)
+    if index is None and known and all(target.classes in numbered for target in targets):
         # A plain folder's subfolder with a WordNet id for a name.
         name, index, others = known.name, known.index, known.also_called
     if index is None:
@@ -56,12 +65,38 @@ def _number(name: str, index: int | None, others: Sequence[str], targets: Sequen
     numbers = {}
     for target in targets:
         if target.labels:
-            agrees = _agrees(target, index, (name, *others))
-            numbers[target.name] = index if agrees else choose_class(name, [target], option)
+            numbers[target.name] = _by_name(target, index, (name, *others), option)
+        elif others and others[-1] in by_wordnet_id() and target.classes != len(imagenet_classes()):
+            raise PlanError(f"{option}: {_other_classes(target)}")
     if len(set(numbers.values())) > 1:
         told = ", ".join(f"{number} of {target}" for target, number in numbers.items())
         raise PlanError(f"{option}: {name!r} is class {told}; attack them separately")
     return next(iter(numbers.values()), index)
+
+
+def _by_name(target: Target, index: int, names: Sequence[str], option: str) -> int:
+    """The number of a class at a target that names its classes; its own number where the name agrees."""
+    first = imagenet_classes()[0]
+    shifted = target.classes == WITH_BACKGROUND and _agrees(target, 1, (first.name, *first.also_called))
+    # Not both numbers: neighbours share names ("maillot"), so the wrong one may agree.
+    own = index + 1 if shifted else index
+    if _agrees(target, own, names):
+        return own
+    try:
+        return choose_class(names[0], [target], option)
+    except PlanError as error:
+        if target.classes == WITH_BACKGROUND:
+            raise PlanError(f"{error}; {_BACKGROUND_HINT}") from error
+        raise
+
+
+def _other_classes(target: Target) -> str:
+    """Why a target without labels cannot be matched with ImageNet."""
+    own, wanted = target.classes, len(imagenet_classes())
+    problem = f"{target.name} has {own} classes and no labels, ImageNet has {wanted}"
+    if target.classes == WITH_BACKGROUND:
+        return f"{problem}; {_BACKGROUND_HINT}"
+    return f"{problem}; give the target a labels_file, so that classes are matched by name"
 
 
 def _agrees(target: Target, index: int, names: Iterable[str]) -> bool:

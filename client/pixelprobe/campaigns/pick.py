@@ -14,7 +14,7 @@ from pixelprobe.campaigns.classes import class_labels
 from pixelprobe.campaigns.spec_values import DataKind, DataSource, Spec, SpecError
 from pixelprobe.inputs.datasets.base import Entry, in_seeds_order
 from pixelprobe.inputs.datasets.cifar10 import cifar10_entries
-from pixelprobe.inputs.datasets.folder import folder_entries
+from pixelprobe.inputs.datasets.folder import Report, folder_entries, ignore
 from pixelprobe.inputs.datasets.imagenet import imagenet_entries
 from pixelprobe.inputs.images import ImageError
 from pixelprobe.inputs.planned import PlanError, PlannedImage, fit_to_target
@@ -31,12 +31,13 @@ class PickedImage:
     pixels: NDArray[np.uint8]
 
 
-def load_entries(spec: Spec, folder: Path | None = None) -> list[Entry]:
+def load_entries(spec: Spec, folder: Path | None = None, on_skipped: Report = ignore) -> list[Entry]:
     """All images of the spec's data set, in the order in which its seed picks them.
 
     Args:
         spec: says which data set.
         folder: where it is, instead of where the spec says.
+        on_skipped: called with a line for files and folders that are left out.
 
     Raises:
         SpecError: nobody says where it is, or there are fewer images than wanted.
@@ -46,7 +47,7 @@ def load_entries(spec: Spec, folder: Path | None = None) -> list[Entry]:
     chosen = folder or source.folder
     if chosen is None:
         raise SpecError(f"{spec.path}: data.folder: missing; expected the data's folder, or --data DIR")
-    entries = _entries(source, chosen)
+    entries = _entries(source, chosen, on_skipped)
     for key, count in [("data", source.count), *((f"attacks.{g.name}", g.count) for g in spec.groups)]:
         if count and len(entries) < count:
             raise SpecError(
@@ -56,12 +57,12 @@ def load_entries(spec: Spec, folder: Path | None = None) -> list[Entry]:
     return in_seeds_order(entries, source.seed)
 
 
-def _entries(source: DataSource, folder: Path) -> list[Entry]:
+def _entries(source: DataSource, folder: Path, on_skipped: Report) -> list[Entry]:
     if source.kind is DataKind.CIFAR10:
-        return cifar10_entries(folder, source.split)
+        return cifar10_entries(folder, source.split, on_skipped)
     if source.kind is DataKind.IMAGENET:
-        return imagenet_entries(folder, source.split)
-    return folder_entries(folder, class_folders=source.class_folders)
+        return imagenet_entries(folder, source.split, on_skipped)
+    return folder_entries(folder, class_folders=source.class_folders, on_skipped=on_skipped)
 
 
 class Pick:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -144,7 +145,7 @@ def _prepare(
     classes = [choose_class(text, targets, "--label") for text in labels]
     return [
         fit_to_target(
-            PlannedImage(item.image, label, item.mask),
+            replace(item, label=label),
             targets[0],
             resize=how is not None,
             how=how or Sizing.CROP,

@@ -83,6 +83,10 @@ def attack_images(
     for planned in images:
         for note in planned.image.notes:
             messages.print(f"{safe(str(planned.image.path))}: {safe(note)}", style="dim")
+    for line in dict.fromkeys(note for planned in images for note in planned.mask_notes):
+        messages.print(safe(line), style="dim")
+    for line in dict.fromkeys(warning for planned in images for warning in planned.mask_warnings):
+        messages.print(safe(line), style="yellow")
     digests = client.upload_images([planned.image.pixels for planned in images])
     spec = with_images(spec, images, digests)
 

@@ -57,7 +57,7 @@ def prepare_run(client: PixelprobeClient, spec: Spec, folder: Path | None, messa
         PlanError, TargetNotAvailableError: the spec, the data or the targets are not as they should be.
         ServiceError: the upload failed.
     """
-    entries = load_entries(spec, folder)
+    entries = load_entries(spec, folder, lambda line: messages.print(safe(line), style="yellow"))
     targets = targets_of(spec, client.list_targets())
     pick = Pick(spec, entries, targets)
     known: list[tuple[str, int | None]] = []
@@ -91,7 +91,7 @@ def make_plan(
         PlanError, TargetNotAvailableError: the spec, the data or the targets are not as they should be.
         ServiceError: the server failed, or does not answer and the data set's classes are not known here.
     """
-    entries = load_entries(spec, folder)
+    entries = load_entries(spec, folder, lambda line: messages.print(safe(line), style="yellow"))
     try:
         targets, reachable = targets_of(spec, client.list_targets()), True
     except UnreachableError:

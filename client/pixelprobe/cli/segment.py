@@ -27,7 +27,7 @@ from pixelprobe.cli.segment_folder import (
 )
 from pixelprobe.cli.segment_review import GRABCUT, review
 from pixelprobe.cli.shell import SectionedCommand, sectioned
-from pixelprobe.inputs.images import InputImage, load_image, save_png
+from pixelprobe.inputs.images import InputImage, load_image, readable, save_png
 from pixelprobe.inputs.planned import PlanError, check_sides
 from pixelprobe.masks import Rectangle, Segmentation
 from pixelprobe.results.captions import count, percent
@@ -202,10 +202,11 @@ def _stems(images: Sequence[InputImage]) -> list[str]:
     """A file name of its own for each image."""
     stems: list[str] = []
     for image in images:
-        stem, number = image.path.stem, 1
+        first = stem = readable(image.path.stem)
+        number = 1
         while stem in stems:
             number += 1
-            stem = f"{image.path.stem}-{number}"
+            stem = f"{first}-{number}"
         stems.append(stem)
     return stems
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from pixelprobe.inputs.planned import PlanError
 
 RECORD = "segment.json"
 VERSION = 1
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ def add_to_record(folder: Path, made: Mapping[str, Segmented]) -> None:
     """
     images = {**read_record(folder), **made}
     table = {"version": VERSION, "images": {name: asdict(each) for name, each in images.items()}}
-    write_text(folder / RECORD, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(table, indent=2, ensure_ascii=False)
+    # Bytes of a path that are not UTF-8 are lone surrogates in Python, which only an escape can hold.
+    escaped = _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    write_text(folder / RECORD, escaped + "\n")
 
 
 def load_segmented(folder: Path, name: str, segmented: Segmented) -> tuple[InputImage, NDArray[np.bool_]]:

@@ -28,6 +28,11 @@ _TURNED = range(2, 9)
 """EXIF orientations other than upright."""
 
 
+def readable(name: str) -> str:
+    r"""Return a file's name as text that can be stored and sent: bytes that are not UTF-8 become ``\xff``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class ImageError(ValueError):
     """An image or mask file cannot be used; the message is one line that names the file and the reason."""
 
@@ -78,15 +83,60 @@ def decode_image(content: bytes, name: str) -> InputImage:
     return _image(io.BytesIO(content), Path(name))
 
 
-def load_mask(path: Path) -> NDArray[np.bool_]:
-    """Decode a mask file, upright (EXIF): (height, width) bool, True (foreground) for grey values above 127.
+@dataclass(frozen=True, eq=False)
+class InputMask:
+    """A decoded mask.
+
+    Attributes:
+        mask: (height, width) bool, True is foreground, upright.
+        notes: what was made of the file, where that is not plain, in words.
+        warnings: what makes it unlikely to be the mask that was meant, in words.
+    """
+
+    mask: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def read_mask(path: Path) -> InputMask:
+    """Decode a mask file, upright (EXIF). Foreground is where the grey value is above 127.
+
+    Of an image with transparent pixels, a cut-out, foreground is where alpha is above 127; colours do not
+    count then.
 
     Raises:
-        ImageError: as :func:`load_image`.
+        ImageError: as :func:`load_image`, but for transparency.
     """
     image, _ = _open(_checked_file(path), path)
+    if image.has_transparency_data and not image.mode.startswith("I;16"):
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"), dtype=np.uint8)
+        if alpha.min() < 255:
+            note = "has transparent pixels: its alpha channel is the mask, its colours are not used"
+            return InputMask(alpha > MASK_THRESHOLD, (note,), _mask_warnings(alpha, ""))
     rgb, _ = _to_rgb(image, path)
-    return np.asarray(rgb.convert("L"), dtype=np.uint8) > MASK_THRESHOLD
+    grey = np.asarray(rgb.convert("L"), dtype=np.uint8)
+    palette = "a palette image: " if image.mode == "P" else ""
+    return InputMask(grey > MASK_THRESHOLD, (), _mask_warnings(grey, palette))
+
+
+def load_mask(path: Path) -> NDArray[np.bool_]:
+    """Decode a mask file as :func:`read_mask` does: (height, width) bool, True is foreground."""
+    return read_mask(path).mask
+
+
+def _mask_warnings(grey: NDArray[np.uint8], palette: str) -> tuple[str, ...]:
+    """What is odd about a mask with these grey (or alpha) values."""
+    low, high = int(grey.min()), int(grey.max())
+    if high == 0:
+        return ("all black: nothing is foreground",)
+    if high <= MASK_THRESHOLD:
+        return (
+            f"{palette}values {low} to {high}: a label map? Nothing is above {MASK_THRESHOLD}, so nothing is "
+            "foreground; save foreground as 255",
+        )
+    if low > MASK_THRESHOLD:
+        return (f"nothing is {MASK_THRESHOLD} or below: all of the image is foreground",)
+    return ()
 
 
 def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.Image) -> None:

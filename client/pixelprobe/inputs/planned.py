@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelprobe.inputs.images import ImageError, InputImage, load_image, load_mask
+from pixelprobe.inputs.images import ImageError, InputImage, load_image, read_mask, readable
 from pixelprobe.inputs.sizing import Sizing, SizingError, resize_image, resize_mask
 from pixelprobe.model import CampaignImage, CampaignSpec, Target
 from pixelprobe_services.common.images import MAX_SIDE
@@ -36,16 +36,26 @@ class TargetNotAvailableError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class PlannedImage:
-    """An image as it will be attacked, with what is known about it."""
+    """An image as it will be attacked.
+
+    Attributes:
+        image: its pixels.
+        label: its true class, where known.
+        mask: (height, width) bool, True is foreground; None lets the segmentation service make one.
+        mask_notes: how the mask file was read, a line each; the file is named.
+        mask_warnings: why the mask file may not be what was meant, likewise.
+    """
 
     image: InputImage
     label: int | None = None
     mask: NDArray[np.bool_] | None = None
+    mask_notes: tuple[str, ...] = ()
+    mask_warnings: tuple[str, ...] = ()
 
     @property
     def display_name(self) -> str:
-        """The file's name without its suffix."""
-        return self.image.path.stem
+        """The file's name without its suffix, as text that can be sent."""
+        return readable(self.image.path.stem)
 
 
 def load_images(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedImage]:
@@ -57,17 +67,23 @@ def load_images(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedIm
     """
     each = per_image(masks, len(images), "--mask")
     # A mask for all images is decoded once.
-    loaded = {path: load_mask(path) for path in masks}
+    loaded = {path: read_mask(path) for path in masks}
     planned = []
     for path, mask_path in zip(images, each, strict=True):
         image = load_image(path)
-        mask = loaded[mask_path] if mask_path is not None else None
-        if mask is not None and mask.shape != image.pixels.shape[:2]:
+        if mask_path is None:
+            planned.append(PlannedImage(image))
+            continue
+        read = loaded[mask_path]
+        mask = read.mask
+        if mask.shape != image.pixels.shape[:2]:
             raise PlanError(
                 f"{mask_path}: the mask is {mask.shape[1]} x {mask.shape[0]} pixels, "
                 f"but {path} is {image.width} x {image.height}"
             )
-        planned.append(PlannedImage(image, mask=mask))
+        notes = tuple(f"{mask_path}: {note}" for note in read.notes)
+        warnings = tuple(f"{mask_path}: {warning}" for warning in read.warnings)
+        planned.append(PlannedImage(image, mask=mask, mask_notes=notes, mask_warnings=warnings))
     return planned
 
 

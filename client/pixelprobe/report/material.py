@@ -192,7 +192,7 @@ def _text(content: Mapping[str, Any], key: str, path: Path) -> str:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

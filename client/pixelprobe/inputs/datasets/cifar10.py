@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pixelprobe.inputs.datasets.base import DatasetError, Entry, checked_labels
-from pixelprobe.inputs.datasets.parquet import parquet_images
+from pixelprobe.inputs.datasets.folder import Report, ignore
+from pixelprobe.inputs.datasets.parquet import parquet_files, parquet_images
 from pixelprobe.inputs.datasets.pickled import read_batch
 from pixelprobe.inputs.images import ImageError, InputImage
 
@@ -35,19 +36,20 @@ _Labelled = tuple[Callable[[], NDArray[np.uint8]], int]
 """How to decode an image, and its label."""
 
 
-def cifar10_entries(folder: Path, split: str) -> list[Entry]:
+def cifar10_entries(folder: Path, split: str, on_skipped: Report = ignore) -> list[Entry]:
     """One split (``train`` or ``test``) in its own order; an image's name is its place, say ``test-00042``.
 
     Args:
         folder: holds the parquet files, in subfolders or not, or ``cifar-10-batches-py``, or is that.
         split: which.
+        on_skipped: called with a line for each folder that is left out.
 
     Raises:
         DatasetError: neither layout is there, or what is there is no CIFAR-10.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
-    parquet = sorted(folder.rglob(f"*{split}*.parquet"))
+    parquet = parquet_files(folder, split, on_skipped)
     if parquet:
         return _entries(split, _from_parquet(parquet))
     for batches in (folder / BATCH_FOLDER, folder):

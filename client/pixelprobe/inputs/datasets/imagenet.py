@@ -8,14 +8,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pixelprobe.inputs.datasets.base import DatasetError, Entry
-from pixelprobe.inputs.datasets.folder import folder_entries
+from pixelprobe.inputs.datasets.folder import Report, folder_entries, ignore
 from pixelprobe.inputs.datasets.imagenet_classes import WORDNET_ID, by_wordnet_id, imagenet_classes
-from pixelprobe.inputs.datasets.parquet import ParquetImage, parquet_images
+from pixelprobe.inputs.datasets.parquet import ParquetImage, parquet_files, parquet_images
 from pixelprobe.inputs.images import ImageError, InputImage, decode_image
 
 SIDE = 224
@@ -27,7 +28,7 @@ FOLDERS = {"val": ("val", "validation"), "train": ("train",)}
 _LISTED = 5
 
 
-def imagenet_entries(folder: Path, split: str) -> list[Entry]:
+def imagenet_entries(folder: Path, split: str, on_skipped: Report = ignore) -> list[Entry]:
     """One split (``val`` or ``train``).
 
     An image's name is its path from the split's folder; in parquet the file name that stands there, or its
@@ -35,8 +36,9 @@ def imagenet_entries(folder: Path, split: str) -> list[Entry]:
 
     Args:
         folder: holds folders by WordNet id, or the split's folder with those, or parquet files, in subfolders
-            or not. Other folders and files beside those are not looked at.
+            or not. Other folders and files beside those are left out.
         split: which; of no effect where folders by WordNet id lie in ``folder`` itself.
+        on_skipped: called with a line for what is left out.
 
     Raises:
         DatasetError: neither layout is there, or what is there is no ImageNet.
@@ -45,8 +47,8 @@ def imagenet_entries(folder: Path, split: str) -> list[Entry]:
         raise DatasetError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     for root in (*(folder / name for name in FOLDERS[split]), folder):
         if _has_class_folders(root):
-            return _from_folders(root)
-    parquet = sorted(folder.rglob(f"*{split}*.parquet"))
+            return _from_folders(root, on_skipped)
+    parquet = parquet_files(folder, split, on_skipped)
     if parquet:
         return _from_parquet(split, parquet_images(parquet, "image", len(imagenet_classes())))
     raise DatasetError(
@@ -64,10 +66,10 @@ def _has_class_folders(root: Path) -> bool:
         raise DatasetError(f"{error.filename or root}: {error.strerror}") from error
 
 
-def _from_folders(root: Path) -> list[Entry]:
+def _from_folders(root: Path, on_skipped: Report) -> list[Entry]:
     known = by_wordnet_id()
-    entries, strangers = [], set()
-    for entry in folder_entries(root, class_folders=True):
+    entries, strangers, elsewhere = [], set(), Counter[str]()
+    for entry in folder_entries(root, class_folders=True, on_skipped=on_skipped):
         wordnet_id = entry.class_name or ""
         if wordnet_id in known:
             found = known[wordnet_id]
@@ -76,11 +78,17 @@ def _from_folders(root: Path) -> list[Entry]:
             )
         elif WORDNET_ID.fullmatch(wordnet_id):
             strangers.add(wordnet_id)
+        else:
+            elsewhere[wordnet_id or "no folder"] += 1
     if strangers:
         some = ", ".join(sorted(strangers)[:_LISTED]) + (", ..." if len(strangers) > _LISTED else "")
         raise DatasetError(f"{root}: not among ImageNet's 1000 classes: {some}")
     if not entries:
         raise DatasetError(f"{root}: no images in its folders by WordNet id")
+    if elsewhere:
+        named = ", ".join(f"{number} in {name}" for name, number in elsewhere.most_common(_LISTED))
+        more = ", ..." if len(elsewhere) > _LISTED else ""
+        on_skipped(f"{root}: images outside of folders by WordNet id are left out: {named}{more}")
     return entries
 
 

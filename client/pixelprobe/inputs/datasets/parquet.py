@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelprobe.inputs.datasets.base import DatasetError, checked_labels
+from pixelprobe.inputs.datasets.folder import Report, walk_files
 
 HELD_BYTES = 256 * 2**20
 """Row groups are kept up to this size, as images are asked for in a seed's order: here and there."""
@@ -31,6 +32,11 @@ class ParquetImage:
     label: int
     path: str | None
     content: Callable[[], bytes]
+
+
+def parquet_files(folder: Path, split: str, on_skipped: Report) -> list[Path]:
+    """Return the parquet files in ``folder`` and below whose names contain the split, in order."""
+    return sorted(path for path in walk_files(folder, on_skipped) if path.match(f"*{split}*.parquet"))
 
 
 def parquet_images(files: Sequence[Path], column: str, classes: int) -> list[ParquetImage]:

@@ -175,6 +175,9 @@ class AttackRun:
         self._region_area = region.area_fraction
         if region.is_empty:
             return f"the {wanted.value} has no pixels"
+        if wanted is not Region.WHOLE and region.allowed.all():
+            # Such an attack would count as one on a part of the image although it may change any pixel.
+            return f"the {wanted.value} is the whole image"
         return region
 
     async def _kept_mask(self, image: Pixels) -> StoredMask:
