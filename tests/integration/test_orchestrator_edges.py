@@ -90,13 +90,23 @@ class TestNotApplicable:
 
     def test_a_mask_that_needs_review(self, client: PixelprobeClient) -> None:
         digest = client.upload_images([np.full((32, 32, 3), 127, dtype=np.uint8)])[0]
-        one_colour = CampaignImage(digest)
-        found = run_images(client, (one_colour,), regions=(Region.BACKGROUND,))
-        assert found == [Outcome.NOT_APPLICABLE]
-        accepted = run_images(
-            client, (one_colour,), regions=(Region.BACKGROUND,), masks=MaskSettings(accept_unreviewed=True)
-        )
-        assert accepted != [Outcome.NOT_APPLICABLE]
+        reasons = []
+        for accepted in (False, True):
+            spec = CampaignSpec(
+                images=(CampaignImage(digest),),
+                targets=("allconv_cifar10",),
+                regions=(Region.BACKGROUND,),
+                search=SHORT,
+                masks=MaskSettings(accept_unreviewed=accepted),
+            )
+            created = client.create_campaign(spec)
+            list(client.watch_campaign(created.name))
+            (attack,) = client.list_results(created.name)
+            assert attack.result is not None
+            assert attack.result.outcome is Outcome.NOT_APPLICABLE
+            reasons.append(attack.result.reason)
+        assert reasons[0].startswith("the mask needs review: ")
+        assert reasons[1] == "the background is the whole image"  # used as it is: one colour has no object
 
 
 @pytest.fixture
