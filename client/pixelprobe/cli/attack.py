@@ -45,7 +45,7 @@ from pixelprobe.model import (
 @image_options
 @search_options
 @output_options("out/attack", "PNGs and results.json")
-@orchestrator_option()
+@orchestrator_option(takes_images=True)
 @click.pass_context
 def attack(
     ctx: click.Context,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from pixelprobe.addresses import NoStackError
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.names import STOPPED, find_campaigns, run_label, start_run
 from pixelprobe.campaigns.spec_file import find_spec, read_spec
@@ -55,7 +57,7 @@ def campaign() -> None:
 @data_option()
 @sectioned(OUTPUT)("--detach", is_flag=True, help="Start it and return; `campaign watch` looks at it again.")
 @json_option()
-@orchestrator_option()
+@orchestrator_option(takes_images=True)
 @click.pass_context
 def run_command(
     ctx: click.Context, spec: str, data: Path | None, detach: bool, as_json: bool, orchestrator: str | None
@@ -192,7 +194,7 @@ def export_command(name: str, out: Path, kind: str | None, orchestrator: str | N
     help="Queries a second. Default: measured by attacking a few of the images for some seconds.",
 )
 @json_option()
-@orchestrator_option()
+@orchestrator_option(takes_images=True)
 def plan_command(
     spec: str, data: Path | None, rate: float | None, as_json: bool, orchestrator: str | None
 ) -> None:
@@ -201,8 +203,12 @@ def plan_command(
     The expected queries go by what such attacks mostly do, the most by what they may.
     """
     read = read_spec(find_spec(spec))
-    with open_client(orchestrator=orchestrator) as client:
-        plan = make_plan(client, read, data, rate, make_console(stderr=True))
+    messages = make_console(stderr=True)
+    with contextlib.ExitStack() as stack:
+        client = None
+        with contextlib.suppress(NoStackError):  # a plan without a server says what it assumes
+            client = stack.enter_context(open_client(orchestrator=orchestrator))
+        plan = make_plan(client, read, data, rate, messages)
     if as_json:
         click.echo(json.dumps(plan_json(plan), indent=2))
     else:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from pixelprobe.addresses import ORCHESTRATOR, NoStackError
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.estimate import Cost, campaign_cost, typical
 from pixelprobe.campaigns.pick import Pick, load_entries
@@ -76,12 +77,17 @@ def prepare_run(client: PixelprobeClient, spec: Spec, folder: Path | None, messa
 
 
 def make_plan(
-    client: PixelprobeClient, spec: Spec, folder: Path | None, rate: float | None, messages: Console
+    client: PixelprobeClient | None,
+    spec: Spec,
+    folder: Path | None,
+    rate: float | None,
+    messages: Console,
 ) -> Plan:
     """Check a spec as :func:`prepare_run` does and count what it stands for; no campaign is created.
 
     Args:
-        client: is asked for the targets, and for its rate; where nobody answers both are assumed.
+        client: is asked for the targets, and for its rate; without one, or without an answer, both are
+            assumed.
         spec: to plan.
         folder: of the data, instead of the spec's.
         rate: queries a second; None measures it.
@@ -92,13 +98,10 @@ def make_plan(
         ServiceError: the server failed, or does not answer and the data set's classes are not known here.
     """
     entries = load_entries(spec, folder, lambda line: messages.print(safe(line), style="yellow"))
-    try:
-        targets, reachable = targets_of(spec, client.list_targets()), True
-    except UnreachableError:
-        if spec.data.kind is DataKind.FOLDER:
-            raise
-        targets, reachable = targets_of(spec, _assumed_targets(spec)), False
-        messages.print("The orchestrator does not answer: targets are not checked.", style="yellow")
+    known, problem = _known_targets(client, spec)
+    targets = targets_of(spec, known)
+    if problem:
+        messages.print(f"{problem}: targets are not checked.", style="yellow")
     pick = Pick(spec, entries, targets)
     picked = iter(pick)
     first = list(islice(picked, PROBE_IMAGES))
@@ -111,11 +114,25 @@ def make_plan(
         groups.append((group, made, campaign_cost(made, typical(targets[0]))))
     if rate is not None:
         origin = "given"
-    elif reachable:
+    elif client and not problem:
         rate, origin = _measured(client, [image.pixels for image in first], targets)
     else:
         rate, origin = typical(targets[0]).rate, "assumed; --rate gives another"
     return Plan(number, tuple(groups), rate, origin)
+
+
+def _known_targets(client: PixelprobeClient | None, spec: Spec) -> tuple[list[Target], str]:
+    """The orchestrator's targets, or assumed ones and why."""
+    if client is None:
+        if spec.data.kind is DataKind.FOLDER:
+            raise NoStackError(ORCHESTRATOR)
+        return _assumed_targets(spec), "No local stack is running, and no orchestrator was named"
+    try:
+        return client.list_targets(), ""
+    except UnreachableError:
+        if spec.data.kind is DataKind.FOLDER:
+            raise
+        return _assumed_targets(spec), "The orchestrator does not answer"
 
 
 def _measured(

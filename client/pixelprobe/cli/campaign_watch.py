@@ -15,6 +15,7 @@ from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.estimate import campaign_cost
 from pixelprobe.campaigns.names import all_ended
 from pixelprobe.cli.console import safe
+from pixelprobe.cli.progress import PLAIN_SECONDS
 from pixelprobe.model import Campaign
 from pixelprobe.results.captions import count
 from pixelprobe_services.common.errors import UnavailableError
@@ -22,9 +23,6 @@ from pixelprobe_services.common.errors import UnavailableError
 POLL_SECONDS = 1.0
 POLL_SHARE = 0.02
 """Asking takes no more than this share of the time, however long an answer takes."""
-
-PLAIN_SECONDS = 60.0
-"""Where nobody sees a bar, a line is printed this often."""
 
 PATIENCE_SECONDS = 600.0
 """So long may the orchestrator be away, say while it is started again, before watching ends."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from pixelprobe.addresses import find_addresses
+from pixelprobe.addresses import ORCHESTRATOR, SEGMENTATION, find_addresses, locate
 from pixelprobe.api import PixelprobeClient
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.shell import Decorator, sectioned
 from pixelprobe.connection import (
     CA_VARIABLE,
@@ -24,21 +25,36 @@ from pixelprobe.connection import (
 )
 
 CONNECTION = "Connection"
+NAMES = {ORCHESTRATOR: "Orchestrator", SEGMENTATION: "Segmentation service"}
 _KEPT = "pixelprobe.cli.connecting"
 _FILE = click.Path(path_type=Path)
 
 
-def open_client(orchestrator: str | None = None, segmentation: str | None = None) -> PixelprobeClient:
-    """A client for the running command, with what its options and the environment say.
+def open_client(
+    orchestrator: str | None = None, segmentation: str | None = None, *, service: str = ORCHESTRATOR
+) -> PixelprobeClient:
+    """Make the client of the running command, and print on stderr which address it uses.
+
+    Args:
+        orchestrator: what ``--orchestrator`` says.
+        segmentation: what ``--segmentation`` says.
+        service: the one that the command calls.
 
     Raises:
         AddressError: something that was given is no address.
+        NoStackError: no address was given and no local stack runs.
         PeerError: a certificate, key or token cannot be used, or may not travel like this.
     """
     context = click.get_current_context(silent=True)
     given = context.meta.get(_KEPT, {}) if context else {}
-    addresses = find_addresses(orchestrator=orchestrator, segmentation=segmentation)
-    return PixelprobeClient(addresses, find_peer(ConnectionOptions(**given)))
+    options = {ORCHESTRATOR: orchestrator, SEGMENTATION: segmentation}
+    addresses = find_addresses(**options, needed=(service,))
+    client = PixelprobeClient(addresses, find_peer(ConnectionOptions(**given)))
+    located = locate(service, options[service])
+    if located:
+        line = f"{NAMES[service]} at {located.address} ({located.origin})"
+        make_console(stderr=True).print(safe(line), style="dim", soft_wrap=True)
+    return client
 
 
 def security_options() -> Decorator:

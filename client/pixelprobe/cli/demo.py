@@ -66,7 +66,7 @@ class Ran:
     f"with --imagenet {IMAGENET.budget} in each of 18.",
 )
 @output_options("out/demo", "the contact sheet, PNGs and results.json")
-@orchestrator_option()
+@orchestrator_option(takes_images=True)
 @click.pass_context
 def demo(
     ctx: click.Context,

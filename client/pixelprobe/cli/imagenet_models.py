@@ -6,13 +6,16 @@ it lacks.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 
 import click
 
+from pixelprobe.addresses import SEGMENTATION, locate
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.inputs.planned import TargetNotAvailableError
+from pixelprobe.masks import Segmenter
 from pixelprobe.rpc import UnreachableError
 
 CLASSIFIER = "efficientnet_lite0_imagenet"
@@ -50,10 +53,10 @@ def check_served(client: PixelprobeClient) -> None:
     """
     targets = {target.name: target.unavailable_reason for target in client.list_targets()}
     missing = {CLASSIFIER: targets.get(CLASSIFIER, "no such target")}
-    try:
-        segmenters = client.list_segmenters()
-    except UnreachableError:
-        segmenters = []
+    segmenters: list[Segmenter] = []
+    if locate(SEGMENTATION):
+        with contextlib.suppress(UnreachableError):
+            segmenters = client.list_segmenters()
     missing |= {each.id: each.unavailable_reason for each in segmenters if each.id == SEGMENTER}
     for name, reason in missing.items():
         if reason:

@@ -8,35 +8,69 @@ from typing import Any
 
 import click
 
-from pixelprobe.addresses import ORCHESTRATOR_VARIABLE, SEGMENTATION_VARIABLE
-from pixelprobe.cli.connecting import CONNECTION, security_options
+from pixelprobe.addresses import (
+    ORCHESTRATOR,
+    ORCHESTRATOR_VARIABLE,
+    SEGMENTATION,
+    SEGMENTATION_VARIABLE,
+    locate,
+)
+from pixelprobe.cli.connecting import CONNECTION, NAMES, security_options
 from pixelprobe.cli.shell import Decorator, sectioned
 
 PATH = click.Path(path_type=Path)
 OUTPUT = "Output"
+_VARIABLES = {ORCHESTRATOR: ORCHESTRATOR_VARIABLE, SEGMENTATION: SEGMENTATION_VARIABLE}
 
 
-def orchestrator_option() -> Decorator:
-    """Where the orchestrator is, and how to connect."""
-    return _with_security(
-        "--orchestrator",
-        metavar="HOST:PORT",
-        help=f"The orchestrator. Default: ${ORCHESTRATOR_VARIABLE}, else the running local stack.",
-    )
+def orchestrator_option(*, takes_images: bool = False) -> Decorator:
+    """The address of the orchestrator, and how to connect.
+
+    Args:
+        takes_images: accept ``--segmentation`` as well, so that the same options go with every command that
+            takes images; the orchestrator has a segmentation service of its own, so it is only checked.
+    """
+    return _address_option(ORCHESTRATOR, SEGMENTATION if takes_images else "")
 
 
 def segmentation_option() -> Decorator:
-    """Where the segmentation service is, and how to connect."""
-    return _with_security(
-        "--segmentation",
-        metavar="HOST:PORT",
-        help=f"The segmentation service. Default: ${SEGMENTATION_VARIABLE}, else the running local stack.",
-    )
+    """The address of the segmentation service, and how to connect; ``--orchestrator`` is only checked."""
+    return _address_option(SEGMENTATION, ORCHESTRATOR)
 
 
-def _with_security(option: str, **settings: str) -> Decorator:
-    address, security = sectioned(CONNECTION)(option, **settings), security_options()
-    return lambda command: address(security(command))
+def _address_option(used: str, accepted: str) -> Decorator:
+    option = sectioned(CONNECTION)
+    decorators = [
+        option(
+            f"--{used}",
+            metavar="HOST:PORT",
+            help=f"{NAMES[used]}. Default: ${_VARIABLES[used]}, else the running local stack.",
+        )
+    ]
+    if accepted:
+        decorators.append(
+            option(
+                f"--{accepted}",
+                metavar="HOST:PORT",
+                expose_value=False,
+                callback=_check_address,
+                help=f"Accepted as by other commands; this one calls the {NAMES[used].lower()} only.",
+            )
+        )
+    decorators.append(security_options())
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def _check_address(_context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and param.name:
+        locate(param.name, value)
+    return value
 
 
 def output_options(default_out: str, what: str) -> Decorator:

@@ -1,7 +1,8 @@
-"""Live progress of a campaign on the terminal: a bar for all, a line for each of a few running attacks."""
+"""Progress of a campaign: bars on a terminal, and a line every so often where there is none."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -14,7 +15,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from pixelprobe.cli.console import safe
-from pixelprobe.model import AttackFinished, AttackProgress, CampaignSpec, Event, Outcome, Target
+from pixelprobe.model import (
+    AttackFinished,
+    AttackProgress,
+    CampaignChanged,
+    CampaignSpec,
+    CampaignState,
+    Event,
+    Outcome,
+    Target,
+)
 from pixelprobe.results.captions import class_name, count
 
 LINES = 6
@@ -23,11 +33,19 @@ LINES = 6
 RATE_SECONDS = 5.0
 """The rate of queries is a mean over this long."""
 
+PLAIN_SECONDS = 10.0
+"""Without a terminal a line is printed this often."""
+
 
 class CampaignProgress:
-    """Takes a campaign's events and shows them; where the console is no terminal it only counts.
+    """Shows a campaign's events: live on a terminal, else as one line every PLAIN_SECONDS.
 
-    Use as a context manager.
+    Use as a context manager; safe to call from one thread while the lines are printed by its own.
+
+    Example:
+        with CampaignProgress(spec, console, targets) as progress:
+            for event in client.watch_campaign(name):
+                progress(event)
     """
 
     def __init__(
@@ -42,36 +60,45 @@ class CampaignProgress:
         self._clock = clock
         self._running: dict[str, AttackProgress] = {}
         self._finished: set[str] = set()
+        self._note = ""
         self._queries_finished = 0
         self._history: deque[tuple[float, int]] = deque([(clock(), 0)])
         self._bar = Progress(
             TextColumn("[bold]attacks"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[summary]}"),
             TimeElapsedColumn(),
             console=console,
         )
         self.outcomes: Counter[Outcome] = Counter()
-        self._task = self._bar.add_task("attacks", total=_attack_count(spec), told="")
+        self._task = self._bar.add_task("attacks", total=_attack_count(spec), summary="")
         self._live = Live(console=console, get_renderable=self.render, refresh_per_second=5, transient=True)
-        self._shown = console.is_terminal
+        self._console = console
+        self._ended = threading.Event()
+        self._printer = threading.Thread(target=self._print_lines, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
-        if self._shown:
+        if self._console.is_terminal:
             self._live.start()
+        else:
+            self._printer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._shown:
+        self._ended.set()
+        if self._console.is_terminal:
             self._live.stop()
+        else:
+            self._printer.join()
 
     @property
     def queries(self) -> int:
-        """Queries sent so far, as far as events have told."""
-        return self._queries_finished + sum(running.queries_sent for running in self._running.values())
+        """Queries sent so far, as far as events say."""
+        running = tuple(self._running.values())
+        return self._queries_finished + sum(attack.queries_sent for attack in running)
 
     @property
     def rate(self) -> float:
@@ -93,12 +120,33 @@ class CampaignProgress:
             if event.attack.result is not None:
                 self._queries_finished += event.attack.result.queries_sent
                 self.outcomes[event.attack.result.outcome] += 1
+        elif isinstance(event, CampaignChanged):
+            waits = event.campaign.waits or event.campaign.state is CampaignState.WAITING
+            self._note = f"waiting: {event.campaign.state_reason}" if waits else ""
+
+    @property
+    def line(self) -> str:
+        """How far the campaign is, on one line; for ``console.print``."""
+        done = f"{len(self._finished):,} of {count(_attack_count(self._spec), 'attack')}"
+        running = f"{len(self._running):,} running"
+        parts = [done, running, *self._summary(), safe(self._note)]
+        return " · ".join(part for part in parts if part)
+
+    def _summary(self) -> tuple[str, str, str]:
+        return (
+            count(self.outcomes[Outcome.SUCCESS], "success", "successes"),
+            count(self.queries, "query", "queries"),
+            f"{self.rate:,.0f}/s",
+        )
+
+    def _print_lines(self) -> None:
+        while not self._ended.wait(PLAIN_SECONDS):
+            self._console.print(self.line, style="dim", soft_wrap=True)
 
     def render(self) -> RenderableType:
-        """What the terminal shows now."""
-        told = f"· {count(self.outcomes[Outcome.SUCCESS], 'success', 'successes')}"
-        told += f" · {count(self.queries, 'query', 'queries')} · {self.rate:,.0f}/s"
-        self._bar.update(self._task, completed=len(self._finished), told=told)
+        """Render what the terminal shows now."""
+        summary = "".join(f"· {part} " for part in self._summary())
+        self._bar.update(self._task, completed=len(self._finished), summary=summary)
         lines = Table.grid(padding=(0, 2))
         # The oldest of the running attacks stay in their lines until they finish.
         for name, progress in list(self._running.items())[:LINES]:
@@ -109,11 +157,12 @@ class CampaignProgress:
                 f"{progress.queries_sent:,} queries",
             )
         more = len(self._running) - LINES
-        return Group(self._bar, lines, f"[dim]and {more} more" if more > 0 else "")
+        note = f"[yellow]{safe(self._note)}" if self._note else ""
+        return Group(self._bar, lines, f"[dim]and {more} more" if more > 0 else "", note)
 
 
 def describe_attack(spec: CampaignSpec, name: str, targets: Mapping[str, Target]) -> str:
-    """Which attack a resource name means: its number counts through the spec's product, images outermost."""
+    """Describe the attack of a resource name, whose number counts through the spec, images outermost."""
     rest = int(name.rpartition("/")[2])
     rest, goal = divmod(rest, len(spec.goals))
     rest, pixels = divmod(rest, len(spec.pixel_counts))

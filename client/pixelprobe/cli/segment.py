@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import click
 from rich.table import Table
 
+from pixelprobe.addresses import SEGMENTATION
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console, safe
@@ -156,7 +157,7 @@ def segment(
     for image in loaded:
         check_sides(image)
     messages = make_console(stderr=True)
-    with open_client(segmentation=segmentation) as client:
+    with open_client(segmentation=segmentation, service=SEGMENTATION) as client:
         name = _choose_method(client, method, hinted=hints is not None, threshold=threshold)
         make_folder(out)
         read_record(out)  # a damaged one is found before the work

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from pixelprobe.addresses import SEGMENTATION
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import PATH, json_option, segmentation_option
@@ -150,7 +151,7 @@ def _redo(
     wanted = {name: decision.hints for name, decision in decisions.items() if decision.hints is not None}
     if not wanted:
         return {}
-    with open_client(segmentation=segmentation) as client:
+    with open_client(segmentation=segmentation, service=SEGMENTATION) as client:
         return {name: client.segment(images[name].pixels, GRABCUT, hints) for name, hints in wanted.items()}
 
 

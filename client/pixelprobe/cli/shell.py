@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from pixelprobe.addresses import AddressError
+from pixelprobe.addresses import AddressError, NoStackError
 from pixelprobe.inputs.images import ImageError
 from pixelprobe.inputs.planned import PlanError, TargetNotAvailableError
 from pixelprobe.model import InvalidSpecError
@@ -137,6 +137,8 @@ def explain(error: Exception) -> tuple[str, int]:
     """A failure for people, and its exit code."""
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
+    if isinstance(error, NoStackError):
+        return str(error), EXIT_FAILED
     if isinstance(
         error, ImageError | PlanError | AddressError | PeerError | InvalidArgumentError | InvalidSpecError
     ):

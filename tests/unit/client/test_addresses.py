@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from pixelprobe.addresses import AddressError, Addresses, find_addresses
+from pixelprobe.addresses import AddressError, Addresses, Located, NoStackError, find_addresses, locate
 
 
 @pytest.fixture(autouse=True)
@@ -18,10 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_option_over_environment_over_running_stack_over_default(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert find_addresses() == Addresses("127.0.0.1:50062", "127.0.0.1:50061")
+def test_option_over_environment_over_running_stack(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = {"orchestrator": {"grpc": "127.0.0.1:1002"}, "segmentation": {"grpc": "127.0.0.1:1001"}}
     (home / "stack.json").write_text(json.dumps(stack))
     assert find_addresses() == Addresses("127.0.0.1:1002", "127.0.0.1:1001")
@@ -30,10 +29,27 @@ def test_option_over_environment_over_running_stack_over_default(
     assert find_addresses(orchestrator="[::1]:3002").orchestrator == "[::1]:3002"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"orchestrator": 3}', '{"orchestrator": {"grpc": 3}}'])
-def test_a_broken_stack_file_is_no_stack(home: Path, text: str) -> None:
-    (home / "stack.json").write_text(text)
-    assert find_addresses() == Addresses()
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[]", '{"orchestrator": 3}', '{"orchestrator": {"grpc": 3}}']
+)
+def test_without_a_stack_nothing_is_assumed(home: Path, text: str | None) -> None:
+    if text is not None:
+        (home / "stack.json").write_text(text)
+    with pytest.raises(NoStackError, match="start one with `pixelprobe up`, or name one with --orchestrator"):
+        find_addresses()
+    with pytest.raises(NoStackError, match="name one with --segmentation"):
+        find_addresses(orchestrator="a:1", needed=("orchestrator", "segmentation"))
+    assert find_addresses(orchestrator="a:1") == Addresses("a:1", "127.0.0.1:50061")
+
+
+def test_a_stack_whose_process_has_gone_is_no_stack(home: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    alive = {"grpc": "127.0.0.1:1001", "pid": os.getpid()}
+    stack = {"orchestrator": {"grpc": "127.0.0.1:1002", "pid": gone.pid}, "segmentation": alive}
+    (home / "stack.json").write_text(json.dumps(stack))
+    assert locate("orchestrator") is None
+    assert locate("segmentation") == Located("127.0.0.1:1001", "the local stack")
 
 
 @pytest.mark.parametrize(

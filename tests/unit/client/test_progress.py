@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import threading
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from pixelprobe.cli.progress import LINES, CampaignProgress, describe_attack
 from pixelprobe.model import (
     AttackFinished,
     AttackProgress,
+    Campaign,
+    CampaignChanged,
     CampaignImage,
     CampaignSpec,
+    CampaignState,
     Goal,
     Outcome,
     Region,
@@ -26,6 +31,7 @@ SPEC = CampaignSpec(
     pixel_counts=(1, 3),
     goals=(Goal(), Goal(2)),
 )
+CAMPAIGN = Campaign(NAME, "", CampaignState.PAUSED, "", 32, 1, 110, 0, 0)
 TARGETS = {"net": TARGET, "other": replace(OTHER, labels=())}
 
 
@@ -86,9 +92,31 @@ def test_what_a_terminal_shows() -> None:
     assert "and 3 more" in shown
 
 
-def test_nothing_is_written_away_from_a_terminal() -> None:
+def test_without_a_terminal_lines_say_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lines(io.StringIO):
+        written = threading.Event()
+
+        def write(self, text: str) -> int:
+            self.written.set()
+            return super().write(text)
+
+    monkeypatch.setattr("pixelprobe.cli.progress.PLAIN_SECONDS", 0.001)
+    stream = Lines()
+    progress = CampaignProgress(SPEC, Console(file=stream, width=150), TARGETS, Clock())
+    progress(moving(0, 10))
+    progress(done(1))
+    progress(CampaignChanged(2, replace(CAMPAIGN, waits=True, state_reason="target net: [busy]\x1b[2J")))
+    with progress:
+        assert stream.written.wait(60)
+    first = stream.getvalue().splitlines()[0]
+    assert first == (
+        "1 of 32 attacks · 1 running · 1 success · 110 queries · 0/s · "
+        r"waiting: target net: [busy]\x1b[2J"
+    )
+
+
+def test_an_end_before_the_first_line_prints_none() -> None:
     stream = io.StringIO()
-    with CampaignProgress(replace(SPEC), Console(file=stream), TARGETS) as progress:
-        progress(moving(0, 10))
+    with CampaignProgress(SPEC, Console(file=stream), TARGETS) as progress:
         progress(done(0))
     assert stream.getvalue() == ""
