@@ -75,7 +75,7 @@ def test_the_demo_uses_the_running_stack_and_leaves_it_running(
     done = cli("demo", "--budget", 20, "--out", "demo")
     assert done.returncode == 0, done.stderr
     assert all(is_address(line) or " of 216 attacks · " in line for line in done.stderr.splitlines())
-    for word in ("whole", "foreground", "background", "mean queries to success", "contact_sheet.png"):
+    for word in ("whole", "foreground", "background", "median queries to success", "contact_sheet.png"):
         assert word in done.stdout
     records = json.loads((tmp_path / "demo" / "results.json").read_text())
     assert len(records) == 216

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from rich.console import Console
 
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.run import run_campaign
+from pixelprobe.campaigns.run import CampaignRun, run_campaign
 from pixelprobe.cli.console import safe
 from pixelprobe.cli.progress import CampaignProgress
 from pixelprobe.cli.shell import EXIT_FAILED, EXIT_INTERRUPTED
 from pixelprobe.inputs.planned import PlannedImage, with_images
 from pixelprobe.model import Attack, Campaign, CampaignSpec, CampaignState, Outcome, Target
+from pixelprobe.results.captions import count
 from pixelprobe.results.files import write_images
-from pixelprobe.results.records import Record, attack_record, result_of
+from pixelprobe.results.records import AttackFiles, Record, attack_record, result_of
+from pixelprobe_services.common.files import write_text
 
 RESULTS_FILE = "results.json"
 
@@ -50,7 +54,9 @@ class Finished:
     def problem(self) -> str:
         """Why the exit code is not 0, in words; empty when it is."""
         if self.interrupted:
-            return f"interrupted: the campaign was cancelled, {len(self.attacks)} attacks had finished"
+            cancelled = sum(result_of(attack).outcome is Outcome.CANCELLED for attack in self.attacks)
+            finished = count(len(self.attacks) - cancelled, "attack")
+            return f"interrupted: the campaign was cancelled; {finished} had finished, {cancelled} had not"
         if self.campaign.state is not CampaignState.SUCCEEDED:
             reason = self.campaign.state_reason
             return f"the campaign is {self.campaign.state.value}" + (f": {reason}" if reason else "")
@@ -78,7 +84,7 @@ def attack_images(
 
     Raises:
         ServiceError: the campaign could not be started or followed.
-        OSError: a file cannot be written.
+        click.ClickException: a file cannot be written; the campaign that holds the results is named.
     """
     for planned in images:
         for note in planned.image.notes:
@@ -94,8 +100,40 @@ def attack_images(
     with CampaignProgress(spec, messages, by_name) as progress:
         run = run_campaign(client, spec, progress, lambda: messages.print("Cancelling ...", style="yellow"))
 
-    files = write_images(out, images, run.attacks, by_name)
-    records = [
+    with _results_kept(run.campaign.name):
+        files, stale = write_images(out, images, run.attacks, by_name)
+        records = _records(images, run, by_name, spec, files)
+        write_text(out / RESULTS_FILE, json.dumps(records, indent=2) + "\n")
+    if stale:
+        messages.print(
+            f"{count(stale, 'image')} of an earlier run removed from {safe(str(out))}", style="dim"
+        )
+    return Finished(run.campaign, run.attacks, records, run.interrupted)
+
+
+@contextlib.contextmanager
+def _results_kept(campaign: str) -> Iterator[None]:
+    """Say of a file that cannot be written which campaign still holds the results."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        name = campaign.removeprefix("campaigns/")
+        raise click.ClickException(
+            f"{where}{error.strerror or error}; the orchestrator still holds the results: "
+            f"`pixelprobe campaign export {name} --out FILE` writes them, images come with "
+            f"`pixelprobe report {name}`"
+        ) from error
+
+
+def _records(
+    images: Sequence[PlannedImage],
+    run: CampaignRun,
+    by_name: Mapping[str, Target],
+    spec: CampaignSpec,
+    files: Sequence[AttackFiles],
+) -> list[Record]:
+    return [
         attack_record(
             attack,
             image=images[attack.image_index].image.path,
@@ -105,5 +143,3 @@ def attack_images(
         )
         for attack, written in zip(run.attacks, files, strict=True)
     ]
-    (out / RESULTS_FILE).write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
-    return Finished(run.campaign, run.attacks, records, run.interrupted)

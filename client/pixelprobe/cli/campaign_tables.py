@@ -85,7 +85,7 @@ def campaign_table(campaigns: Sequence[Campaign]) -> Table:
             safe(campaign.name.removeprefix("campaigns/")),
             safe(campaign.display_name),
             f"[{_STATE_COLOURS[campaign.state]}]{campaign.state.value}",
-            f"{campaign.attacks_finished:,}/{campaign.attacks_total:,}",
+            f"{campaign.attacks_finished - campaign.attacks_cancelled:,}/{campaign.attacks_total:,}",
             f"{campaign.queries_sent:,}",
             f"{campaign.create_time.astimezone():%Y-%m-%d %H:%M}" if campaign.create_time else "",
         )
@@ -113,7 +113,7 @@ def show_campaign(
     grid = Table.grid(padding=(0, 2))
     for heading, text in (
         ("state", f"[{_STATE_COLOURS[campaign.state]}]{campaign.state.value}[/]{reason}"),
-        ("attacks", f"{campaign.attacks_finished:,} of {campaign.attacks_total:,} finished"),
+        ("attacks", _finished(campaign)),
         ("queries", _queries(campaign)),
         ("images", _images(spec)),
         ("targets", safe(", ".join(spec.targets))),
@@ -127,9 +127,10 @@ def show_campaign(
     console.print(grid)
     if attacks:
         outcomes = Counter(result_of(attack).outcome for attack in attacks)
-        told = ", ".join(f"{outcomes[kind]:,} {OUTCOME_WORDS[kind]}" for kind in Outcome if outcomes[kind])
-        console.print(f"[dim]outcomes[/]  {told}\n")
-        console.print(summary_table(attacks, by_target=len(spec.targets) > 1))
+        counts = (f"{outcomes[kind]:,} {OUTCOME_WORDS[kind]}" for kind in Outcome if outcomes[kind])
+        console.print(f"[dim]outcomes[/]  {', '.join(counts)}\n")
+        expected = len(spec.images) * len(spec.goals)
+        console.print(summary_table(attacks, by_target=len(spec.targets) > 1, expected=expected))
         for line in reason_lines(attacks):
             console.print(f"  {safe(line)}", style="dim")
     console.print()
@@ -164,6 +165,12 @@ def show_plan(plan: Plan, called: str, console: Console) -> None:
         f"At {plan.rate:,.0f} queries/s ({plan.rate_origin}): about "
         f"{duration(total.expected_queries / plan.rate)}, at most {duration(total.most_queries / plan.rate)}"
     )
+
+
+def _finished(campaign: Campaign) -> str:
+    finished = campaign.attacks_finished - campaign.attacks_cancelled
+    cancelled = f", {campaign.attacks_cancelled:,} cancelled" if campaign.attacks_cancelled else ""
+    return f"{finished:,} of {campaign.attacks_total:,} finished{cancelled}"
 
 
 def _queries(campaign: Campaign) -> str:

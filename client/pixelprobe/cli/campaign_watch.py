@@ -146,10 +146,10 @@ class _Board:
             self._bars.update(
                 self._tasks[campaign.name],  # type: ignore[arg-type]
                 total=campaign.attacks_total,
-                completed=campaign.attacks_finished,
+                completed=campaign.attacks_finished - campaign.attacks_cancelled,
                 state=campaign.state.value,
             )
-        finished = sum(campaign.attacks_finished for campaign in campaigns)
+        finished = sum(campaign.attacks_finished - campaign.attacks_cancelled for campaign in campaigns)
         total = sum(campaign.attacks_total for campaign in campaigns)
         queries = sum(campaign.queries_sent for campaign in campaigns)
         left = f"about {duration(seconds_left)} left" if seconds_left is not None else "time left unknown"

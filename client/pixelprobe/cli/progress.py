@@ -127,10 +127,14 @@ class CampaignProgress:
     @property
     def line(self) -> str:
         """How far the campaign is, on one line; for ``console.print``."""
-        done = f"{len(self._finished):,} of {count(_attack_count(self._spec), 'attack')}"
+        done = f"{self._done:,} of {count(_attack_count(self._spec), 'attack')}"
         running = f"{len(self._running):,} running"
         parts = [done, running, *self._summary(), safe(self._note)]
         return " · ".join(part for part in parts if part)
+
+    @property
+    def _done(self) -> int:
+        return len(self._finished) - self.outcomes[Outcome.CANCELLED]
 
     def _summary(self) -> tuple[str, str, str]:
         return (
@@ -146,7 +150,7 @@ class CampaignProgress:
     def render(self) -> RenderableType:
         """Render what the terminal shows now."""
         summary = "".join(f"· {part} " for part in self._summary())
-        self._bar.update(self._task, completed=len(self._finished), summary=summary)
+        self._bar.update(self._task, completed=self._done, summary=summary)
         lines = Table.grid(padding=(0, 2))
         # The oldest of the running attacks stay in their lines until they finish.
         for name, progress in list(self._running.items())[:LINES]:

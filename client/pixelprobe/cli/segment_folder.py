@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from pixelprobe.inputs.images import InputImage, load_image, load_mask
 from pixelprobe.inputs.planned import PlanError
+from pixelprobe_services.common.files import write_text
 
 RECORD = "segment.json"
 VERSION = 1
@@ -112,13 +112,3 @@ def load_segmented(folder: Path, name: str, segmented: Segmented) -> tuple[Input
             f"but {segmented.image} is {image.width} x {image.height}"
         )
     return image, mask
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -28,7 +28,6 @@ from pixelprobe.cli.segment_folder import (
     mask_path,
     overlay_path,
     read_record,
-    write_text,
 )
 from pixelprobe.cli.shell import SectionedCommand, sectioned
 from pixelprobe.inputs.images import InputImage, save_png
@@ -37,6 +36,7 @@ from pixelprobe.masks import Segmentation
 from pixelprobe.results.captions import count, percent
 from pixelprobe.results.drawing import overlay, scale_for
 from pixelprobe.results.gallery import PANEL_SIDE
+from pixelprobe_services.common.files import write_text
 
 GRABCUT = "grabcut"
 SHEET, REVIEW, REVIEWED = "review.png", "review.toml", "reviewed"

@@ -1,19 +1,22 @@
-"""Results as tables for people."""
+"""Build the tables of attacks' results."""
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from pixelprobe.cli.console import safe
-from pixelprobe.model import Attack, Outcome, Target
+from pixelprobe.model import Attack, Outcome, Result, Target
 from pixelprobe.results.captions import OUTCOME_WORDS, count, describe_class, describe_goal, percent
 from pixelprobe.results.records import result_of
 
 REASON_LINES = 8
-"""Most reasons that are told."""
+"""Most reasons that are shown."""
 
 _SHORT = ("region", "pixels")
 """Columns whose texts need not be broken."""
@@ -28,8 +31,10 @@ _COLOURS = {
 }
 
 
-def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mapping[str, Target]) -> Table:
-    """One line an attack; what several attacks have in common stands above them.
+def attack_table(
+    attacks: Sequence[Attack], names: Sequence[str], targets: Mapping[str, Target]
+) -> RenderableType:
+    """Build a table with a line for each attack; what several attacks have in common stands above it.
 
     Args:
         attacks: finished ones, at least one.
@@ -45,8 +50,7 @@ def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mappi
     }
     common = [values[0] for values in identity.values() if len(set(values)) == 1]
     columns = {name: values for name, values in identity.items() if len(set(values)) > 1}
-    title = safe(" · ".join(common)) or None
-    table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in columns:
         table.add_column(heading, overflow="fold", no_wrap=heading in _SHORT)
     table.add_column("outcome", no_wrap=True)
@@ -65,11 +69,12 @@ def attack_table(attacks: Sequence[Attack], names: Sequence[str], targets: Mappi
             f"{result.queries_sent:,}",
             str(result.generations),
         )
-    return table
+    # Not the table's own title, which would be wrapped to the table's width.
+    return Group(f"[italic]{safe(' · '.join(common))}", table) if common else table
 
 
 def reason_lines(attacks: Iterable[Attack]) -> list[str]:
-    """The most frequent reasons for an attack not to have run to its end, with the number of such attacks.
+    """List the most frequent reasons for an attack not to have run to its end, with their numbers.
 
     Images that are left out for reasons that differ only in what stands after the colon, such as which of
     1000 classes was taken for which, have a line in common.
@@ -91,32 +96,66 @@ def reason_lines(attacks: Iterable[Attack]) -> list[str]:
     return [*lines, f"{others} for other reasons, see results.json"] if others else lines
 
 
-def summary_table(attacks: Sequence[Attack], *, by_target: bool = False) -> Table:
-    """Success by region and number of pixels, over the attacks that were tried."""
+def summary_table(
+    attacks: Sequence[Attack], *, by_target: bool = False, expected: int | None = None
+) -> Table:
+    """Build a table of successes by region and number of pixels, over the attacks that were tried.
+
+    Rates and numbers of queries are left open until a condition is complete: easy images finish first, so
+    that both would be wrong in one direction.
+
+    Args:
+        attacks: finished ones.
+        by_target: a line for each target.
+        expected: attacks of each line's condition, finished or not; None where ``attacks`` are all of them.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False)
     if by_target:
         table.add_column("target")
     table.add_column("region")
-    for heading in ("pixels", "attacks", "successes", "rate", "mean queries to success", "left out"):
+    for heading in ("pixels", "attacks", "successes", "rate", *_QUERY_HEADINGS, "left out"):
         table.add_column(heading, justify="right")
-    groups: dict[tuple[str, ...], list[Attack]] = {}
+    groups: dict[tuple[str, ...], list[Result]] = {}
     for attack in attacks:
         key: tuple[str, ...] = (attack.region.value, str(attack.pixels))
-        groups.setdefault((attack.target, *key) if by_target else key, []).append(attack)
-    for key, members in groups.items():
-        results = [result_of(attack) for attack in members]
-        tried = [result for result in results if result.outcome in _TRIED]
+        groups.setdefault((attack.target, *key) if by_target else key, []).append(result_of(attack))
+    for key, results in groups.items():
+        finished = [result for result in results if result.outcome is not Outcome.CANCELLED]
+        tried = [result for result in finished if result.outcome in _TRIED]
         wins = [result for result in tried if result.outcome is Outcome.SUCCESS]
-        mean = sum(result.queries_to_success for result in wins) / len(wins) if wins else None
-        table.add_row(
-            *map(safe, key),
-            str(len(tried)),
-            str(len(wins)),
-            percent(len(wins) / len(tried)) if tried else "-",
-            f"{mean:,.0f}" if mean is not None else "-",
-            str(len(results) - len(tried)),
-        )
+        missing = (len(results) if expected is None else expected) - len(finished)
+        numbers = (f"open, {missing} to go", "-", "-")
+        if missing <= 0:
+            rate = percent(len(wins) / len(tried)) if tried else "-"
+            numbers = (rate, *_queries([result.queries_to_success for result in wins]))
+        left_out = len(finished) - len(tried)
+        table.add_row(*map(safe, key), str(len(tried)), str(len(wins)), *numbers, str(left_out))
     return table
 
 
+def _queries(to_success: Sequence[int]) -> tuple[str, str]:
+    """The median, and its interval of at least 95% confidence; "-" where unknown."""
+    if not to_success:
+        return "-", "-"
+    interval = median_interval(to_success)
+    spread = f"{interval[0]:,} to {interval[1]:,}" if interval else "-"
+    return f"{statistics.median(to_success):,.0f}", spread
+
+
+def median_interval(values: Sequence[int], confidence: float = 0.95) -> tuple[int, int] | None:
+    """Return the interval between two order statistics that holds the median with at least ``confidence``.
+
+    Free of assumptions about the distribution: the number of values below the median is binomial with 1/2.
+    None where even the whole range does not reach the confidence, with fewer than six values at 95%.
+    """
+    ordered, n = sorted(values), len(values)
+    outside, rank, below = (1 - confidence) / 2, 0, 0.0
+    # The largest rank (from 1) with P(Binomial(n, 1/2) < rank) <= outside.
+    while rank < n and below + math.comb(n, rank) / 2**n <= outside:
+        below += math.comb(n, rank) / 2**n
+        rank += 1
+    return (ordered[rank - 1], ordered[n - rank]) if rank else None
+
+
+_QUERY_HEADINGS = ("median queries to success", "95% interval")
 _TRIED = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.BUDGET_EXHAUSTED)

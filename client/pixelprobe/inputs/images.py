@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from pixelprobe_services.common.files import replacing
 
 MAX_PIXELS = 50_000_000
 """Largest image that is ever decoded; the header tells the size before that."""
@@ -148,18 +148,11 @@ def save_png(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_] | Image.I
             is foreground), or a drawn image.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; it is named.
     """
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(to_uint8(pixels))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            image.save(file, format="PNG")
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with replacing(path) as file:
+        image.save(file, format="PNG")
 
 
 def _image(source: Path | IO[bytes], path: Path) -> InputImage:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +15,7 @@ from typing import IO, Any
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Attack, Campaign, CampaignSpec, ClassScore, Target
 from pixelprobe.results.records import AttackFiles, attack_record, result_of
+from pixelprobe_services.common.files import replacing
 from pixelprobe_services.common.text import csv_cell
 
 Row = dict[str, Any]
@@ -81,17 +80,8 @@ def write_rows(path: Path, kind: Format, rows: Iterable[Row]) -> int:
         Format.JSON: _write_json,
         Format.PARQUET: _write_parquet,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            count = writers[kind](file, rows)
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
-    return count
+    with replacing(path) as file:
+        return writers[kind](file, rows)
 
 
 COLUMNS: dict[str, str] = {
@@ -122,7 +112,7 @@ def _write_csv(file: IO[bytes], rows: Iterable[Row]) -> int:
         writer.writerow(
             [json.dumps(cell) if isinstance(cell, list) else csv_cell(cell) for cell in _cells(row)]
         )
-    text.detach()  # flushed; the file is closed by whoever opened it
+    text.detach()  # flushed; the file is closed by the caller
     return count
 
 

@@ -1,23 +1,30 @@
-"""The images of a campaign as PNG files: a folder for each attacked image, exact pixels in every one.
+"""Write the images of a campaign as PNG files: a folder for each attacked image, exact pixels in every one.
 
 ``NAME/clean.png`` is what was attacked, ``NAME/mask.png`` and ``NAME/mask_overlay.png`` its mask, and each
 success leaves ``NAME/TARGET_REGION_Kpx_GOAL.png`` (``clean.png`` with exactly the edits) and the same with
-``_enlarged``.
+``_enlarged``. Files of these names that an earlier run left in such a folder are removed: they do not belong
+to the ``clean.png`` that is written there now.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pixelprobe.inputs.images import save_png
 from pixelprobe.inputs.planned import PlannedImage
-from pixelprobe.model import Attack, Target
+from pixelprobe.model import Attack, Region, Target
 from pixelprobe.results.captions import attack_title, describe_class, how_it_ended
 from pixelprobe.results.drawing import overlay, scale_for
 from pixelprobe.results.gallery import PANEL_SIDE, apply_edits, attack_figure
 from pixelprobe.results.records import AttackFiles, result_of, succeeded
 from pixelprobe_services.common.text import file_name
+
+_WRITTEN = re.compile(
+    rf"mask\.png|mask_overlay\.png|.+_({'|'.join(Region)})_\d+px_(untargeted|targeted-\d+)(_enlarged)?\.png"
+)
+"""Names of the files that a run leaves in an image's folder, besides ``clean.png``."""
 
 
 def image_folders(out: Path, images: Sequence[PlannedImage]) -> list[Path]:
@@ -43,16 +50,19 @@ def write_images(
     images: Sequence[PlannedImage],
     attacks: Sequence[Attack],
     targets: Mapping[str, Target],
-) -> list[AttackFiles]:
+) -> tuple[list[AttackFiles], int]:
     """Write all PNGs of finished attacks; ``image_index`` of each counts in ``images``.
 
     Returns:
-        The files of each attack, in order.
+        The files of each attack, in order, and how many files of an earlier run were removed for good.
 
     Raises:
         OSError: a file cannot be written.
     """
     folders = image_folders(out, images)
+    before = {path for folder in folders for path in _written(folder)}
+    for path in before:
+        path.unlink()
     for planned, folder in zip(images, folders, strict=True):
         save_png(folder / "clean.png", planned.image.pixels)
     names = _target_names(attacks)
@@ -71,7 +81,11 @@ def write_images(
                 folder, images[attack.image_index], attack, targets[attack.target], names[attack.target]
             )
         )
-    return files
+    return files, sum(not path.exists() for path in before)
+
+
+def _written(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if _WRITTEN.fullmatch(path.name)] if folder.is_dir() else []
 
 
 def _target_names(attacks: Sequence[Attack]) -> dict[str, str]:

@@ -94,7 +94,7 @@ def test_an_attack_figure_holds_the_enlarged_adversarial_image() -> None:
 
 def test_files_of_a_success(tmp_path: Path) -> None:
     attack = make_attack(make_result(edits=EDITS, mask=MASK), region=Region.WHOLE)
-    (files,) = write_images(tmp_path, [planned()], [attack], {"net": TARGET})
+    (files,), _ = write_images(tmp_path, [planned()], [attack], {"net": TARGET})
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == [
         "clean.png",
@@ -111,11 +111,26 @@ def test_files_of_a_success(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_no_adversarial_image(tmp_path: Path) -> None:
-    (files,) = write_images(
+    (files,), _ = write_images(
         tmp_path, [planned()], [make_attack(make_result(Outcome.FAILURE))], {"net": TARGET}
     )
     assert files.adversarial is None
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["clean.png"]
+
+
+def test_a_second_run_leaves_nothing_of_the_first_beside_its_clean_image(tmp_path: Path) -> None:
+    first = [make_attack(make_result(edits=EDITS, mask=MASK), region=Region.FOREGROUND)]
+    write_images(tmp_path, [planned()], first, {"net": TARGET})
+    (tmp_path / "a" / "mine.png").write_bytes(b"a person's own")
+    write_images(tmp_path, [planned("b")], first, {"net": TARGET})
+    second = [make_attack(make_result(edits=EDITS[:1]))]
+    _, removed = write_images(tmp_path, [planned()], second, {"net": TARGET})
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "clean.png", "mine.png", "net_whole_1px_untargeted.png", "net_whole_1px_untargeted_enlarged.png",
+    ]  # fmt: skip
+    assert removed == 4  # mask, overlay, adversarial image, enlarged
+    assert (tmp_path / "b" / "net_foreground_1px_untargeted.png").exists()
+    assert write_images(tmp_path, [planned()], second, {"net": TARGET})[1] == 0  # the same again
 
 
 def test_images_of_one_name_get_folders_of_their_own(tmp_path: Path) -> None:

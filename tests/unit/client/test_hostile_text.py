@@ -85,7 +85,7 @@ def test_a_targets_name_does_not_leave_the_folder(tmp_path: Path) -> None:
     names = ("../../evil", "/../../evil", "..")
     attacks = [replace(make_attack(make_result(Outcome.SUCCESS)), target=name) for name in names]
     planned = PlannedImage(InputImage(Path("a.png"), CLEAN), 0)
-    files = write_images(out, [planned], attacks, dict.fromkeys(names, TARGET))
+    files, _ = write_images(out, [planned], attacks, dict.fromkeys(names, TARGET))
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert all(path.parent == out / "a" for path in written)
     # Three targets, so three adversarial images: names that clean to the same text stay apart.

@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from rich.console import Console
-from rich.table import Table
+import pytest
+from rich.console import Console, RenderableType
 
-from pixelprobe.cli.tables import attack_table, reason_lines, summary_table
+from pixelprobe.cli.tables import attack_table, median_interval, reason_lines, summary_table
 from pixelprobe.model import Outcome, Region
 from tests.unit.client.values import TARGET, make_attack, make_result
 
 TARGETS = {"net": TARGET}
 
 
-def text(table: Table) -> str:
+def text(table: RenderableType) -> str:
     console = Console(file=io.StringIO(), width=150)
     console.print(table)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
@@ -46,9 +46,39 @@ def test_the_summary_counts_what_was_tried() -> None:
     ]
     header, whole, background = text(summary_table(attacks)).splitlines()
     assert header.split()[:4] == ["region", "pixels", "attacks", "successes"]
-    assert whole.split() == ["whole", "1", "4", "2", "50%", "50", "1"]
-    assert background.split() == ["background", "1", "0", "0", "-", "-", "1"]
+    assert whole.split() == ["whole", "1", "4", "2", "50%", "50", "-", "1"]
+    assert background.split() == ["background", "1", "0", "0", "-", "-", "-", "1"]
     assert text(summary_table(attacks, by_target=True)).splitlines()[1].split()[0] == "net"
+
+
+def test_a_condition_has_no_rate_before_it_is_complete() -> None:
+    attacks = [make_attack(make_result(queries_to_success=40))]
+    row = text(summary_table(attacks, expected=10)).splitlines()[1]
+    assert row.split() == ["whole", "1", "1", "1", "open,", "9", "to", "go", "-", "-", "0"]
+    attacks += [make_attack(make_result(Outcome.FAILURE, queries_to_success=0))] * 9
+    assert "10%" in text(summary_table(attacks, expected=10))
+
+
+def test_a_cancelled_attack_leaves_its_condition_open() -> None:
+    attacks = [make_attack(make_result()), make_attack(make_result(Outcome.CANCELLED))]
+    row = text(summary_table(attacks)).splitlines()[1]
+    assert row.split() == ["whole", "1", "1", "1", "open,", "1", "to", "go", "-", "-", "0"]
+
+
+@pytest.mark.parametrize(
+    ("n", "ranks"),
+    [(5, None), (6, (1, 6)), (8, (1, 8)), (9, (2, 8)), (20, (6, 15)), (100, (40, 61))],
+)
+def test_the_medians_interval_is_the_textbooks(n: int, ranks: tuple[int, int] | None) -> None:
+    """Ranks as in Conover, Practical Nonparametric Statistics: exact binomial, two-sided 95%."""
+    assert median_interval(list(range(n, 0, -1))) == ranks
+
+
+def test_a_long_title_is_not_wrapped_to_the_tables_width() -> None:
+    name = "a photograph with a name that is longer than the table below it is wide " * 2
+    shown = text(attack_table([make_attack(make_result())] * 2, [name.strip()], TARGETS))
+    assert name.strip() in shown.replace("\n", " ")
+    assert shown.splitlines()[0].startswith(name[:100])
 
 
 def test_a_narrow_terminal_breaks_long_names_and_loses_no_column() -> None:

@@ -1,0 +1,49 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+_MODE = 0o644
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for writing that takes the place of ``path`` when the block ends without an exception.
+
+    Readers see the old file or the new one, whole. The folder is made where it is missing.
+
+    Example:
+        with replacing(folder / "results.json") as file:
+            file.write(b"[]")
+
+    Raises:
+        OSError: it cannot be written, say because the disk is full; ``filename`` is ``path``, and what was
+            there before is unchanged.
+    """
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".partial")
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        Path(partial).chmod(_MODE)
+        Path(partial).replace(path)
+    except OSError as error:
+        if error.filename in (None, partial):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
+    finally:
+        if partial is not None:
+            Path(partial).unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8, as :func:`replacing` does; OSError names ``path``."""
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))
