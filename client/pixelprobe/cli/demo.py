@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from pixelprobe.addresses import ORCHESTRATOR_VARIABLE
+from pixelprobe.addresses import ORCHESTRATOR_VARIABLE, SEGMENTATION, locate
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_images
 from pixelprobe.cli.attack_options import LARGEST_SEED
@@ -98,7 +98,7 @@ def demo(
         open_client(orchestrator=orchestrator) as client,
     ):
         if imagenet:
-            check_served(client)
+            check_served(client, ask_segmentation=locate(SEGMENTATION) is not None)
         ran = _attack(client, chosen, chosen.spec(budget or chosen.budget, seed), out, messages)
     if as_json:
         click.echo(json.dumps(ran.finished.records, indent=2))

@@ -12,7 +12,6 @@ import sys
 
 import click
 
-from pixelprobe.addresses import SEGMENTATION, locate
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.inputs.planned import TargetNotAvailableError
 from pixelprobe.masks import Segmenter
@@ -43,10 +42,14 @@ def build_missing() -> None:
             raise click.exceptions.Exit(done.returncode)
 
 
-def check_served(client: PixelprobeClient) -> None:
+def check_served(client: PixelprobeClient, *, ask_segmentation: bool = True) -> None:
     """See that both models can be asked.
 
-    A segmentation service that this client cannot reach may still be the orchestrator's: it is not asked.
+    A segmentation service that this client cannot reach may still be the orchestrator's.
+
+    Args:
+        client: of both services.
+        ask_segmentation: its address is known; else the segmentation service is not asked.
 
     Raises:
         TargetNotAvailableError: one cannot; the message says what to run.
@@ -54,7 +57,7 @@ def check_served(client: PixelprobeClient) -> None:
     targets = {target.name: target.unavailable_reason for target in client.list_targets()}
     missing = {CLASSIFIER: targets.get(CLASSIFIER, "no such target")}
     segmenters: list[Segmenter] = []
-    if locate(SEGMENTATION):
+    if ask_segmentation:
         with contextlib.suppress(UnreachableError):
             segmenters = client.list_segmenters()
     missing |= {each.id: each.unavailable_reason for each in segmenters if each.id == SEGMENTER}

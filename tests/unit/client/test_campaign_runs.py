@@ -161,7 +161,7 @@ def running(servicer: CampaignServicer, client: PixelprobeClient, total: int) ->
         made.progress.attacks_total = total
 
 
-def test_following_ends_with_the_last_campaign_and_prints_a_line_a_minute(
+def test_following_ends_with_the_last_campaign_and_prints_a_line_every_ten_seconds(
     client: PixelprobeClient, servicer: CampaignServicer
 ) -> None:
     running(servicer, client, 400)
@@ -169,7 +169,7 @@ def test_following_ends_with_the_last_campaign_and_prints_a_line_a_minute(
     ended, out = follow_all(client, Time())
     assert [item.state for item in ended] == [CampaignState.SUCCEEDED] * 2
     lines = out.splitlines()
-    assert len(lines) == 3  # 200 looks, a second each
+    assert len(lines) == 19  # 200 looks, a second each
     assert " of 800 attacks · " in lines[0]
     assert "400/s · about " in lines[0]
     assert " left" in lines[0]
