@@ -79,6 +79,12 @@ def shipped_specs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
+def new_spec(name: str) -> str:
+    """Return the text of a spec to start from, with every key at its default and explained."""
+    template = files("pixelprobe.campaigns.shipped").joinpath("new.toml.template")
+    return template.read_text(encoding="utf-8").replace("NAME", name, 1)
+
+
 def find_spec(text: str) -> Path:
     """The file that a person means: a path, or the name of a shipped spec where there is no such file.
 

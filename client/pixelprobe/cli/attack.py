@@ -38,6 +38,9 @@ from pixelprobe.model import (
     Target,
 )
 
+_NAME_CHARACTERS = 60
+"""Most of an image's and a target's name in the name of a campaign."""
+
 
 @click.command(cls=SectionedCommand)
 @click.argument("images", nargs=-1, required=True, type=PATH, metavar="IMAGE...")
@@ -108,7 +111,7 @@ def attack(
             ),
             budget=budget,
             seed=seed,
-            display_name="pixelprobe attack",
+            display_name=_campaign_name(planned, targets),
             masks=MaskSettings(accept_unreviewed=accept_masks),
             attack_misclassified=attack_misclassified,
             image_preparation=describe_sizing(how, targets[0].width, targets[0].height),
@@ -122,6 +125,14 @@ def attack(
     if finished.problem:
         messages.print(f"Error: {safe(finished.problem)}")
     ctx.exit(finished.exit_code)
+
+
+def _campaign_name(planned: Sequence[PlannedImage], targets: Sequence[Target]) -> str:
+    """Name the campaign after its first image and target, for `campaign list`."""
+    image, target = planned[0].display_name[:_NAME_CHARACTERS], targets[0].name[:_NAME_CHARACTERS]
+    more_images = f" and {len(planned) - 1} more" if len(planned) > 1 else ""
+    more_targets = f" and {len(targets) - 1} more" if len(targets) > 1 else ""
+    return f"attack: {image}{more_images} on {target}{more_targets}"
 
 
 def _check_goal(goal: str | None, target_classes: Sequence[str]) -> None:

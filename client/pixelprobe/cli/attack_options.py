@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pixelprobe.cli.options import PATH
+from pixelprobe.cli.options import PATH, complete_target
 from pixelprobe.cli.shell import Decorator, sectioned
 from pixelprobe.inputs.sizing import Sizing
 from pixelprobe.model import PAPER, Region, RegionMode, Strategy
@@ -39,6 +39,7 @@ what_options = _in_order(
         multiple=True,
         required=True,
         metavar="NAME",
+        shell_complete=complete_target,
         help="A classifier by name, see `targets list`; may be repeated.",
     ),
     _what(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,7 +17,7 @@ from rich.console import Console
 from pixelprobe.addresses import NoStackError
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.names import STOPPED, find_campaigns, run_label, start_run
-from pixelprobe.campaigns.spec_file import find_spec, read_spec
+from pixelprobe.campaigns.spec_file import find_spec, new_spec, read_spec
 from pixelprobe.cli.campaign_options import check_file, data_option, name_argument, spec_argument
 from pixelprobe.cli.campaign_start import make_plan, prepare_run
 from pixelprobe.cli.campaign_tables import (
@@ -38,6 +39,7 @@ from pixelprobe.results.captions import count
 from pixelprobe.results.export import Exported, Format, Row, attack_row, write_rows
 from pixelprobe.results.records import result_of
 from pixelprobe_services.common.errors import FailedPreconditionError
+from pixelprobe_services.common.files import write_text
 
 
 @click.group(cls=Shell)
@@ -50,6 +52,22 @@ def campaign() -> None:
     NAME is what `campaign list` shows: a campaign's id; a run, NAME@TAG; a group of it, NAME@TAG/GROUP; or
     without @TAG, the newest run of that name. A run is all campaigns of one spec, one for each group.
     """
+
+
+@campaign.command("new", cls=SectionedCommand)
+@click.argument("file", type=PATH, metavar="FILE")
+@sectioned(OUTPUT)("--force", is_flag=True, help="Overwrite FILE.")
+def new_command(file: Path, force: bool) -> None:
+    """Write a commented SPEC to start from: every key with its default, those to fill in first."""
+    check_file(file)
+    if file.exists() and not force:
+        raise PlanError(f"{file}: is there already; --force overwrites it")
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("._-")[:60] or "mine"
+    write_text(file, new_spec(name))
+    make_console(stderr=True).print(
+        f"Fill in targets and data in {safe(str(file))}, then: pixelprobe campaign plan {safe(str(file))}",
+        soft_wrap=True,
+    )
 
 
 @campaign.command("run", cls=SectionedCommand)

@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from pixelprobe.addresses import (
     ORCHESTRATOR,
     ORCHESTRATOR_VARIABLE,
     SEGMENTATION,
     SEGMENTATION_VARIABLE,
+    find_addresses,
     locate,
 )
+from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.connecting import CONNECTION, NAMES, security_options
 from pixelprobe.cli.shell import Decorator, sectioned
+from pixelprobe.connection import ConnectionOptions, find_peer
+from pixelprobe_services.common.text import terminal_text
 
 PATH = click.Path(path_type=Path)
 OUTPUT = "Output"
@@ -103,6 +108,19 @@ def json_option() -> Decorator:
         is_flag=True,
         help="Print the results as JSON on stdout, and nothing else there.",
     )
+
+
+def complete_target(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a target, for the shell; nothing where no orchestrator answers."""
+    try:
+        addresses = find_addresses(context.params.get("orchestrator"))
+        with PixelprobeClient(addresses, find_peer(ConnectionOptions())) as client:
+            names = [target.name for target in client.list_targets()]
+    except Exception:  # a shell that completes has no place for messages
+        return []
+    return [CompletionItem(terminal_text(name)) for name in names if name.startswith(incomplete)]
 
 
 def make_folder(path: Path) -> Path:

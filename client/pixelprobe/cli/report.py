@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import webbrowser
 from pathlib import Path
 
 import click
@@ -11,7 +12,14 @@ from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.names import find_campaigns
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console, safe
-from pixelprobe.cli.options import OUTPUT, PATH, json_option, make_folder, orchestrator_option
+from pixelprobe.cli.options import (
+    OUTPUT,
+    PATH,
+    complete_target,
+    json_option,
+    make_folder,
+    orchestrator_option,
+)
 from pixelprobe.cli.shell import SectionedCommand, sectioned
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Campaign
@@ -26,6 +34,7 @@ _CONTENT = "What it tells"
     "targets",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_target,
     help="Only this classifier's attacks; may be given several times. Default: all.",
 )
 @sectioned(_CONTENT)(
@@ -52,6 +61,7 @@ _CONTENT = "What it tells"
     show_default=True,
     help="Folder for report.html, figures, tables and provenance.json; made if missing, overwritten if not.",
 )
+@sectioned(OUTPUT)("--open", "open_page", is_flag=True, help="Show the page in the browser.")
 @json_option()
 @orchestrator_option()
 def report(
@@ -60,6 +70,7 @@ def report(
     accuracies: tuple[Path, ...],
     provenance: Path | None,
     out: Path,
+    open_page: bool,
     as_json: bool,
     orchestrator: str | None,
 ) -> None:
@@ -100,6 +111,8 @@ def report(
         click.echo(json.dumps({**told, "attacks": len(material.evaluation.rows)}, indent=2))
     else:
         make_console().print(f"Open {safe(str(page))}")
+    if open_page and not webbrowser.open(page.resolve().as_uri()):
+        messages.print("No browser was found to open it.", style="yellow")
 
 
 def _campaigns(client: PixelprobeClient, names: tuple[str, ...]) -> list[Campaign]:

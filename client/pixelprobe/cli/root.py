@@ -1,4 +1,4 @@
-"""The command ``pixelprobe`` with all that hangs below it."""
+"""The command ``pixelprobe`` and its subcommands."""
 
 from __future__ import annotations
 
@@ -29,8 +29,27 @@ def _version() -> str:
         return "(not installed)"
 
 
-@click.group(cls=Shell, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), message="%(prog)s %(version)s")
+EXIT_CODES = """\b
+Exit codes:
+  0    done; an attack that found nothing is done, too
+  1    it failed: a service, a target, an attack that ended in an error
+  2    the command line, a file, or a name in them is wrong
+  3    `status` alone: not every part of the local stack is healthy
+  130  interrupted
+
+\b
+Completion of commands, options and targets, for bash (zsh and fish likewise):
+  eval "$(_PIXELPROBE_COMPLETE=bash_source pixelprobe)"
+"""
+
+
+@click.group(
+    cls=Shell,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
+@click.version_option(_version(), "-V", "--version", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Measure how easily, and where, a served image classifier is fooled by a few changed pixels.

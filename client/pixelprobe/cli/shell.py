@@ -1,6 +1,6 @@
-"""How every command behaves: help in sections, any failure as one line on stderr, the right exit code.
+"""Behaviour of every command: help in sections, any failure as one line on stderr, the right exit code.
 
-Exit codes: 0 done, 1 it failed, 2 the command line or its files are off, 130 interrupted.
+Exit codes: 0 done, 1 it failed, 2 the command line, a file or a name in them is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pixelprobe.model import InvalidSpecError
 from pixelprobe.rpc import UnreachableError
 from pixelprobe_services.common.errors import (
     InvalidArgumentError,
+    NotFoundError,
     PermissionDeniedError,
     ServiceError,
     UnauthenticatedError,
@@ -36,7 +37,7 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-"""What click's options are."""
+"""An option of click, as a decorator."""
 
 
 class SectionedOption(click.Option):
@@ -71,7 +72,7 @@ class SectionedCommand(click.Command):
 
 
 class Shell(click.Group):
-    """The command group: commands listed in sections, failures told in one line."""
+    """A group of commands, listed in sections, whose failures are one line."""
 
     def __init__(
         self, *args: Any, sections: Mapping[str, Sequence[str]] | None = None, **settings: Any
@@ -116,7 +117,7 @@ class Shell(click.Group):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Tell any exception inside in one line on stderr and exit."""
+    """Print any exception inside as one line on stderr, and exit."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError as error:
@@ -134,7 +135,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """A failure for people, and its exit code."""
+    """Return the message of a failure and its exit code."""
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
     if isinstance(error, NoStackError):
@@ -142,6 +143,8 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(
         error, ImageError | PlanError | AddressError | PeerError | InvalidArgumentError | InvalidSpecError
     ):
+        return str(error), EXIT_BAD_INPUT
+    if isinstance(error, NotFoundError):  # a name on the command line
         return str(error), EXIT_BAD_INPUT
     if isinstance(error, UnreachableError):
         return f"{error.message}; start the local stack with `pixelprobe up`", EXIT_FAILED

@@ -38,7 +38,7 @@ def run(error: BaseException) -> tuple[int, str, str]:
         (InvalidArgumentError("spec.seed", "is odd"), 2, "spec.seed: is odd"),
         (click.BadParameter("bad"), 2, "Invalid value: bad"),
         (TargetNotAvailableError("net is down"), 1, "net is down"),
-        (NotFoundError("no such\ncampaign"), 1, "no such campaign"),
+        (NotFoundError("no such\ncampaign"), 2, "no such campaign"),
         (FailedPreconditionError("wrong state"), 1, "wrong state"),
         (
             UnreachableError("orchestrator", "a:1"),
