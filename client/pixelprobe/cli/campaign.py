@@ -18,7 +18,6 @@ from pixelprobe.addresses import NoStackError
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.names import STOPPED, find_campaigns, run_label, start_run
 from pixelprobe.campaigns.spec_file import find_spec, new_spec, read_spec
-from pixelprobe.cli.campaign_options import check_file, data_option, name_argument, spec_argument
 from pixelprobe.cli.campaign_start import make_plan, prepare_run
 from pixelprobe.cli.campaign_tables import (
     campaign_json,
@@ -31,7 +30,16 @@ from pixelprobe.cli.campaign_tables import (
 from pixelprobe.cli.campaign_watch import follow
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console, safe
-from pixelprobe.cli.options import OUTPUT, PATH, json_option, orchestrator_option
+from pixelprobe.cli.options import (
+    OUTPUT,
+    PATH,
+    check_file,
+    data_option,
+    json_option,
+    name_argument,
+    orchestrator_option,
+    spec_argument,
+)
 from pixelprobe.cli.shell import EXIT_FAILED, EXIT_INTERRUPTED, SectionedCommand, Shell, sectioned
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Attack, Campaign, CampaignState, Outcome

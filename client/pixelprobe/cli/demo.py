@@ -1,12 +1,18 @@
-"""``pixelprobe demo``: a small real campaign on shipped images, from nothing to a contact sheet."""
+"""``pixelprobe demo``: a small real campaign on shipped images, from nothing to a contact sheet.
+
+The models of the ImageNet demo do not ship: the model zoo builds what is missing, as a program of its own,
+since the client imports nothing of ``deploy``.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +25,139 @@ from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_images
 from pixelprobe.cli.attack_options import LARGEST_SEED
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console, safe
-from pixelprobe.cli.demos import CIFAR10, IMAGENET, Demo
-from pixelprobe.cli.imagenet_models import build_missing, check_served
-from pixelprobe.cli.local_stack import local_stack
 from pixelprobe.cli.options import make_folder, orchestrator_option, output_options
 from pixelprobe.cli.shell import SectionedCommand, interrupt_on_terminate, sectioned
+from pixelprobe.cli.stack import local_stack
 from pixelprobe.cli.tables import reason_lines, summary_table
-from pixelprobe.inputs.images import save_png
-from pixelprobe.inputs.planned import PlannedImage, choose_targets
-from pixelprobe.model import CampaignSpec
+from pixelprobe.inputs.images import load_image, save_png
+from pixelprobe.inputs.planned import PlannedImage, TargetNotAvailableError, choose_targets, fit_to_target
+from pixelprobe.masks import Segmenter
+from pixelprobe.model import PAPER, CampaignSpec, MaskSettings, Region, SearchSettings, Strategy, Target
 from pixelprobe.results.captions import count
 from pixelprobe.results.records import is_misread
 from pixelprobe.results.sheet import campaign_sheet
+from pixelprobe.rpc import UnreachableError
+from pixelprobe.samples import load_photographs, load_samples
+
+CLASSIFIER = "efficientnet_lite0_imagenet"
+SEGMENTER = "u2net"
+BUILD_SECONDS = 900.0
+"""Of one model; the export takes a minute, a slow download of U2-Net-P three."""
+
+_BUILDS = {CLASSIFIER: ("imagenet", CLASSIFIER), SEGMENTER: (SEGMENTER,)}
+
+
+def build_missing() -> None:
+    """Put into the zoo folder of the local stack what is not there yet.
+
+    Raises:
+        click.exceptions.Exit: a model cannot be built, and the model zoo has said why.
+        click.ClickException: it took longer than BUILD_SECONDS.
+    """
+    for name, arguments in _BUILDS.items():
+        command = [sys.executable, "-m", "pixelprobe_deploy.modelzoo", *arguments, "--missing"]
+        try:
+            done = subprocess.run(command, stdout=sys.stderr, check=False, timeout=BUILD_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise click.ClickException(f"building {name} took longer than {BUILD_SECONDS:.0f} s") from error
+        if done.returncode:
+            raise click.exceptions.Exit(done.returncode)
+
+
+def check_served(client: PixelprobeClient, *, ask_segmentation: bool = True) -> None:
+    """See that both models can be asked.
+
+    A segmentation service that this client cannot reach may still be the orchestrator's.
+
+    Args:
+        client: of both services.
+        ask_segmentation: its address is known; else the segmentation service is not asked.
+
+    Raises:
+        TargetNotAvailableError: one cannot; the message says what to run.
+    """
+    targets = {target.name: target.unavailable_reason for target in client.list_targets()}
+    missing = {CLASSIFIER: targets.get(CLASSIFIER, "no such target")}
+    segmenters: list[Segmenter] = []
+    if ask_segmentation:
+        with contextlib.suppress(UnreachableError):
+            segmenters = client.list_segmenters()
+    missing |= {each.id: each.unavailable_reason for each in segmenters if each.id == SEGMENTER}
+    for name, reason in missing.items():
+        if reason:
+            build = " ".join(("python -m pixelprobe_deploy.modelzoo", *_BUILDS[name], "--missing"))
+            raise TargetNotAvailableError(
+                f"{name} is not served ({reason}): run `{build}`, then `pixelprobe up`, then this again"
+            )
+
+
+REGIONS = (Region.WHOLE, Region.FOREGROUND, Region.BACKGROUND)
+PIXELS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demo.
+
+    Attributes:
+        title: of its contact sheet.
+        targets: the classifiers' names.
+        images: makes its images in the size of the target given.
+        search: of every attack.
+        budget: most queries an attack sends, unless the person says otherwise.
+        segmenter: makes the masks; "" lets the segmentation service choose.
+    """
+
+    title: str
+    targets: tuple[str, ...]
+    images: Callable[[Target], Sequence[PlannedImage]]
+    search: SearchSettings
+    budget: int
+    segmenter: str = ""
+
+    def spec(self, budget: int, seed: int) -> CampaignSpec:
+        """Its campaign, but for the images."""
+        return CampaignSpec(
+            images=(),
+            targets=self.targets,
+            regions=REGIONS,
+            pixel_counts=PIXELS,
+            search=self.search,
+            budget=budget,
+            seed=seed,
+            display_name="pixelprobe demo",
+            masks=MaskSettings(self.segmenter),
+        )
+
+
+def _samples(target: Target) -> list[PlannedImage]:
+    planned = [PlannedImage(load_image(sample.path), sample.label) for sample in load_samples()]
+    return [fit_to_target(image, target, resize=False) for image in planned]
+
+
+def _photographs(target: Target) -> list[PlannedImage]:
+    planned = [PlannedImage(load_image(path)) for path in load_photographs()]
+    return [fit_to_target(image, target, resize=True) for image in planned]
+
+
+# 216 attacks: at most 86,400 queries, two to three minutes on two cores.
+CIFAR10 = Demo(
+    title="pixelprobe demo: a few changed pixels against three classifiers",
+    targets=("allconv_cifar10", "nin_cifar10", "vgg16_cifar10"),
+    images=_samples,
+    search=SearchSettings(strategy=Strategy.of(PAPER), population=100, generations=3),
+    budget=400,
+)
+# 18 attacks: at most 18,000 queries, each 12 ms of a core: about two minutes on two cores.
+IMAGENET = Demo(
+    title="pixelprobe demo: a few changed pixels in photographs",
+    targets=(CLASSIFIER,),
+    images=_photographs,
+    search=SearchSettings(strategy=Strategy.of(PAPER), population=200, generations=4),
+    budget=1000,
+    segmenter=SEGMENTER,
+)
+
 
 CONTACT_SHEET = "contact_sheet.png"
 

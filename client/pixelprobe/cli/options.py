@@ -132,3 +132,33 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise click.BadParameter(f"{path}: {error.strerror}", param_hint="'--out'") from error
     return path
+
+
+DATA = "Data"
+
+
+def spec_argument() -> Decorator:
+    """A spec file, or the name of a shipped one."""
+    return click.argument("spec", metavar="SPEC")
+
+
+def name_argument() -> Decorator:
+    """A run or a campaign."""
+    return click.argument("name", metavar="NAME")
+
+
+def data_option() -> Callable[..., Any]:
+    """Where the images are."""
+    return sectioned(DATA)(
+        "--data",
+        type=PATH,
+        metavar="DIR",
+        help="The images' folder, instead of the one that SPEC names (data.folder).",
+    )
+
+
+def check_file(path: Path) -> Path:
+    """The path of a file to be written; a click error when a folder is in its place."""
+    if path.is_dir():
+        raise click.BadParameter(f"{path} is a folder", param_hint="'--out'")
+    return path

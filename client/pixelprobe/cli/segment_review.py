@@ -18,8 +18,7 @@ from pixelprobe.addresses import SEGMENTATION
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import PATH, json_option, segmentation_option
-from pixelprobe.cli.review_file import Decision, Verdict, read_review, review_text
-from pixelprobe.cli.review_sheet import Entry, review_sheet
+from pixelprobe.cli.review_file import Decision, Entry, Verdict, read_review, review_sheet, review_text
 from pixelprobe.cli.segment_folder import (
     RECORD,
     Segmented,

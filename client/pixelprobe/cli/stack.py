@@ -1,19 +1,23 @@
-"""``pixelprobe up``, ``down`` and ``status``: the local stack, run as the program that it is.
+"""``pixelprobe up``, ``down`` and ``status``, and the local stack as the demo uses it.
 
-The client imports nothing of ``deploy``. Options go through as they are, and so do output, exit code and
-signals: a Ctrl-C is the stack's to handle, which then leaves nothing running.
+The client imports nothing of ``deploy``: the stack runs as the program that it is. Options go through as they
+are, and so do output, exit code and signals: the stack itself handles a Ctrl-C and leaves nothing running.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 import click
+
+from pixelprobe.cli.shell import EXIT_INTERRUPTED
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -63,3 +67,46 @@ def _command(name: str, summary: str) -> click.Command:
 up = _command("up", "Start the local stack: Triton and both services.")
 down = _command("down", "Stop the local stack.")
 status = _command("status", "Show where the local stack's parts are and whether they are healthy.")
+
+
+STATUS_SECONDS = 30.0
+SERVICES = ("triton", "segmentation", "orchestrator")
+_EXIT_TERMINATED = 143
+
+
+@contextmanager
+def local_stack() -> Iterator[None]:
+    """The local stack runs inside; it is stopped afterwards if it was started here.
+
+    Raises:
+        click.exceptions.Exit: it could not be started, and has said why.
+        KeyboardInterrupt: while it started.
+    """
+    if is_running():
+        yield
+        return
+    # Free ports, so that a demo never stumbles over what else runs on the machine.
+    code = run_stack(["up", "--free-ports"], output=sys.stderr)
+    if code in (EXIT_INTERRUPTED, _EXIT_TERMINATED):
+        raise KeyboardInterrupt
+    if code:
+        raise click.exceptions.Exit(code)
+    try:
+        yield
+    finally:
+        run_stack(["down"], output=sys.stderr)
+
+
+def is_running() -> bool:
+    """All three services of the local stack are healthy."""
+    try:
+        status = subprocess.run(
+            [sys.executable, "-m", "pixelprobe_deploy.local", "status", "--json"],
+            capture_output=True,
+            check=False,
+            timeout=STATUS_SECONDS,
+        )
+        services: Any = json.loads(status.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        return False
+    return all(services.get(name, {}).get("healthy") is True for name in SERVICES)

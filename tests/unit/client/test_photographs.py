@@ -7,8 +7,7 @@ from typing import cast
 import pytest
 
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.cli.demos import IMAGENET
-from pixelprobe.cli.imagenet_models import CLASSIFIER, SEGMENTER, check_served
+from pixelprobe.cli.demo import CLASSIFIER, IMAGENET, SEGMENTER, check_served
 from pixelprobe.inputs.planned import TargetNotAvailableError
 from pixelprobe.masks import Segmenter
 from pixelprobe.model import Target

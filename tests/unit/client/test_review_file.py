@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from pixelprobe.campaigns.spec_values import SpecError
-from pixelprobe.cli.review_file import Decision, Verdict, read_review, review_text
-from pixelprobe.cli.review_sheet import SIDE, Entry, review_sheet
+from pixelprobe.cli.review_file import SIDE, Decision, Entry, Verdict, read_review, review_sheet, review_text
 from pixelprobe.cli.segment_folder import Segmented, add_to_record, read_record
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.masks import GrabCutOptions, Rectangle, Stroke
