@@ -85,7 +85,7 @@ def attack(
     adversarial image and an enlarged one with the changed pixels ringed.
 
     Exit code: 0 when all attacks came to an end, successful or not; 1 when one ended in an error; 2 when
-    the command line or a file is off; 130 after Ctrl-C, which cancels what is left.
+    the command line or a file is wrong; 130 after Ctrl-C, which cancels what is left.
     """
     _check_goal(goal, target_classes)
     planned = load_images(images, masks)

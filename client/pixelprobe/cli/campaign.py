@@ -90,13 +90,13 @@ def run_command(
 ) -> None:
     """Start the attacks of SPEC, or take them up where they are.
 
-    The same spec on the same images is the same run: started again, it goes on, resumed if it was paused
+    The same spec on the same images is the same run: started again, it continues, resumed if it was paused
     or cancelled, and what is finished is not repeated. Another name or seed makes another run.
 
     Ctrl-C ends the watching, not the attacks; `campaign cancel` ends those.
 
     Exit code: 0 when all attacks came to an end, successful or not; 1 when one ended in an error or a
-    campaign was stopped; 2 when the spec or the data is off; 130 after Ctrl-C.
+    campaign was stopped; 2 when the spec or the data is wrong; 130 after Ctrl-C.
     """
     read = read_spec(find_spec(spec))
     messages = make_console(stderr=True)
@@ -248,7 +248,7 @@ def _watch(client: PixelprobeClient, campaigns: Sequence[Campaign], as_json: boo
     except KeyboardInterrupt:
         called = safe(run_label(campaigns[0]) or campaigns[0].name)
         messages.print(
-            f"It goes on without you: `pixelprobe campaign watch {called}` looks at it again, "
+            f"The campaign continues: `pixelprobe campaign watch {called}` watches it again, "
             f"`pixelprobe campaign cancel {called}` ends it.",
             style="yellow",
         )
@@ -263,7 +263,7 @@ def _show(client: PixelprobeClient, campaigns: Sequence[Campaign], as_json: bool
     console = make_console()
     targets = {target.name: target for target in client.list_targets()}
     outcomes: Counter[Outcome] = Counter()
-    told: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
     for campaign in campaigns:
         spec = client.get_campaign_spec(campaign.name)
         attacks: list[Attack] = list(client.list_results(campaign.name))
@@ -271,11 +271,11 @@ def _show(client: PixelprobeClient, campaigns: Sequence[Campaign], as_json: bool
         outcomes += here
         if as_json:
             counted = {outcome.value: here[outcome] for outcome in Outcome}
-            told.append({**campaign_json(campaign), "spec": spec_json(spec), "outcomes": counted})
+            shown.append({**campaign_json(campaign), "spec": spec_json(spec), "outcomes": counted})
         else:
             show_campaign(campaign, spec, attacks, targets, console)
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(shown, indent=2))
     return outcomes
 
 

@@ -69,7 +69,7 @@ def prepare_run(client: PixelprobeClient, spec: Spec, folder: Path | None, messa
             yield picked.pixels
 
     digests = client.upload_images(pixels())
-    _tell_left_out(pick, messages)
+    _print_left_out(pick, messages)
     images = [
         CampaignImage(digest, name, label) for digest, (name, label) in zip(digests, known, strict=True)
     ]
@@ -106,7 +106,7 @@ def make_plan(
     picked = iter(pick)
     first = list(islice(picked, PROBE_IMAGES))
     number = len(first) + sum(1 for _ in picked)
-    _tell_left_out(pick, messages)
+    _print_left_out(pick, messages)
     images = [CampaignImage("")] * number
     groups = []
     for group in spec.groups:
@@ -153,7 +153,7 @@ def _assumed_targets(spec: Spec) -> list[Target]:
     return [Target(name, True, "", side, side, len(classes), tuple(classes), True) for name in names]
 
 
-def _tell_left_out(pick: Pick, messages: Console) -> None:
+def _print_left_out(pick: Pick, messages: Console) -> None:
     if pick.unreadable:
         verb = "is" if len(pick.unreadable) == 1 else "are"
         messages.print(
@@ -164,8 +164,8 @@ def _tell_left_out(pick: Pick, messages: Console) -> None:
         if len(pick.unreadable) > LISTED:
             messages.print(f"  and {len(pick.unreadable) - LISTED} more", style="dim")
     if pick.duplicates:
-        told = ", ".join(pick.duplicates[:LISTED]) + (", ..." if len(pick.duplicates) > LISTED else "")
+        names = ", ".join(pick.duplicates[:LISTED]) + (", ..." if len(pick.duplicates) > LISTED else "")
         messages.print(
-            f"{count(len(pick.duplicates), 'image')} left out as copies of others: {safe(told)}",
+            f"{count(len(pick.duplicates), 'image')} left out as copies of others: {safe(names)}",
             style="yellow",
         )

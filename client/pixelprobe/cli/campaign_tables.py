@@ -30,7 +30,7 @@ _STATE_COLOURS = {
 }
 
 _NAMED_GOALS = 4
-"""So many target classes at most are named."""
+"""Most target classes that are named."""
 
 
 def campaign_json(campaign: Campaign) -> dict[str, Any]:
@@ -45,13 +45,15 @@ def campaign_json(campaign: Campaign) -> dict[str, Any]:
 
 
 def spec_json(spec: CampaignSpec) -> dict[str, Any]:
-    """What a campaign was asked to do; of its images only their number."""
-    plain = {key: value for key, value in vars(spec).items() if key not in ("images", "search")}
+    """Return what a campaign was asked to do as JSON has it; of its images only their number."""
+    plain = {key: value for key, value in vars(spec).items() if key not in ("images", "search", "masks")}
     return {
         "images": len(spec.images),
         **plain,
         "goals": ["untargeted" if goal == Goal() else goal.target_class for goal in spec.goals],
         "search": vars(spec.search),
+        "segmenter": spec.masks.segmenter,
+        "accept_unreviewed": spec.masks.accept_unreviewed,
     }
 
 
@@ -181,8 +183,8 @@ def _queries(campaign: Campaign) -> str:
 
 
 def _images(spec: CampaignSpec) -> str:
-    told = f", {spec.image_preparation}" if spec.image_preparation else ""
-    return f"{len(spec.images):,}{safe(told)}"
+    preparation = f", {spec.image_preparation}" if spec.image_preparation else ""
+    return f"{len(spec.images):,}{safe(preparation)}"
 
 
 def _goals(spec: CampaignSpec, targets: Mapping[str, Target]) -> str:

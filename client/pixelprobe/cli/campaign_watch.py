@@ -31,7 +31,7 @@ RATE_SECONDS = 60.0
 """The rate is a mean over this long."""
 
 ENOUGH_ATTACKS = 50
-"""Finished attacks, from which on their own mean tells more than an estimate."""
+"""From so many finished attacks on, their own mean is better than an estimate."""
 
 
 class Pace:
@@ -96,7 +96,7 @@ def follow(
     pace = Pace(expected, clock)
     current = list(campaigns)
     board = _Board(messages)
-    told_at = answered_at = clock()
+    printed_at = answered_at = clock()
     with board.live if messages.is_terminal else nullcontext():
         while not all_ended(current):
             asked_at = clock()
@@ -109,8 +109,8 @@ def follow(
                 if clock() - answered_at > PATIENCE_SECONDS:
                     raise
                 board.note = f"{error.message}; trying again"
-            if not messages.is_terminal and clock() - told_at >= PLAIN_SECONDS:
-                told_at = clock()
+            if not messages.is_terminal and clock() - printed_at >= PLAIN_SECONDS:
+                printed_at = clock()
                 messages.print(f"{board.line} · {safe(board.note)}" if board.note else board.line)
             if not all_ended(current):
                 sleep(max(POLL_SECONDS, (clock() - asked_at) / POLL_SHARE))

@@ -257,8 +257,8 @@ def _show(ran: Ran, out: Path, console: Console) -> None:
         others = [a for a in finished.attacks if not is_misread(a, ran.images[a.image_index].label)]
         misread = len(finished.attacks) - len(others)
         if misread:
-            told = count(misread, "attack")
-            console.print(f"{told} left out: the classifier misreads the image before any change")
+            attacks = count(misread, "attack")
+            console.print(f"{attacks} left out: the classifier misreads the image before any change")
         for line in reason_lines(others):
             console.print(safe(line), style="dim")
         console.print(f"{queries:,} queries in {ran.seconds:,.0f} s ({queries / ran.seconds:,.0f}/s)")

@@ -24,7 +24,7 @@ from pixelprobe.cli.shell import SectionedCommand, sectioned
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.model import Campaign
 
-_CONTENT = "What it tells"
+_CONTENT = "Content"
 
 
 @click.command(cls=SectionedCommand)
@@ -44,13 +44,13 @@ _CONTENT = "What it tells"
     type=PATH,
     metavar="FILE",
     help='Accuracy on clean images, for table I: JSON {"MODEL": {"correct": 8556, "total": 10000}}, or '
-    "a model card, which also tells the weights' hash. May be given several times.",
+    "a model card, which also has the weights' hash. May be given several times.",
 )
 @sectioned(_CONTENT)(
     "--provenance",
     type=PATH,
     metavar="FILE",
-    help='A JSON object to show under provenance; {"models": {"MODEL": {"sha256": "..."}}} in it tells '
+    help='A JSON object to show under provenance; {"models": {"MODEL": {"sha256": "..."}}} in it gives '
     "weights' hashes.",
 )
 @sectioned(OUTPUT)(
@@ -107,8 +107,8 @@ def report(
     with messages.status("drawing ..."):
         page = write_report(replace(material, models=models, provenance=added), out)
     if as_json:
-        told = {"page": str(page), "campaigns": [campaign.name for campaign in campaigns]}
-        click.echo(json.dumps({**told, "attacks": len(material.evaluation.rows)}, indent=2))
+        written = {"page": str(page), "campaigns": [campaign.name for campaign in campaigns]}
+        click.echo(json.dumps({**written, "attacks": len(material.evaluation.rows)}, indent=2))
     else:
         make_console().print(f"Open {safe(str(page))}")
     if open_page and not webbrowser.open(page.resolve().as_uri()):

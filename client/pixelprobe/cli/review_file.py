@@ -140,19 +140,19 @@ HEADER = """\
 
 
 def review_text(images: Mapping[str, Segmented], mask_ids: Mapping[str, str], sheet: str) -> str:
-    """The file for these images; a mask that nobody need look at is accepted unless a person objects."""
+    """Return the text of the file for these images; masks that need no review are accepted already."""
     parts = [HEADER.format(sheet=sheet)]
     for name, each in images.items():
         verdict = Verdict.UNDECIDED if each.needs_review else Verdict.ACCEPT
-        told = f"{each.width} x {each.height} pixels, {each.segmenter}, "
-        told += f"{percent(each.area_fraction)} foreground"
+        remark = f"{each.width} x {each.height} pixels, {each.segmenter}, "
+        remark += f"{percent(each.area_fraction)} foreground"
         if each.needs_review:
-            told += f"; to look at: {each.review_reason}"
+            remark += f"; to look at: {each.review_reason}"
         # A JSON string is a TOML string, but for one character that JSON leaves as it is.
         key = json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
         lines = (
             f"[images.{key}]",
-            f"# {' '.join(told.split())}",
+            f"# {' '.join(remark.split())}",
             f'mask = "{mask_ids[name]}"',
             f'verdict = "{verdict.value}"\n',
         )
@@ -164,7 +164,7 @@ def read_review(path: Path, images: Mapping[str, Segmented]) -> dict[str, Decisi
     """What a person decided on each of ``images``.
 
     Raises:
-        SpecError: no such file, no TOML, or something in it is off; file and key are named.
+        SpecError: no such file, no TOML, or something in it is wrong; file and key are named.
     """
     keys = Keys.of_file(path)
     tables = keys.table("images")

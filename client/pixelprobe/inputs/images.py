@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from pixelprobe_services.common.files import replacing
 
 MAX_PIXELS = 50_000_000
-"""Largest image that is ever decoded; the header tells the size before that."""
+"""Largest image that is ever decoded; the header gives the size before that."""
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 """Pillow's decoders that may see a file from outside."""
@@ -180,7 +180,7 @@ def _open(source: Path | IO[bytes], path: Path) -> tuple[Image.Image, list[str]]
             with Image.open(source, formats=FORMATS) as image:
                 _check_header(image, path)
                 notes = []
-                # Pillow's decoders keep the upper byte of 16-bit colours, and do not tell.
+                # Pillow's decoders keep the upper byte of 16-bit colours, and say nothing.
                 if any(";16" in str(tile.args) for tile in image.tile) and not image.mode.startswith("I"):
                     notes.append("16-bit colours cut to 8 bits")
                 # Asked before decoding: of a TIFF file that turns the image already.

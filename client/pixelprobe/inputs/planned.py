@@ -63,7 +63,7 @@ def load_images(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedIm
 
     Raises:
         ImageError: a file cannot be used.
-        PlanError: the number of masks is off, or a mask's size is not its image's.
+        PlanError: the number of masks is wrong, or a mask's size is not its image's.
     """
     each = per_image(masks, len(images), "--mask")
     # A mask for all images is decoded once.

@@ -43,9 +43,9 @@ class Exported:
 
 
 def attack_row(attack: Attack, exported: Exported, targets: Mapping[str, Target]) -> Row:
-    """A finished attack: what `attack --json` tells, and more.
+    """A finished attack: what `attack --json` prints, and more.
 
-    Classes are indices, scores and edits lists. All attacks have the same columns; None is nothing to tell.
+    Classes are indices, scores and edits lists. All attacks have the same columns; None is nothing to say.
     """
     image = exported.spec.images[attack.image_index]
     result = result_of(attack)

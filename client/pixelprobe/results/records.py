@@ -11,11 +11,11 @@ from pixelprobe_services.common.errors import ServiceError
 
 
 class Record(TypedDict):
-    """One attack; classes are indices, labels their names where known, None where there is nothing to tell.
+    """One attack; classes are indices, labels their names where known, None where there is nothing to say.
 
     ``adversarial_*`` and ``edits`` describe the best candidate, which met the goal only where ``outcome``
     is ``success``; ``adversarial_path`` is there for successes only. ``image_preparation`` says how images
-    were brought to the target's size, as far as the campaign tells.
+    were brought to the target's size, as far as the campaign says.
     """
 
     image: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 from pixelprobe.cli.campaign_tables import show_campaign, spec_json
 from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
 from pixelprobe.inputs.sizing import Sizing, describe_sizing
-from pixelprobe.model import Campaign, CampaignImage, CampaignSpec, CampaignState, Goal, Target
+from pixelprobe.model import Campaign, CampaignImage, CampaignSpec, CampaignState, Goal, MaskSettings, Target
 
 TARGET = Target("net", True, "", 224, 224, 1000, tuple(known.name for known in imagenet_classes()), True)
 SPEC = CampaignSpec(
@@ -44,6 +45,16 @@ def test_a_few_target_classes_are_named_and_many_counted(goals: tuple[int | None
         if "goals" in line
     ]
     assert line.split(maxsplit=1)[1].strip() == told
+
+
+def test_a_spec_is_plain_json() -> None:
+    spec = replace(
+        SPEC, goals=(Goal(), Goal(3)), masks=MaskSettings("u2net", b"\xff", accept_unreviewed=True)
+    )
+    read = json.loads(json.dumps(spec_json(spec)))
+    assert (read["segmenter"], read["accept_unreviewed"]) == ("u2net", True)
+    assert (read["images"], read["goals"], read["regions"]) == (3, ["untargeted", 3], ["whole"])
+    assert read["search"]["population"] == spec.search.population
 
 
 def test_targets_that_have_gone_are_not_missed() -> None:

@@ -25,7 +25,7 @@ class ParquetImage:
 
     Attributes:
         label: its class, in range.
-        path: the file that it once was, where the row tells.
+        path: the file that it once was, where the row says.
         content: reads the encoded image; raises ValueError where the row holds none, or OSError.
     """
 
