@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from pixelprobe.cli.root import cli as root
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "client" / "pixelprobe" / "samples"
@@ -55,6 +60,26 @@ class Cli:
         )
 
 
+class InProcess(Cli):
+    """Runs the same command line in this process: no second for the interpreter and its imports.
+
+    For commands that end by themselves with an error or a short answer. What only a process shows, such as
+    signals and a clean end of all threads, needs :class:`Cli`.
+    """
+
+    def __call__(self, *arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        words = [*map(str, arguments)]
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            with contextlib.chdir(self.cwd):
+                result = CliRunner().invoke(root, words, prog_name="pixelprobe", env=self.environment)
+        finally:
+            signal.signal(signal.SIGTERM, before)  # some commands take it for Ctrl-C
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return subprocess.CompletedProcess(words, result.exit_code, result.stdout, result.stderr)
+
+
 def cli_for(stack: dict[str, Any], cwd: Path) -> Cli:
     addresses = {
         "PIXELPROBE_ORCHESTRATOR": stack["orchestrator"]["grpc"],
@@ -69,10 +94,16 @@ def cli(tmp_path: Path, local_stack: dict[str, Any]) -> Cli:
 
 
 @pytest.fixture
-def offline(tmp_path: Path, unused_tcp_port: int) -> Cli:
-    """No server answers here."""
+def quick(cli: Cli) -> InProcess:
+    """As ``cli``, in this process."""
+    return InProcess(cli.cwd, cli.env)
+
+
+@pytest.fixture
+def offline(tmp_path: Path, unused_tcp_port: int) -> InProcess:
+    """Addresses at which no server answers, in this process."""
     address = f"127.0.0.1:{unused_tcp_port}"
-    return Cli(tmp_path, {"PIXELPROBE_ORCHESTRATOR": address, "PIXELPROBE_SEGMENTATION": address})
+    return InProcess(tmp_path, {"PIXELPROBE_ORCHESTRATOR": address, "PIXELPROBE_SEGMENTATION": address})
 
 
 def is_address(line: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pixelprobe.inputs.images import save_png
-from tests.cli.conftest import CAT, Cli, assert_one_line_error
+from tests.cli.conftest import CAT, Cli, InProcess, assert_one_line_error
 
 TARGET = ("--target", "allconv_cifar10")
 
@@ -62,9 +62,9 @@ def files(tmp_path: Path) -> Path:
         ((CAT, *TARGET, "--orchestrator", "nowhere"), "'nowhere' is not HOST:PORT"),
     ],
 )
-def test_attack(cli: Cli, files: Path, arguments: tuple[object, ...], told: str) -> None:
-    assert_one_line_error(cli("attack", *arguments), 2, told)
-    assert not (cli.cwd / "out").exists() or not list((cli.cwd / "out").rglob("*.png"))
+def test_attack(quick: Cli, files: Path, arguments: tuple[object, ...], told: str) -> None:
+    assert_one_line_error(quick("attack", *arguments), 2, told)
+    assert not (quick.cwd / "out").exists() or not list((quick.cwd / "out").rglob("*.png"))
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_attack(cli: Cli, files: Path, arguments: tuple[object, ...], told: str)
         ((CAT, "--iterations", "51"), "Invalid value for '--iterations': 51"),
     ],
 )
-def test_segment(cli: Cli, arguments: tuple[object, ...], told: str) -> None:
-    assert_one_line_error(cli("segment", *arguments), 2, told)
+def test_segment(quick: Cli, arguments: tuple[object, ...], told: str) -> None:
+    assert_one_line_error(quick("segment", *arguments), 2, told)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,16 @@ def test_a_server_that_is_not_running(offline: Cli, arguments: tuple[object, ...
 
 def test_an_unknown_command(offline: Cli) -> None:
     assert_one_line_error(offline("bogus"), 2, "No such command 'bogus'")
+
+
+def test_without_a_stack_no_address_is_assumed(tmp_path: Path) -> None:
+    nowhere = {"PIXELPROBE_ORCHESTRATOR": "", "PIXELPROBE_SEGMENTATION": "", "PIXELPROBE_HOME": str(tmp_path)}
+    bare = InProcess(tmp_path, nowhere)
+    for arguments, option in (
+        (("targets", "list"), "--orchestrator"),
+        (("attack", CAT, *TARGET), "--orchestrator"),
+        (("campaign", "list"), "--orchestrator"),
+        (("segment", CAT), "--segmentation"),
+    ):
+        told = f"no local stack is running; start one with `pixelprobe up`, or name one with {option}"
+        assert_one_line_error(bare(*arguments), 1, told)
