@@ -161,20 +161,24 @@ def segment(
         name = _choose_method(client, method, hinted=hints is not None, threshold=threshold)
         make_folder(out)
         read_record(out)  # a damaged one is found before the work
-        records, made = [], {}
+        records: list[MaskRecord] = []
+        made: dict[str, Segmented] = {}
         reasons: Counter[tuple[str, str]] = Counter()
-        for image, stem in zip(loaded, _stems(loaded), strict=True):
-            for note in image.notes:
-                messages.print(f"{safe(str(image.path))}: {safe(note)}", style="dim")
-            answer = client.segment(image.pixels, name, hints, threshold=threshold, saliency=saliency)
-            records.append(_write(out, stem, image, answer))
-            made[stem] = _segmented(image, answer)
-            reasons[answer.choice_reason, answer.segmenter] += 1
-            if saliency and answer.saliency is None:
-                messages.print(
-                    f"{safe(str(image.path))}: {safe(answer.segmenter)} has no saliency", style="dim"
-                )
-        add_to_record(out, made)
+        try:
+            for image, stem in zip(loaded, _stems(loaded), strict=True):
+                for note in image.notes:
+                    messages.print(f"{safe(str(image.path))}: {safe(note)}", style="dim")
+                answer = client.segment(image.pixels, name, hints, threshold=threshold, saliency=saliency)
+                records.append(_write(out, stem, image, answer))
+                made[stem] = _segmented(image, answer)
+                reasons[answer.choice_reason, answer.segmenter] += 1
+                if saliency and answer.saliency is None:
+                    messages.print(
+                        f"{safe(str(image.path))}: {safe(answer.segmenter)} has no saliency", style="dim"
+                    )
+        finally:  # masks that are there are on record, whatever came after them
+            if made:
+                add_to_record(out, made)
     for (reason, segmenter), number in reasons.items():
         if reason and not hints:
             messages.print(f"{safe(segmenter)} for {count(number, 'image')}: {safe(reason)}", style="dim")

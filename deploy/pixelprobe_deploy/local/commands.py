@@ -20,6 +20,7 @@ from pixelprobe_deploy.triton.config import ConfigError
 from pixelprobe_deploy.triton.contract import ContractError
 from pixelprobe_deploy.triton.interpreter import RuntimeSetupError
 from pixelprobe_deploy.triton.repository import RepositoryError
+from pixelprobe_services.common.text import terminal_text
 
 EXIT_UNHEALTHY = 3
 EXPECTED = (ConfigError, ContractError, LocalStackError, RepositoryError, RuntimeSetupError, WeightsError)
@@ -128,7 +129,8 @@ def _guarded(action: Callable[[], Result]) -> Result:
         click.echo("Interrupted; nothing is left running.", err=True)
         raise click.exceptions.Exit(error.exit_code) from error
     except EXPECTED as error:
-        raise click.ClickException(str(error)) from error
+        # It may quote a log, which quotes others.
+        raise click.ClickException(terminal_text(str(error))) from error
 
 
 def _show(found: Status, as_json: bool) -> None:

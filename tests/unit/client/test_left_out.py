@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from pixelprobe.campaigns.classes import class_labels
+from pixelprobe.cli.root import cli
 from pixelprobe.cli.segment_folder import Segmented, add_to_record, read_record
 from pixelprobe.inputs.datasets.base import in_seeds_order
 from pixelprobe.inputs.datasets.cifar10 import cifar10_entries
@@ -18,6 +20,8 @@ from pixelprobe.inputs.datasets.folder import folder_entries
 from pixelprobe.inputs.datasets.imagenet import imagenet_entries
 from pixelprobe.inputs.images import load_image, read_mask, save_png
 from pixelprobe.inputs.planned import PlanError, PlannedImage, load_images
+from pixelprobe.masks import Segmentation
+from pixelprobe_services.common.errors import UnavailableError
 from tests.unit.client.cifar10_files import sample_images
 from tests.unit.client.imagenet_files import write_jpeg
 from tests.unit.client.test_spec_classes import IMAGENET, MINE, NAMES, OLD_NAMES, all_of_imagenet
@@ -183,3 +187,35 @@ def test_1001_named_classes_are_matched_one_higher(names: tuple[str, ...]) -> No
     background = replace(IMAGENET, classes=1001, labels=("background", *names))
     numbers = class_labels(MINE, all_of_imagenet(), [background])
     assert [number - (index or 0) for (_, index), number in numbers.items()] == [1] * 1000
+
+
+class OneMask:
+    """A client whose service makes one mask and is then away."""
+
+    made = 0
+
+    def __enter__(self) -> OneMask:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def segment(self, pixels: np.ndarray, *_: object, **__: object) -> Segmentation:
+        if self.made:
+            raise UnavailableError("the service went away")
+        self.made += 1
+        return Segmentation(
+            pixels[:, :, 0] > 99, 0.5, needs_review=False, review_reason="", segmenter="grabcut"
+        )
+
+
+def test_a_service_that_goes_away_leaves_no_mask_without_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixelprobe.cli.segment.open_client", lambda **_: OneMask())
+    names = [tmp_path / f"{name}.png" for name in "ab"]
+    for path in names:
+        save_png(path, PIXELS)
+    result = CliRunner().invoke(cli, ["segment", *map(str, names), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert list(read_record(tmp_path / "out")) == ["a"]
+    assert (tmp_path / "out" / "a_mask.png").exists()
