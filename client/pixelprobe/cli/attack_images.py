@@ -1,4 +1,4 @@
-"""From images and a spec to results on disk: what ``attack`` and ``demo`` have in common."""
+"""Run a campaign on images and write its results to disk, for ``attack`` and ``demo``."""
 
 from __future__ import annotations
 

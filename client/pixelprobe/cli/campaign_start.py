@@ -1,4 +1,4 @@
-"""From a spec to what runs: images read and uploaded, campaigns started; or, for a plan, only counted."""
+"""Prepare the campaigns of a spec: read and upload its images, or count for a plan what it would send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Staying with campaigns that run on the server: progress, rate and the time that is left."""
+"""Watch campaigns that run on the server: progress, rate and the time that is left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLL_SHARE = 0.02
 """Asking takes no more than this share of the time, however long an answer takes."""
 
 PATIENCE_SECONDS = 600.0
-"""So long may the orchestrator be away, say while it is started again, before watching ends."""
+"""Watching ends when the orchestrator is away for longer than this, say while it is started again."""
 
 RATE_SECONDS = 60.0
 """The rate is a mean over this long."""
@@ -78,7 +78,7 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Campaign]:
-    """Stay with campaigns until they have all ended, and show how far they are.
+    """Follow campaigns until they have all ended, and show how far they are.
 
     An orchestrator that goes away is waited for: campaigns outlive it.
 

@@ -1,4 +1,4 @@
-"""The client of a command: its addresses, and the TLS and token options that every such command has."""
+"""Connect a command to the services: addresses, and the TLS and token options."""
 
 from __future__ import annotations
 

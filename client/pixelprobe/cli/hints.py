@@ -1,4 +1,4 @@
-"""What a person draws for GrabCut, as text: on the command line and in a review file."""
+"""Read GrabCut's rectangle and strokes from text, on the command line and in a review file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder that ``segment`` has written: masks, overlays, and in ``segment.json`` what they are masks of."""
+"""The folder that ``segment`` writes: masks, overlays, and in ``segment.json`` what they are masks of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image files in and out: what a person has on disk becomes exact 8-bit RGB pixels, or one clear error."""
+"""Read image and mask files as exact 8-bit pixels, or raise one clear error; write PNG files."""
 
 from __future__ import annotations
 

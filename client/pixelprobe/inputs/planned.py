@@ -1,4 +1,7 @@
-"""From what a person asked for to a campaign's spec, with every mistake found before anything is sent."""
+"""Check the images, masks, targets and classes of a request, and build a campaign's spec of them.
+
+Every mistake is found before anything is sent.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ Item = TypeVar("Item")
 
 
 class PlanError(ValueError):
-    """What was asked for cannot be; the message is one line for people."""
+    """A request cannot be carried out as it is; the message is one line for people."""
 
 
 class TargetNotAvailableError(Exception):

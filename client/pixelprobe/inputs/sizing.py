@@ -1,4 +1,4 @@
-"""The ways in which an image, and its mask along with it, is brought to a target's size.
+"""Bring an image, and its mask along with it, to a target's size.
 
 ``stretch`` is the paper's. ``short-side-256`` is how ImageNet's networks are usually evaluated, to the pixel
 as torchvision does it (``Resize(256)``, ``CenterCrop(224)``); at other sizes than 224 in that proportion.

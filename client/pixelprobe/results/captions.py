@@ -1,4 +1,4 @@
-"""Attacks in words: titles, classes with their probabilities, and how an attack ended."""
+"""Describe attacks in words: titles, classes with their probabilities, and how an attack ended."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def describe_class(target: Target, score: ClassScore) -> str:
 
 
 def describe_goal(target: Target, target_class: int | None) -> str:
-    """What the attack is after."""
+    """The goal of an attack in words."""
     return "untargeted" if target_class is None else f"targeted at {class_name(target, target_class)}"
 
 

@@ -1,4 +1,4 @@
-"""Pens for figures: crisp enlarging, rings around changed pixels, mask overlays and text. Pillow only."""
+"""Draw figures with Pillow: crisp enlarging, rings around changed pixels, mask overlays and text."""
 
 from __future__ import annotations
 
@@ -149,6 +149,6 @@ def _draw_arrow(pen: ImageDraw.ImageDraw, x: float, y: float, size: int, colour:
 
 
 def _printable(text: str) -> str:
-    """What the font has glyphs for: accents are taken off, other scripts become question marks."""
+    """Reduce text to what the font has glyphs for: without accents, other scripts as question marks."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return "".join(c if " " <= c <= "~" or c in "·…" + ARROW else "?" for c in plain.replace("...", "…"))

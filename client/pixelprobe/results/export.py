@@ -1,4 +1,4 @@
-"""Finished attacks as a file for other programs: one row an attack, the same columns in every format."""
+"""Export finished attacks for other programs: one row an attack, the same columns in every format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of attacks: one attack enlarged with its changed pixels ringed, and a contact sheet of many."""
+"""Draw figures of attacks: one enlarged with its changed pixels ringed, and a contact sheet of many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One attack as a flat record with fixed keys: what ``--json`` prints and results.json holds."""
+"""Flat records of attacks with fixed keys: what ``--json`` prints and results.json holds."""
 
 from __future__ import annotations
 

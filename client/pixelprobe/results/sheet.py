@@ -1,4 +1,4 @@
-"""A campaign on one page: a row an image, a column a target and region, the best attack in each cell."""
+"""Draw a campaign on one page: a row for each image, a column for each target and region."""
 
 from __future__ import annotations
 

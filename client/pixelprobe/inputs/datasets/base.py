@@ -1,4 +1,4 @@
-"""What a data set is: named images, decoded one at a time, in an order that a seed makes."""
+"""Data sets: named images, decoded one at a time, in an order that a seed determines."""
 
 from __future__ import annotations
 

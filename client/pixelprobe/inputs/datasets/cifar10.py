@@ -1,4 +1,4 @@
-"""CIFAR-10 from either of the two layouts that people have on disk, without any deep-learning framework.
+"""Read CIFAR-10 from either of its two usual layouts, without any deep-learning framework.
 
 * the parquet files of the Hugging Face hub, whose names contain the split, with the columns ``img`` (a
   struct with ``bytes``) or ``img.bytes``, an encoded image, and ``label``;

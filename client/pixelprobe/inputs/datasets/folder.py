@@ -1,4 +1,4 @@
-"""Folders of images; their subfolders may be their classes. Everything that is left out is reported."""
+"""Read folders of images, whose subfolders may be classes; everything that is left out is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ImageNet's images from the layouts that people have on disk, without any deep-learning framework.
+"""Read ImageNet from its usual layouts, without any deep-learning framework.
 
 * folders by WordNet id, ``n01440764/*.JPEG``, in ``val`` (or ``validation``) and ``train`` or without those:
   torchvision's layout too, whose ``meta.bin`` is not needed;

@@ -1,4 +1,4 @@
-"""Labelled images in parquet files as the Hugging Face hub has them.
+"""Read labelled images from parquet files as the Hugging Face hub has them.
 
 Labels are read at once, images when they are asked for: ImageNet's validation images alone have 6.7 GB.
 """

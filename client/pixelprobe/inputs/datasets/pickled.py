@@ -1,4 +1,4 @@
-"""CIFAR-10's original batches are pickles, and a pickle can run anything: here it can only make arrays.
+"""Read CIFAR-10's original batches. They are pickles, which can run any code; here they can only make arrays.
 
 The unpickler knows no names but those that Python 2 and 3 write for NumPy arrays and byte strings, and
 refuses all others, so that a forged file is an error and nothing more.
