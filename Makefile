@@ -57,11 +57,12 @@ up: $(VENV)/.user ## Start the local stack: Triton and both services
 down: $(VENV)/.user ## Stop the local stack
 	$(BIN)/pixelprobe down
 
-lock: $(VENV)/.dev ## Resolve the pinned dependencies anew
+lock: $(VENV)/.dev ## Resolve the pinned dependencies again, and their hashes
 	$(BIN)/python -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	    --no-annotate --no-header --upgrade --extra server --extra report --extra tracing --extra dev -o deploy/constraints.txt pyproject.toml
 	$(BIN)/python -m piptools compile -q --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	    --no-annotate --no-header --upgrade --extra models -c deploy/constraints.txt -o deploy/constraints-models.txt pyproject.toml
+	$(BIN)/python deploy/lock.py
 
 clean: ## Remove the virtual environments and what tools left behind
 	rm -rf $(VENV) $(MODELS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

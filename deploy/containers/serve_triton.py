@@ -1,9 +1,10 @@
-"""Runs Triton in its container: the local stack's flags, and whatever no client here asks for closed.
+"""Runs Triton in its container, with the local stack's flags, and with the APIs closed that no client here
+uses.
 
 It stays Triton's parent and ends with it, or ends it when a model's process is lost (see
-deploy/triton/supervisor.py): the container's restart policy then brings both back.
+pixelprobe_deploy/triton/supervisor.py): the container's restart policy then starts both again.
 
-``--prepare`` only lays out the backends, at build time: the file system is read-only later.
+``--prepare`` only lays out the backends, at build time: the file system is read-only at run time.
 """
 
 from __future__ import annotations
@@ -21,36 +22,37 @@ REPOSITORY = Path("/srv/triton/models")
 WHEEL_VENV, WHEEL_BACKENDS = Path("/opt/triton"), Path("/opt/backends")
 NVIDIA = Path("/opt/tritonserver")
 CLOSED = "shared-memory,model-repository,statistics,trace,logging"
-"""Open stay inference, health, metadata and the models' configuration, which tells the largest batch."""
+"""Inference, health, metadata and the models' configuration, which has the largest batch, stay open."""
 
 TRACES_ENV = "PIXELPROBE_TRITON_TRACES"
-"""Where spans go: an OTLP collector's URL for traces over HTTP, http://HOST:4318/v1/traces. Unset: nowhere.
+"""URL of the OTLP collector for spans over HTTP, http://HOST:4318/v1/traces. Unset: no spans.
 
-Both builds of Triton have it: NVIDIA's images and the wheel's binary."""
+Both builds of Triton support it: NVIDIA's images and the wheel's binary."""
 
 STOP_SECONDS = 25
-"""To finish what is in flight and unload; the containers' stop_grace_period is longer."""
+"""Time to finish requests in flight and unload; the containers' stop_grace_period is longer."""
 
 CONNECTION_MS, CONNECTION_GRACE_MS = 60_000, 600_000
-"""How long a gRPC connection lasts, and how long its last requests may take. Clients look up the name again
-when one ends: that is how they find servers that were added since."""
+"""How long a gRPC connection lasts, and how long its last requests may take. Clients resolve the name again
+when
+one ends, and so find servers that were added since."""
 
 
 def main() -> int:
-    """Serve until told to stop. Returns the exit code."""
+    """Serve until a signal asks for the end. Returns the exit code."""
     on_gpus = not WHEEL_VENV.is_dir()
     runtime = _nvidia_runtime() if on_gpus else prepare_runtime(WHEEL_VENV, WHEEL_BACKENDS)
     if "--prepare" in sys.argv:
         return 0
     settings = ServerSettings(
-        host="0.0.0.0",  # noqa: S104  (the container's network decides who can come)
+        host="0.0.0.0",  # noqa: S104  (the container's network decides who can connect)
         http_port=8000,
         grpc_port=8001,
         metrics_port=8002,
         shared_memory_prefix="pixelprobe_",
     )
-    key = f"key={secrets.token_hex(16)}"  # made anew each time and told to nobody
-    command = [  # of a flag given twice, the last counts
+    key = f"key={secrets.token_hex(16)}"  # new at each start, and given to no client
+    command = [  # if a flag is given twice, the last counts
         *server_command(runtime, REPOSITORY, settings),
         f"--http-restricted-api={CLOSED}:{key}",
         f"--grpc-restricted-protocol={CLOSED}:{key}",
@@ -64,7 +66,7 @@ def main() -> int:
 
 
 def tracing_flags(url: str) -> list[str]:
-    """Spans of those requests that come with a traceparent, and (rate 0) of no others."""
+    """Return flags for spans of requests that carry a traceparent, and (rate 0) of no others."""
     if not url:
         return []
     return [
@@ -80,7 +82,7 @@ def tracing_flags(url: str) -> list[str]:
 
 
 def _nvidia_runtime() -> TritonRuntime:
-    """What NVIDIA's image holds; its libraries are on the loader's path already."""
+    """Return the server of NVIDIA's image; its libraries are on the loader's path already."""
     executables = NVIDIA / "bin"
     return TritonRuntime(executables / "tritonserver", NVIDIA / "backends", "", executables, versions={})
 

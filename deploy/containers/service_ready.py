@@ -1,6 +1,6 @@
-"""Health check of the service containers: ``service_ready.py HOST:PORT`` ends with 0 if it says SERVING.
+"""Health check of the service containers: ``service_ready.py HOST:PORT`` exits with 0 if it answers SERVING.
 
-It connects as the service's own settings say: by TLS where PIXELPROBE_TLS_CERT is set, trusting the
+It connects by the service's own settings: by TLS where PIXELPROBE_TLS_CERT is set, trusting the
 authorities of PIXELPROBE_TLS_CA, with the client certificate of PIXELPROBE_TLS_CLIENT_CERT and _KEY where one
 is asked for. Health needs no token.
 """
@@ -19,7 +19,7 @@ _OPTIONS = (("grpc.enable_http_proxy", 0),)
 
 
 def trouble(address: str) -> str:
-    """Why the service at ``address`` is not ready; empty when it is."""
+    """Return why the service at ``address`` is not ready; empty when it is."""
     try:
         credentials = _credentials()
     except OSError as error:
@@ -42,7 +42,7 @@ def trouble(address: str) -> str:
 
 
 def _credentials() -> grpc.ChannelCredentials | None:
-    """None for plaintext."""
+    """Return None for plaintext."""
     if not os.environ.get("PIXELPROBE_TLS_CERT"):
         return None
     return grpc.ssl_channel_credentials(

@@ -4,11 +4,11 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-COPY deploy/pixelprobe_deploy/triton/requirements.txt /build/
+COPY deploy/pixelprobe_deploy/triton/requirements.lock /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv --without-pip /opt/triton \
     && python3 -m pip --python /opt/triton/bin/python --disable-pip-version-check --no-input install \
-        --only-binary=:all: --no-deps --requirement /build/requirements.txt
+        --only-binary=:all: --no-deps --require-hashes --requirement /build/requirements.lock
 COPY deploy/pixelprobe_deploy/__init__.py /build/pixelprobe_deploy/
 COPY deploy/pixelprobe_deploy/triton/__init__.py deploy/pixelprobe_deploy/triton/interpreter.py \
     deploy/pixelprobe_deploy/triton/runtime.py deploy/pixelprobe_deploy/triton/supervisor.py /build/pixelprobe_deploy/triton/

@@ -11,7 +11,7 @@ SECONDS = 3.0
 
 
 def trouble() -> str:
-    """What is not ready; empty when all is."""
+    """Return what is not ready; empty when all is."""
     models = sorted(path.parent.name for path in REPOSITORY.glob("*/config.pbtxt"))
     if not models:
         return f"no models in {REPOSITORY}"

@@ -5,9 +5,11 @@ subprocess. It starts the services as programs and imports nothing of them.
 
 commands.py   the command line
 stack.py      up, down and status
-starting.py   one part after another, each once the one before is healthy; or all stopped
-parts.py      what each of the three is: command, addresses, log, when it is healthy
-served.py     which models there are to serve: those that ship, and the zoo folder's
+starting.py   starts parts one after another, each when the one before it is healthy; stops parts
+parts.py      the three parts: command, addresses, health, time limits
+ports.py      the five ports, and their checks
 state.py      stack.json, the record of what runs, and the lock
-processes.py  processes that are recognised again and stopped with all their children
+processes.py  background processes, recognised by a later run and stopped with all their children
+health.py     health checks
+interrupts.py signals, checked at safe points
 """

@@ -39,7 +39,7 @@ _json: Decorator = click.option(
 
 
 def _ports(function: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for each port."""
+    """Add an option for each port."""
     for key, kind in reversed(KINDS.items()):
         option: Decorator = click.option(
             kind.option,
@@ -81,7 +81,8 @@ def up(
     """Start the local stack, and return when it is healthy.
 
     The first time this installs the Triton runtime, which takes about a minute. A stack that already runs and
-    is healthy is left as it is. After a failure or Ctrl-C nothing is left running.
+    is healthy is left as it is, and only parts that have died are started again, on their ports. After a
+    failure or Ctrl-C nothing that this command started is left running.
     """
     wish = Wish(
         names=(only,) if only else NAMES,
@@ -122,7 +123,7 @@ def status(interrupts: Interrupts, home: Path | None, as_json: bool) -> None:
 
 
 def _guarded(action: Callable[[], Result]) -> Result:
-    """Turn what can be expected to fail into one line and an exit code."""
+    """Turn expected errors into one line and an exit code."""
     try:
         return action()
     except Interrupted as error:

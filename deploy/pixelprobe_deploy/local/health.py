@@ -1,4 +1,4 @@
-"""Is a server up and fit for work? Asked over the network, as its clients would."""
+"""Health checks over the network, as clients would make them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def triton_is_healthy(address: str, models: Iterable[str]) -> bool:
 
 
 def service_is_healthy(address: str) -> bool:
-    """Whether the service at ``address`` says SERVING by the standard health protocol."""
+    """Whether the service at ``address`` answers SERVING by the standard health protocol."""
     with grpc.insecure_channel(address, options=_OPTIONS) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:

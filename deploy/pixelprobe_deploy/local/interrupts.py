@@ -1,6 +1,6 @@
-"""Ctrl-C and kill as a question asked at safe points, not as an exception from anywhere.
+"""Signals that are checked at safe points instead of raising exceptions anywhere.
 
-An exception could hit between starting a process and noting it, and leave it running.
+An exception between the start of a process and the note of it would leave the process running.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _STEP_SECONDS = 0.05
 
 
 class Interrupts:
-    """Remembers the first signal that came; later ones change nothing."""
+    """Remembers the first signal; later ones change nothing."""
 
     def __init__(self) -> None:
         self._signum: int | None = None
 
     def install(self) -> None:
-        """From now on signals are remembered. A hang-up that was to be ignored (nohup) still is."""
+        """Remember signals from now on. A hang-up that is ignored already (nohup) stays so."""
         for signum in SIGNALS:
             if signum != signal.SIGHUP or signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._remember)
-        # Whoever started us may have blocked them until now, so that none comes too early.
+        # The parent process may have blocked them until now, so that none comes too early.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _remember(self, signum: int, _frame: FrameType | None) -> None:
@@ -34,17 +34,17 @@ class Interrupts:
             self._signum = signum
 
     def ignore(self) -> None:
-        """From now on signals do nothing: the work is done, and its result stands."""
+        """Ignore signals from now on: the work is done."""
         for signum in SIGNALS:
             signal.signal(signum, signal.SIG_IGN)
 
     def check(self) -> None:
-        """Raises Interrupted when a signal came."""
+        """Raise Interrupted if a signal came."""
         if self._signum is not None:
             raise Interrupted(self._signum)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, but raise Interrupted soon after a signal."""
+        """Sleep; raise Interrupted soon after a signal."""
         end = time.monotonic() + seconds
         while True:
             self.check()

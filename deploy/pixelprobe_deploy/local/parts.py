@@ -1,4 +1,4 @@
-"""What the stack is made of: three programs, each with its command, its addresses and its bounds."""
+"""The parts of the stack: three programs, each with its command, addresses and time limits."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pixelprobe_deploy.triton.runtime import ServerSettings, TritonRuntime, serv
 
 TRITON, SEGMENTATION, ORCHESTRATOR = "triton", "segmentation", "orchestrator"
 NAMES = (TRITON, SEGMENTATION, ORCHESTRATOR)
-"""In the order of starting: each needs only those before it."""
+"""In the order of their start: each needs only those before it."""
 TITLES = {TRITON: "Triton", SEGMENTATION: "the segmentation service", ORCHESTRATOR: "the orchestrator"}
 START_SECONDS = {TRITON: 180.0, SEGMENTATION: 60.0, ORCHESTRATOR: 60.0}
 STOP_SECONDS = {TRITON: 15.0, SEGMENTATION: 12.0, ORCHESTRATOR: 12.0}
 TRITON_VARIABLE = "PIXELPROBE_TRITON_ADDRESS"
-"""Tells the segmentation service where its saliency model is served."""
+"""Names the server of the saliency model to the segmentation service."""
 LOCKS = re.compile(
     r"PIXELPROBE_(TLS_CERT|TLS_KEY|TLS_CLIENT_CA|TOKENS_FILE|(SEGMENTATION|TRITON)_(TLS.*|TOKEN_FILE))"
 )
-"""Variables that lock a service; the local stack does without, as it is this machine's own, on loopback."""
+"""Variables for TLS and tokens, which the local stack does not use: it listens on loopback alone."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,27 @@ class Part:
 
 
 def addresses(name: str, ports: Ports) -> dict[str, str]:
-    """HOST:PORT of a part, by kind: ``grpc``, for Triton ``http`` and ``metrics`` as well."""
+    """Return HOST:PORT of a part by protocol: ``grpc``, for Triton also ``http`` and ``metrics``."""
     own = {kind.protocol: address(ports[key]) for key, kind in KINDS.items() if kind.part == name}
     return dict(sorted(own.items()))
 
 
 def default_addresses(name: str) -> dict[str, str]:
-    """Where a part is when nobody says otherwise."""
+    """Return a part's addresses on the usual ports."""
     return addresses(name, {key: kind.default for key, kind in KINDS.items()})
 
 
 def is_healthy(name: str, where: Mapping[str, str], models: Iterable[str]) -> bool:
-    """Ask the part itself; Triton must have every one of ``models`` ready."""
+    """Ask the part for its health; Triton must have every one of ``models`` ready."""
     if name != TRITON:
         return service_is_healthy(where["grpc"])
     return triton_is_healthy(where["grpc"], models)
 
 
-def triton(runtime: TritonRuntime, repository: Path, ports: Ports, shared_memory_prefix: str) -> Part:
-    """The model server, under a supervisor that starts it again when it is of no use any more."""
+def triton(
+    runtime: TritonRuntime, repository: Path, ports: Ports, shared_memory_prefix: str, logs: Path
+) -> Part:
+    """Return the model server, under a supervisor that starts it again and rotates the stack's ``logs``."""
     settings = ServerSettings(
         host=HOST,
         http_port=ports["triton_http"],
@@ -73,6 +75,7 @@ def triton(runtime: TritonRuntime, repository: Path, ports: Ports, shared_memory
         str(Path(supervisor.__file__)),
         f"--http={where['http']}",
         f"--shared-memory={shared_memory_prefix}",
+        f"--logs={logs}",
         "--",
         *server_command(runtime, repository, settings),
     ]
@@ -80,14 +83,14 @@ def triton(runtime: TritonRuntime, repository: Path, ports: Ports, shared_memory
 
 
 def segmentation(ports: Ports) -> Part:
-    """The service that makes masks, U2-Net's with the help of Triton."""
+    """Return the segmentation service, which uses Triton for U2-Net."""
     where = addresses(SEGMENTATION, ports)
     environment = _environment() | {TRITON_VARIABLE: addresses(TRITON, ports)["grpc"]}
     return Part(SEGMENTATION, _service("segmentation", "--listen", where["grpc"]), environment, where)
 
 
 def orchestrator(ports: Ports, targets_file: Path) -> Part:
-    """The service that attacks."""
+    """Return the orchestrator."""
     where = addresses(ORCHESTRATOR, ports)
     command = _service(
         "orchestrator",
@@ -106,6 +109,6 @@ def _service(name: str, *arguments: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without the variables that lock a service."""
+    """Return this process's environment without the variables for TLS and tokens."""
     inherited = {name: value for name, value in os.environ.items() if not LOCKS.fullmatch(name)}
     return {**inherited, "PYTHONUNBUFFERED": "1"}

@@ -1,7 +1,9 @@
-"""Background processes: recognised again by another run, stopped with everything they started.
+"""Background processes: recognised by a later run, and stopped with everything they started.
 
-A pid alone says little once its process is gone, for the system gives it out again. With the time the process
-started and the boot it started in, it names one process for good. Linux only, as the Triton wheel is.
+The system reuses pids. A pid with the process's start tick and the boot's id names one process for good. Both
+are read from /proc: psutil's ``create_time`` is wall-clock time, which changes when the system's clock is
+set, and two runs of ``up`` would then disagree about a process that still runs. Linux only, as the Triton
+wheel is.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _STEP_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class ProcessId:
-    """One process and no other. ``started``: the boot's id and the clock tick of its start."""
+    """Identity of one process. ``started``: the boot's id and the clock tick of its start."""
 
     pid: int
     started: str
@@ -32,7 +34,7 @@ class ProcessId:
 
 @dataclass(frozen=True)
 class _Stat:
-    """Of /proc/PID/stat, what is needed here."""
+    """The fields of /proc/PID/stat that are used here."""
 
     state: str
     session: int
@@ -42,14 +44,16 @@ class _Stat:
 def spawn(
     command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path
 ) -> tuple[subprocess.Popen[bytes], ProcessId]:
-    """Start a process in ``folder`` that outlives us: a session of its own, all output to ``log``.
+    """Start a process in ``folder`` that outlives this one, in a session of its own, with its output in
+    ``log``.
 
-    The log of the run before is kept beside it as ``NAME.1``.
+    The log of the run before is kept beside it as ``NAME.1``. Output is appended, so that the log can be
+    truncated (see triton/supervisor.py).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         log.replace(log.with_name(log.name + ".1"))
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             command,
             env=dict(environment),
@@ -65,7 +69,7 @@ def spawn(
 
 
 def identify(pid: int) -> ProcessId | None:
-    """The process that has this pid now; None when there is none, or only its remains (a zombie)."""
+    """Return the process that has this pid now; None when there is none, or a zombie."""
     stat = _stat(pid)
     if stat is None or stat.state in "ZX":
         return None
@@ -73,17 +77,17 @@ def identify(pid: int) -> ProcessId | None:
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Whether it still runs."""
+    """Whether the process still runs."""
     return identify(process.pid) == process
 
 
 def stop(process: ProcessId, grace_seconds: float) -> None:
-    """SIGTERM to a process that ``spawn`` started; after ``grace_seconds``, SIGKILL to it and its children.
+    """Stop a process that ``spawn`` started: SIGTERM, after ``grace_seconds`` SIGKILL to it and its children.
 
-    Children that it leaves behind are killed at once. Does nothing when all are gone already.
+    Children that it leaves behind are killed at once. Does nothing when all have ended.
 
     Raises:
-        LocalStackError: something is still there after that.
+        LocalStackError: a process still runs after that.
     """
     if is_alive(process):
         with suppress(ProcessLookupError):
@@ -97,9 +101,9 @@ def stop(process: ProcessId, grace_seconds: float) -> None:
 
 
 def members(process: ProcessId) -> list[int]:
-    """The living pids of the session that ``process`` began: itself and its children.
+    """Return the living pids of the session that ``process`` leads: itself and its children.
 
-    While one of them lives, the system gives the pid to nobody else; so if somebody else has it, none do.
+    While one of them lives the system does not reuse the leader's pid; if another process has it, none live.
     """
     boot, _, tick = process.started.partition("/")
     holder = _stat(process.pid)
@@ -128,7 +132,7 @@ def _stat(pid: int) -> _Stat | None:
         text = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text.rpartition(")")[2].split()  # what follows the name, which may hold anything
+    fields = text.rpartition(")")[2].split()  # after the name, which may hold any characters
     return _Stat(state=fields[0], session=int(fields[3]), start_tick=int(fields[19]))
 
 

@@ -111,7 +111,7 @@ class LocalStack:
             return list(reversed(record.parts))
 
     def status(self) -> Status:
-        """Every part's addresses, and whether it is healthy now."""
+        """Return every part's addresses, and whether it is healthy now."""
         record = self._folder.read()
         status: Status = {}
         for name in NAMES:
@@ -168,7 +168,7 @@ class LocalStack:
             self._interrupts.sleep(0.05)
 
     def _prepare(self, served: Served) -> TritonRuntime:
-        """Weights checked, the server installed, the model repository built."""
+        """Check the weights, install the server, build the model repository."""
         home = self._folder.home
         served.verify()
         for prefix in (repository.SCRATCH_PREFIX, venv.SCRATCH_PREFIX):
@@ -192,7 +192,7 @@ class LocalStack:
         if before and TRITON in kept:
             prefix = before.shared_memory_prefix
         makers: Mapping[str, Callable[[], Part]] = {
-            TRITON: lambda: parts.triton(runtime, self._folder.models, ports, prefix),
+            TRITON: lambda: parts.triton(runtime, self._folder.models, ports, prefix, self._folder.logs),
             SEGMENTATION: lambda: parts.segmentation(ports),
             ORCHESTRATOR: lambda: parts.orchestrator(ports, self._folder.targets_file),
         }

@@ -13,7 +13,7 @@ from pixelprobe_deploy.local.errors import LocalStackError, StartError
 from pixelprobe_deploy.local.interrupts import Interrupts
 from pixelprobe_deploy.local.parts import START_SECONDS, STOP_SECONDS, TITLES, TRITON, Part
 from pixelprobe_deploy.local.state import PartRecord, StackRecord, StateFolder
-from pixelprobe_deploy.triton.logs import telling_line
+from pixelprobe_deploy.triton.logs import last_error_line
 from pixelprobe_deploy.triton.served import triton_names
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Triton's Python backend keeps its files)
@@ -108,4 +108,4 @@ def _wait_until_healthy(
 
 
 def _failure(part: Part, what: str, log: Path) -> str:
-    return f"{TITLES[part.name]} {what}: {telling_line(log)} (log: {log})"
+    return f"{TITLES[part.name]} {what}: {last_error_line(log)} (log: {log})"

@@ -8,7 +8,7 @@ The CIFAR-10 classifiers that ship with the project:
   evaluate  served model -> accuracy       needs tritonclient and pyarrow, no torch
 
 \b
-Models trained by others, into the zoo folder from which `pixelprobe up` serves them:
+Models trained elsewhere, into the zoo folder from which `pixelprobe up` serves them:
   imagenet  trained weights -> ONNX, card  needs the `models` extra (torch)
   u2net     U2-Net's ONNX -> to be served  needs the `server` extra; from a checkpoint, torch
 
@@ -63,10 +63,10 @@ def main() -> None:
     default=Path(".pixelprobe/checkpoints"),
     type=FOLDER,
     show_default=True,
-    help="Where checkpoints go; a run that finds its own there goes on from it.",
+    help="Where checkpoints go; a run that finds its own there continues from it.",
 )
 def train(architecture: str, folder: Path, checkpoints: Path) -> None:
-    """Train ARCHITECTURE by its recipe. Killed, it goes on from its last checkpoint when run again."""
+    """Train ARCHITECTURE by its recipe. If killed, it continues from its last checkpoint when run again."""
     with _one_line_errors():
         from pixelprobe_deploy.modelzoo import train as training
         from pixelprobe_deploy.modelzoo.datasets import load_cifar10
@@ -224,7 +224,7 @@ def _progress_bar(unit: str) -> Progress:
 
 @contextlib.contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Show what a person can mend as one line, exit code 1; anything else stays a traceback."""
+    """Show errors that a user can fix as one line, exit code 1; anything else stays a traceback."""
     try:
         yield
     except (ModelZooError, OSError) as error:

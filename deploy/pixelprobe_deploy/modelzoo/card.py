@@ -1,23 +1,27 @@
-"""Model cards: ``weights/NAME.json`` for programs, and ``weights/NAME.md`` for people, made from it.
+"""Model cards: ``weights/NAME.json`` for programs, and ``weights/NAME.md``, made from it, for readers.
 
-Export writes a card without an accuracy; evaluation through Triton adds it. Standard library only.
+Export writes a card without an accuracy; evaluation through Triton adds it.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from pixelprobe_deploy.modelzoo.catalogue import WeightsError
 
 CARD_VERSION = 1
+_STRICT = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Tensor:
-    """One input or output of the exported graph, in KServe's words; ``N`` is the batch."""
+    """One input or output of the exported graph, in KServe's terms; ``N`` is the batch."""
 
     name: str
     datatype: str
@@ -25,17 +29,17 @@ class Tensor:
     meaning: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Training:
-    """How far the training went: ``steps`` of the recipe's ``planned_steps``."""
+    """Progress of the training: ``steps`` of the recipe's ``planned_steps``."""
 
     steps: int
     planned_steps: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class TrainingData:
-    """What it was trained on; ``images`` and ``encoding`` (PNG, JPEG) are null where nobody counted."""
+    """What it was trained on; ``images`` and ``encoding`` (PNG, JPEG) are null where they are unknown."""
 
     name: str
     split: str
@@ -43,7 +47,7 @@ class TrainingData:
     encoding: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class ServedAccuracy:
     """``correct`` of ``images`` test images, classified by Triton over gRPC."""
 
@@ -57,21 +61,21 @@ class ServedAccuracy:
         return self.correct / self.images
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Card:
-    """Everything that is said about one model; ``accuracy`` is null until it was measured here, ``training``
-    where others trained it.
+    """All facts about one model; ``accuracy`` is null until it was measured here, ``training`` for models
+    that were trained elsewhere.
     """
 
     name: str
     architecture: str
     file: str
     sha256: str
-    size_bytes: int
-    parameters: int
+    size_bytes: PositiveInt
+    parameters: PositiveInt
     labels: list[str]
-    width: int
-    height: int
+    width: PositiveInt
+    height: PositiveInt
     input: Tensor
     output: Tensor
     recipe: dict[str, Any]
@@ -83,7 +87,7 @@ class Card:
 
     @property
     def provisional(self) -> bool:
-        """Whether the training had not reached the end of its recipe when this was exported."""
+        """Whether the model was exported before its training had reached the end of the recipe."""
         return self.training is not None and self.training.steps < self.training.planned_steps
 
 
@@ -98,15 +102,14 @@ def read_card(name: str, folder: Path) -> Card:
         fields = json.loads(path.read_text(encoding="utf-8"))
         if fields["card_version"] != CARD_VERSION:
             raise ValueError(f"card_version {fields['card_version']}, expected {CARD_VERSION}")
-        fields["input"] = Tensor(**fields["input"])
-        fields["output"] = Tensor(**fields["output"])
-        fields["training"] = Training(**fields["training"]) if fields["training"] else None
-        fields["data"] = TrainingData(**fields["data"])
-        fields["accuracy"] = ServedAccuracy(**fields["accuracy"]) if fields["accuracy"] else None
-        return Card(**fields)
+        return TypeAdapter(Card).validate_python(fields)
     except FileNotFoundError as error:
         known = ", ".join(sorted(card.stem for card in folder.glob("*.json"))) or "none"
         raise WeightsError(f"no model card {path}; cards there: {known}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise WeightsError(f"cannot read the model card {path}: {where}: {first['msg']}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"cannot read the model card {path}: {error!r}") from error
 

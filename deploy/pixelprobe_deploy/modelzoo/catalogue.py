@@ -1,6 +1,6 @@
-"""The classifiers that ship with the project, and those built into a zoo folder, as their cards tell.
+"""The classifiers that ship with the project, and those built into a zoo folder, read from their cards.
 
-For whoever serves them: reads ``NAME.json``, needs nothing beyond the standard library.
+Used where models are served: reads ``NAME.json`` with the standard library alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ShippedModel:
 
     @property
     def classes(self) -> int:
-        """How many classes the model tells apart."""
+        """Number of classes."""
         return len(self.labels)
 
     def verify(self) -> None:

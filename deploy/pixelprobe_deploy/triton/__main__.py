@@ -92,7 +92,7 @@ def build(
             _write(Path(targets[0]), targets_toml(served.classifiers, targets[1]))
     except (ConfigError, ContractError, RepositoryError, WeightsError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{output}: {len(own_models(output))} models, {len(written)} written anew")
+    click.echo(f"{output}: {len(own_models(output))} models, {len(written)} written")
 
 
 def _write(file: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What Triton is told of a model: typed and checked here, written through Triton's own protobuf."""
+"""Model configurations: typed and checked here, written through Triton's own protobuf."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class SaliencyModel:
 
 
 def read_model(name: str, path: Path) -> Classifier | SaliencyModel:
-    """Read ``path``; which contract it must keep is told by its output's name.
+    """Read ``path``; its output's name decides which contract it must keep.
 
     Raises:
         ContractError: unreadable, not ONNX, or with other inputs or outputs.

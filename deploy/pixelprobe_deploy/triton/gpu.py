@@ -23,8 +23,9 @@ WORKSPACE_BYTES = 2**30
 def tensorrt(model: str, weights_sha256: str) -> Accelerator:
     """TensorRT for ``model``, its engines kept apart from those of any other weights.
 
-    The names that ONNX Runtime gives engines tell a graph's structure but not its weights, so that a model
-    trained anew would run on the old one's engines: the prefix tells the weights. The folder is the same for
+    ONNX Runtime names engines by a graph's structure and not by its weights, so that a model that was trained
+    again
+    would run on the engines of the old one: the prefix names the weights. The folder is the same for
     all, since the backend makes missing folders without minding that the other instance does so as well.
     """
     return Accelerator(

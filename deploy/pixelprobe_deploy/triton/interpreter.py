@@ -1,4 +1,4 @@
-"""What a Python must have for Triton's Python backend to run in it, and whether this one has it."""
+"""Checks that a Python interpreter can run Triton's Python backend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUPPORTED_PYTHONS = ("3.11", "3.12")
-"""Those with a wheel of numpy < 2 and a stub in the tritonserver wheel, of those the project supports."""
+"""The project's Python versions that have a wheel of numpy < 2 and a stub in the tritonserver wheel."""
 
 _PROBE_SECONDS = 60.0
 _PROBE = """
@@ -38,15 +38,20 @@ print(json.dumps({
 
 
 class RuntimeSetupError(Exception):
-    """The server cannot run here; the message says in one line why and what to do."""
+    """The server cannot run here; the message is one line with the reason and what to do."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """What must be known of a Python to run Triton's backend with it.
+    """Facts about a Python interpreter.
 
-    ``version`` like "3.11"; ``libpython_folder`` is empty where this Python has no shared library;
-    ``packages``: versions of those that matter, where installed.
+    Attributes:
+        version: such as "3.11".
+        full_version: such as "3.11.7".
+        libpython_name: file name of its shared library.
+        libpython_folder: where that is; empty if there is none.
+        site_packages: folder of its packages.
+        packages: versions of nvidia-pytriton, onnxruntime and numpy, where installed.
     """
 
     version: str
@@ -58,7 +63,7 @@ class Interpreter:
 
 
 def probe(python: Path) -> Interpreter:
-    """Ask an interpreter about itself.
+    """Read the facts about an interpreter by running it.
 
     Raises:
         RuntimeSetupError: it does not run.
@@ -70,7 +75,7 @@ def probe(python: Path) -> Interpreter:
             check=False,
             timeout=_PROBE_SECONDS,
             text=True,
-            start_new_session=True,  # the terminal's Ctrl-C is for us to handle
+            start_new_session=True,  # Ctrl-C in the terminal is handled by this process
         )
     except OSError as error:
         raise RuntimeSetupError(f"the Python {python} does not run: {error.strerror}") from error
@@ -83,7 +88,7 @@ def probe(python: Path) -> Interpreter:
 
 
 def check_platform(interpreter: Interpreter, system: str = sys.platform, machine: str = "") -> None:
-    """See that Triton's wheel and its Python backend can run here at all.
+    """Check that Triton's wheel and its Python backend can run here.
 
     Raises:
         RuntimeSetupError: they cannot.

@@ -1,4 +1,4 @@
-"""The one line of a log that says what went wrong."""
+"""Finds the line of a log that names the error."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _PATTERNS = (
 )
 
 
-def telling_line(log: Path) -> str:
-    """The last line that tells of an error, else the last line; never empty."""
+def last_error_line(log: Path) -> str:
+    """Return the last line with an error, else the last line; never empty."""
     try:
         text = log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
     except OSError as error:

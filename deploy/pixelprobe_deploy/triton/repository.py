@@ -1,5 +1,5 @@
 """From ONNX files to a Triton model repository: ``NAME`` and ``NAME_edits`` for each classifier, and
-``NAME`` alone for each saliency model, which nobody asks about a few changed pixels.
+``NAME`` alone for each saliency model, which takes no edits.
 
 A model folder is made elsewhere and moved into place as a whole, so that a server never sees half of one.
 Folders that already hold exactly the right bytes are left alone.
@@ -29,14 +29,15 @@ from pixelprobe_deploy.triton.gpu import INSTANCES, tensorrt, warm_up
 
 EDITS_SUFFIX = "_edits"
 SCRATCH_PREFIX = ".models-"
-"""Of folders beside the repository that a build which was killed leaves behind."""
+"""Names of folders that a killed build leaves beside the repository begin with this."""
 MAX_BATCH_SIZE = 400
-"""Of the whole-image models: one generation of the default search."""
+"""For whole images: one generation of the default search."""
 PIXELS_AT_A_TIME, LEAST_AT_A_TIME = 100 * 32 * 32, 8
-"""How much the Python backend runs at once, in input pixels and in images. Measured at 32x32: runs of 25 to
+"""The most that the Python backend runs at once, in input pixels and in images. Measured at 32x32: runs of 25
+to
 400 images take the same time an image, runs of 400 up to 1.4 GB a model, runs of 100 at most 0.4 GB."""
 SALIENCY_BATCH_SIZE, SALIENCY_AT_A_TIME = 16, 1
-"""Of saliency models, which keep their images' full resolution in dozens of layers."""
+"""For saliency models, which keep the full resolution in dozens of layers."""
 
 Files = Mapping[str, bytes]
 """A model folder's contents: path inside the folder -> bytes."""
@@ -74,7 +75,7 @@ class Options:
 def build_repository(sources: Sequence[Source], folder: Path, options: Options | None = None) -> list[str]:
     """Make ``folder`` hold the models of ``sources``, and of earlier builds nothing else.
 
-    Models that somebody else put there stay. Returns the names of the models that had to be written.
+    Models from other sources stay. Returns the names of the models that had to be written.
 
     Raises:
         ContractError: an ONNX file is unreadable or does not keep the input contract.

@@ -1,8 +1,8 @@
 """Triton without Docker: the tritonserver binary and Python backend of the PyPI wheel nvidia-pytriton.
 
-The pytriton API is not used. What the bare binary needs besides its arguments: a backend directory with the
-stub of the right Python version, the wheel's libraries and libpython on the loader's path, and the venv's
-python3 first on PATH, which is how the stub finds its packages (PYTHONPATH it ignores).
+The pytriton API is not used. Besides its arguments the binary needs a backend directory with the stub of the
+right Python version, the wheel's libraries and libpython on the loader's path, and the venv's python3 first
+on PATH, by which the stub finds its packages (it ignores PYTHONPATH).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from pixelprobe_deploy.triton.interpreter import Interpreter, RuntimeSetupError, check_platform, probe
 
 STOP_SECONDS = 5
-"""How long the server lets requests in flight finish when told to stop."""
+"""How long requests in flight may take to finish when the server is stopped."""
 
 
 @dataclass(frozen=True)
 class TritonRuntime:
-    """Everything needed to start the server. ``versions`` of tritonserver's wheel, onnxruntime, numpy."""
+    """Paths needed to start the server. ``versions``: of tritonserver's wheel, onnxruntime and numpy."""
 
     tritonserver: Path
     backends: Path
@@ -31,7 +31,7 @@ class TritonRuntime:
     versions: Mapping[str, str]
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """``base`` with what the server needs."""
+        """Return ``base`` with the variables that the server needs."""
         environment = {
             name: value for name, value in base.items() if name not in ("PYTHONHOME", "PYTHONPATH")
         }
@@ -39,13 +39,13 @@ class TritonRuntime:
         environment["LD_LIBRARY_PATH"] = os.pathsep.join(
             filter(None, [self.library_path, base.get("LD_LIBRARY_PATH")])
         )
-        environment["ORT_DISABLE_TELEMETRY"] = "1"  # models served here are nobody else's business
+        environment["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime sends nothing about the models
         return environment
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Where the server listens and what it serves. ``shared_memory_prefix``: of its files in /dev/shm."""
+    """Where the server listens. ``shared_memory_prefix``: of its files in /dev/shm."""
 
     host: str
     http_port: int
@@ -55,7 +55,7 @@ class ServerSettings:
 
 
 def prepare_runtime(venv: Path, folder: Path) -> TritonRuntime:
-    """The server in ``venv``, with its backend directory made at ``folder``.
+    """Return the server in ``venv``, with its backend directory made at ``folder``.
 
     Raises:
         RuntimeSetupError: something the server needs is missing.
@@ -81,7 +81,7 @@ def prepare_runtime(venv: Path, folder: Path) -> TritonRuntime:
 
 
 def server_command(runtime: TritonRuntime, repository: Path, settings: ServerSettings) -> list[str]:
-    """The command line. Every model of the repository is loaded, or the server ends with an error."""
+    """Return the command line. Every model of the repository is loaded, or the server ends with an error."""
     return [
         str(runtime.tritonserver),
         f"--model-repository={repository}",
@@ -103,7 +103,7 @@ def server_command(runtime: TritonRuntime, repository: Path, settings: ServerSet
 
 
 def _make_backends(wheel: Path, interpreter: Interpreter, folder: Path) -> None:
-    """One directory with the Python backend and the stub that fits: the wheel keeps them apart."""
+    """Copy the Python backend and the stub of this Python, separate in the wheel, into one directory."""
     stub = wheel / "python_backend_stubs" / interpreter.version / "triton_python_backend_stub"
     python = wheel / "backends" / "python"
     files = (python / "libtriton_python.so", python / "triton_python_backend_utils.py", stub)

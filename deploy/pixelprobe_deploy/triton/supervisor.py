@@ -1,20 +1,22 @@
-"""Triton's parent process: it sees what Triton itself does not tell, and ends a server that is of no use.
+"""Triton's parent process: detects failures that Triton does not report, and ends a server that cannot
+recover.
 
 Triton 2.51 runs each model of the Python backend in a process of its own, the stub, and never starts a dead
-one again: every query of that model fails from then on, while the server and the model go on saying that they
-are ready (server issues 7230 and 8604). A stub or server that was stopped (SIGSTOP) shows just as little.
+one again: every query of that model fails from then on, while the server and the model still report ready
+(server issues 7230 and 8604). Nor does it report a stub or server that was stopped (SIGSTOP).
 
-In a container the end of the server is the end of the container, which its restart policy brings back. The
-local stack has nobody for that, so there the server is started again here.
+In a container the end of the server is the end of the container, which its restart policy starts again. In
+the local stack this process starts the server again, and keeps the stack's logs from growing without end.
 
 It runs with the server's own interpreter and may import nothing but the standard library:
-``python3 -I supervisor.py --http HOST:PORT --shared-memory PREFIX -- TRITONSERVER ARGUMENT...``
+``python3 -I supervisor.py --http HOST:PORT --shared-memory PREFIX --logs FOLDER -- TRITONSERVER ARGUMENT...``
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,21 +29,25 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 LOOK_SECONDS = 1.0
-"""Between two looks at the processes."""
+"""Time between two checks of the processes."""
 
 STOPPED_LOOKS = 30
-"""A process that was stopped may be continued; seen stopped so often in a row, it is given up. Looks are
-counted and not seconds: while a whole container is paused nobody looks, and its server is as it was."""
+"""How many checks in a row find a process stopped before it is given up; it may be continued until then.
+Checks and not seconds: a paused container is not checked, and its server is unchanged afterwards."""
 
 LIVE_EVERY, LIVE_FAILURES, LIVE_SECONDS = 10, 6, 5.0
-"""Every so many looks the server is asked whether it lives; so many silences in a row, of so long each, are
-an answer. Generous: a server whose models take all CPUs must not be restarted for it."""
+"""A liveness request every ``LIVE_EVERY`` checks, with a deadline; after so many failures in a row the server
+is
+ended. Generous, because models may take all CPUs for a while."""
 
 START_SECONDS = 300.0
-"""A server that is started again is given up if it is not ready by then."""
+"""How long a server that is started again may take until it is ready."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Before a server that ended is started again; doubled while none outlives the longest."""
+"""The pause before a server is started again; doubled while no server outlives the longest pause."""
+
+LOG_BYTES = 16 * 2**20
+"""A log larger than this is moved to NAME.log.1, in place of the one before."""
 
 _STUB = "triton_python_b"  # the kernel keeps 15 letters of triton_python_backend_stub
 _PROC = Path("/proc")
@@ -50,7 +56,7 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Triton's Python backend 
 
 @dataclass(frozen=True)
 class Watched:
-    """A process that the server needs. ``start_tick`` tells it from a later one with its pid."""
+    """A process that the server needs. ``start_tick`` distinguishes it from a later process with its pid."""
 
     name: str
     pid: int
@@ -58,15 +64,16 @@ class Watched:
 
 
 class Supervisor:
-    """One server and, with ``again``, its successors.
+    """Runs one server and, with ``again``, its successors.
 
     Args:
-        command: the server's.
-        environment: the server's.
-        http: HOST:PORT where it answers health checks.
-        again: start it again after it has ended, if it was ready once.
-        shared_memory: prefix of the names of its files in /dev/shm, removed before it is started again.
-        tell: is given a line whenever the server is ended or started again.
+        command: command line of the server.
+        environment: environment of the server.
+        http: HOST:PORT of its health checks.
+        again: start it again after it ended, if it was ready once.
+        shared_memory: prefix of its files in /dev/shm, which are removed before it is started again.
+        logs: folder of logs to rotate.
+        report: receives a line when the server is ended or started again.
     """
 
     def __init__(
@@ -77,19 +84,21 @@ class Supervisor:
         *,
         again: bool = False,
         shared_memory: str = "",
-        tell: Callable[[str], None] | None = None,
+        logs: Path | None = None,
+        report: Callable[[str], None] | None = None,
     ) -> None:
         self._command = list(command)
         self._environment = dict(environment)
         self._http = http
         self._again = again
         self._shared_memory = shared_memory
-        self._tell = tell or _to_stderr
+        self._logs = logs
+        self._report = report or _to_stderr
         self._stop = False
         self._wake = threading.Event()
 
     def run(self) -> int:
-        """Serve until SIGTERM, SIGINT or SIGHUP, which the server gets as SIGTERM. Returns the exit code.
+        """Serve until SIGTERM, SIGINT or SIGHUP, which is forwarded as SIGTERM. Returns the exit code.
 
         Raises:
             OSError: the server cannot be started.
@@ -105,7 +114,7 @@ class Supervisor:
                 return code
             first = False
             pause = FIRST_PAUSE if time.monotonic() - began > LONGEST_PAUSE else pause
-            self._tell(f"the server ended with code {code}; it is started again in {pause:.0f} s")
+            self._report(f"the server ended with code {code}; it is started again in {pause:.0f} s")
             self._sleep(pause)
             if self._stop:
                 return code
@@ -118,17 +127,19 @@ class Supervisor:
         self._wake.set()
 
     def _live(self) -> tuple[int, bool]:
-        """One server from start to end: its exit code, and whether it was ever ready."""
+        """Run one server from start to end. Returns its exit code, and whether it was ever ready."""
         server = subprocess.Popen(self._command, env=self._environment)
         watch: Watch | None = None
-        give_up, told = time.monotonic() + START_SECONDS, False
+        give_up, stopping = time.monotonic() + START_SECONDS, False
         while server.poll() is None:
-            if self._stop and not told:
-                told = True
+            if self._stop and not stopping:
+                stopping = True
                 server.terminate()
             self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
-            if told or server.poll() is not None:
+            if self._logs:
+                rotate_logs(self._logs)
+            if stopping or server.poll() is not None:
                 continue
             if watch is None:
                 if _answers(self._http, "ready"):
@@ -138,18 +149,18 @@ class Supervisor:
             elif trouble := watch.trouble():
                 self._end(server, watch.stubs, trouble)
         if watch:
-            _kill(watch.stubs)  # one that is stopped does not notice that its server is gone
+            _kill(watch.stubs)  # a stopped one does not notice that its server has ended
         return server.returncode if server.returncode >= 0 else 128 - server.returncode, watch is not None
 
     def _end(self, server: subprocess.Popen[bytes], stubs: Sequence[Watched], trouble: str) -> None:
-        """At once: what is in flight is lost either way, and a server without a stub may not end in peace."""
-        self._tell(f"ending the server: {trouble}")
+        """Kill at once: requests in flight are lost anyway, and a server without its stub may never exit."""
+        self._report(f"ending the server: {trouble}")
         server.kill()
         server.wait()
         _kill(stubs)
 
     def _sleep(self, seconds: float) -> None:
-        """Until then, or until told to stop."""
+        """Sleep until then, or until a signal asks for the end."""
         end = time.monotonic() + seconds
         while not self._stop and (left := end - time.monotonic()) > 0:
             self._wake.wait(left)
@@ -157,7 +168,7 @@ class Supervisor:
 
 
 class Watch:
-    """Looks at a server that is ready, and at the stubs that it has by then: its models being fixed, all."""
+    """Watches a server that is ready, and its stubs; the set of models is fixed, so that all stubs exist."""
 
     def __init__(self, pid: int, http: str) -> None:
         self.stubs = stubs_of(pid)
@@ -169,7 +180,7 @@ class Watch:
         self._stopped: dict[Watched, int] = {}
 
     def trouble(self) -> str:
-        """Why the server is of no use any more; empty while it is. Takes a few seconds at most."""
+        """Return why the server must be ended, empty while it works. Takes a few seconds at most."""
         for process in (self._server, *self.stubs):
             state = _state(process)
             if process is not self._server and state in ("", "Z", "X"):
@@ -192,7 +203,7 @@ class _Stat:
 
 
 def stubs_of(server: int) -> list[Watched]:
-    """The living stubs of the server with this pid, each named after its model."""
+    """Return the living stubs of the server with this pid, each named after its model."""
     found = []
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
@@ -204,7 +215,7 @@ def stubs_of(server: int) -> list[Watched]:
 
 
 def _model(pid: int) -> str:
-    """From the stub's command line, which names MODEL/VERSION/model.py."""
+    """Return the model's name from the stub's command line, which has MODEL/VERSION/model.py."""
     with suppress(OSError):
         for word in (_PROC / str(pid) / "cmdline").read_text(errors="replace").split("\0"):
             if word.endswith("/model.py"):
@@ -220,7 +231,7 @@ def _kill(stubs: Sequence[Watched]) -> None:
 
 
 def _state(process: Watched) -> str:
-    """The kernel's letter; empty when the process is gone."""
+    """Return the kernel's state letter; empty when the process is gone."""
     stat = _stat(process.pid)
     return stat.state if stat and stat.start_tick == process.start_tick else ""
 
@@ -247,21 +258,39 @@ def _answers(http: str, kind: str) -> bool:
         connection.close()
 
 
+def rotate_logs(folder: Path, most_bytes: int = LOG_BYTES) -> None:
+    """Move each NAME.log over ``most_bytes`` to NAME.log.1; writers append, and continue with an empty file.
+
+    Lines written between the copy and the truncation are lost.
+    """
+    with suppress(OSError):
+        for log in folder.glob("*.log"):
+            if log.stat().st_size > most_bytes:
+                shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+                os.truncate(log, 0)
+
+
 def _to_stderr(line: str) -> None:
     print(f"supervisor: {line}", file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """The command line of the local stack."""
+    """Run the command line that the local stack uses."""
     parser = argparse.ArgumentParser(
         prog="supervisor", description="Run Triton, and run it again when it fails."
     )
     parser.add_argument("--http", required=True, metavar="HOST:PORT", help="where it answers health checks")
     parser.add_argument("--shared-memory", default="", metavar="PREFIX", help="of its files in /dev/shm")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="whose logs are rotated")
     parser.add_argument("command", nargs="+")
     given = parser.parse_args()
     supervisor = Supervisor(
-        given.command, os.environ, given.http, again=True, shared_memory=given.shared_memory
+        given.command,
+        os.environ,
+        given.http,
+        again=True,
+        shared_memory=given.shared_memory,
+        logs=given.logs,
     )
     try:
         return supervisor.run()

@@ -1,4 +1,4 @@
-"""``targets.toml``, by which the orchestrator of a stack knows the classifiers it may attack."""
+"""``targets.toml``, which names the classifiers that the orchestrator of a stack may attack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pixelprobe_deploy.modelzoo.catalogue import ShippedModel
 
 _HEADER = """\
-# The targets of this stack. Written anew whenever it starts; changes are overwritten.
+# The targets of this stack. Written at each start; changes are overwritten.
 """
 
 

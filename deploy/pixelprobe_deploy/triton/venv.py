@@ -1,6 +1,7 @@
-"""The venv that Triton's processes live in: made once, from the pinned requirements beside this file.
+"""The virtual environment of Triton's processes, made once from the locked requirements beside this file.
 
-It is apart from the project's own because Triton's Python backend needs numpy < 2.
+It is separate from the project's own because Triton's Python backend needs numpy < 2. Every file that is
+installed has a SHA-256 in ``requirements.lock``, which deploy/lock.py writes.
 """
 
 from __future__ import annotations
@@ -18,29 +19,31 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pixelprobe_deploy.triton.interpreter import Interpreter, RuntimeSetupError, check_platform, probe
-from pixelprobe_deploy.triton.logs import telling_line
+from pixelprobe_deploy.triton.logs import last_error_line
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+LOCK = Path(__file__).with_name("requirements.lock")
 STAMP = "pixelprobe-requirements.json"
 SCRATCH_PREFIX = ".triton-venv-"
-"""Of folders that an installation which was killed leaves behind."""
+"""Names of folders that a killed installation leaves behind begin with this."""
 VENV_VARIABLE = "PIXELPROBE_TRITON_VENV"
 INSTALL_SECONDS = 1200.0
 
 
-def ensure_venv(home: Path, tell: Callable[[str], None], checkpoint: Callable[[], None]) -> Path:
-    """The venv to run Triton in, made under ``home`` when it is missing or its requirements have changed.
+def ensure_venv(home: Path, report: Callable[[str], None], checkpoint: Callable[[], None]) -> Path:
+    """Return the venv to run Triton in, made under ``home`` if it is missing or its requirements have
+    changed.
 
     PIXELPROBE_TRITON_VENV names one to use as it is instead.
 
     Args:
         home: the state folder.
-        tell: is given a line when an installation starts.
-        checkpoint: called several times a second while waiting. What it raises ends the installation, of
-            which nothing is left but its log.
+        report: receives a line when an installation starts.
+        checkpoint: called several times a second while waiting. What it raises ends the installation, which
+            leaves nothing but its log.
 
     Raises:
-        RuntimeSetupError: this platform or Python will not do, or the installation failed.
+        RuntimeSetupError: this platform or Python is not supported, or the installation failed.
     """
     given = os.environ.get(VENV_VARIABLE)
     if given:
@@ -50,7 +53,7 @@ def ensure_venv(home: Path, tell: Callable[[str], None], checkpoint: Callable[[]
     venv = home / "triton-venv"
     if _is_current(venv, interpreter):
         return venv
-    tell(f"Installing the Triton runtime into {venv} (once; takes about a minute) ...")
+    report(f"Installing the Triton runtime into {venv} (once; takes about a minute) ...")
     log = home / "logs" / "triton-install.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,7 @@ def _is_current(venv: Path, interpreter: Interpreter) -> bool:
 
 
 def _stamp(interpreter: Interpreter) -> dict[str, str]:
-    """What the venv was made from."""
+    """Return what the venv was made from."""
     return {
         "requirements_sha256": hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest(),
         "python": interpreter.full_version,
@@ -86,19 +89,19 @@ def _stamp(interpreter: Interpreter) -> dict[str, str]:
 def _install(folder: Path, log: Path, checkpoint: Callable[[], None]) -> None:
     _run([sys.executable, "-m", "venv", str(folder)], "python -m venv", log, checkpoint)
     pip = [str(folder / "bin" / "python3"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    arguments = ["install", "--no-deps", "--no-compile", "--requirement", str(REQUIREMENTS)]
+    arguments = ["install", "--no-deps", "--no-compile", "--require-hashes", "--requirement", str(LOCK)]
     _run([*pip, *arguments], "pip install", log, checkpoint)
 
 
 def _run(command: list[str], what: str, log: Path, checkpoint: Callable[[], None]) -> None:
-    """Run to the end, calling ``checkpoint`` meanwhile; the process never outlives this call."""
+    """Run a command to its end, calling ``checkpoint`` meanwhile; the process never outlives this call."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # the terminal's Ctrl-C is for us to handle
+            start_new_session=True,  # Ctrl-C in the terminal is handled by this process
         )
         give_up = time.monotonic() + INSTALL_SECONDS
         try:
@@ -112,4 +115,4 @@ def _run(command: list[str], what: str, log: Path, checkpoint: Callable[[], None
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     if process.returncode:
-        raise RuntimeSetupError(f"{what} for the Triton runtime failed: {telling_line(log)} (see {log})")
+        raise RuntimeSetupError(f"{what} for the Triton runtime failed: {last_error_line(log)} (see {log})")

@@ -113,7 +113,7 @@ def _add_newer_version(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_change_byte, _cut_short, _remove_file, _add_newer_version])
-def test_a_spoilt_model_is_made_anew(source: Source, folder: Path, spoil: Callable[[Path], None]) -> None:
+def test_a_spoilt_model_is_made_again(source: Source, folder: Path, spoil: Callable[[Path], None]) -> None:
     build_repository([source], folder)
     right = contents(folder)
     spoil(folder)
@@ -183,7 +183,7 @@ def test_command_builds_from_files_of_ones_own(source: Source, folder: Path) -> 
     arguments = ["build", str(folder), "--onnx", f"mine={source.onnx}", "--backend", "onnxruntime"]
     result = CliRunner().invoke(main, arguments)
 
-    assert (result.exit_code, result.output) == (0, f"{folder}: 2 models, 2 written anew\n")
+    assert (result.exit_code, result.output) == (0, f"{folder}: 2 models, 2 written\n")
     assert config(folder / "mine").backend == "onnxruntime"
 
 
@@ -200,4 +200,4 @@ def test_command_counts_the_models_served(source: Source, folder: Path, tmp_path
     saliency = write_model(tmp_path / "salient.onnx", tiny_saliency_model())
     arguments = ["build", str(folder), "--onnx", f"mine={source.onnx}", "--onnx", f"salient={saliency}"]
 
-    assert CliRunner().invoke(main, arguments).output == f"{folder}: 3 models, 3 written anew\n"
+    assert CliRunner().invoke(main, arguments).output == f"{folder}: 3 models, 3 written\n"

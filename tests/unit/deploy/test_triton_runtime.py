@@ -9,7 +9,7 @@ import pytest
 
 from pixelprobe_deploy.triton import venv
 from pixelprobe_deploy.triton.interpreter import Interpreter, RuntimeSetupError, check_platform, probe
-from pixelprobe_deploy.triton.logs import telling_line
+from pixelprobe_deploy.triton.logs import last_error_line
 from pixelprobe_deploy.triton.runtime import ServerSettings, TritonRuntime, prepare_runtime, server_command
 
 PYTHON = Interpreter(
@@ -160,20 +160,20 @@ def test_a_venv_given_by_name_is_used_as_it_is(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "home").exists()
 
 
-def test_a_failed_installation_is_told_and_leaves_only_its_log(
+def test_a_failed_installation_is_reported_and_leaves_only_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(venv.VENV_VARIABLE, raising=False)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    (tmp_path / "requirements.txt").write_text("nvidia-pytriton==0.7.0\n")
-    monkeypatch.setattr(venv, "REQUIREMENTS", tmp_path / "requirements.txt")
-    told: list[str] = []
+    (tmp_path / "requirements.lock").write_text(f"nvidia-pytriton==0.7.0 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr(venv, "LOCK", tmp_path / "requirements.lock")
+    reported: list[str] = []
 
     with pytest.raises(RuntimeSetupError, match=r"pip install.*No matching distribution.*install\.log"):
-        venv.ensure_venv(tmp_path / "home", told.append, lambda: None)
+        venv.ensure_venv(tmp_path / "home", reported.append, lambda: None)
 
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["logs"]
-    assert "about a minute" in told[0]
+    assert "about a minute" in reported[0]
 
 
 def test_an_interrupted_installation_leaves_only_its_log(
@@ -202,11 +202,11 @@ def test_an_interrupted_installation_leaves_only_its_log(
         ("", "its log is empty"),
     ],
 )
-def test_telling_line(tmp_path: Path, log: str, line: str) -> None:
+def test_last_error_line(tmp_path: Path, log: str, line: str) -> None:
     (tmp_path / "log").write_text(log)
 
-    assert telling_line(tmp_path / "log") == line
+    assert last_error_line(tmp_path / "log") == line
 
 
-def test_telling_line_without_a_log(tmp_path: Path) -> None:
-    assert telling_line(tmp_path / "absent") == "no log (No such file or directory)"
+def test_last_error_line_without_a_log(tmp_path: Path) -> None:
+    assert last_error_line(tmp_path / "absent") == "no log (No such file or directory)"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelprobe_deploy.triton.supervisor import Watched, stubs_of
+from pixelprobe_deploy.triton.supervisor import Watched, rotate_logs, stubs_of
 from tests.stacks import ROOT
 
 SECONDS = 20.0
@@ -194,3 +194,25 @@ def test_being_told_to_stop_reaches_the_server(start: Callable[[bool], Supervise
     running.process.terminate()
 
     assert running.told() == (0, "")
+
+
+def test_a_log_over_the_limit_is_moved_aside_and_its_writer_continues(tmp_path: Path) -> None:
+    log, small = tmp_path / "orchestrator.log", tmp_path / "triton.log"
+    small.write_text("short")
+    with log.open("ab") as writer:
+        writer.write(b"first " * 100)
+        writer.flush()
+        rotate_logs(tmp_path, most_bytes=100)
+        writer.write(b"second")
+
+    assert log.read_bytes() == b"second"
+    assert (tmp_path / "orchestrator.log.1").read_bytes() == b"first " * 100
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "orchestrator.log",
+        "orchestrator.log.1",
+        "triton.log",
+    ]
+
+
+def test_rotation_survives_a_folder_that_is_gone(tmp_path: Path) -> None:
+    rotate_logs(tmp_path / "gone")
