@@ -128,6 +128,7 @@ def event(message: attack_service_pb2.WatchCampaignResponse) -> model.Event | No
             queries_timed_out=progress.queries_timed_out,
             queries_rejected=progress.queries_rejected,
             retries=progress.retries,
+            waiting_for=progress.waiting_for,
         )
     return None
 

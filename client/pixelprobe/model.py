@@ -217,6 +217,7 @@ class AttackProgress:
     queries_timed_out: int = 0
     queries_rejected: int = 0
     retries: int = 0
+    waiting_for: str = ""
 
 
 Event = CampaignChanged | AttackFinished | AttackProgress

@@ -13,10 +13,11 @@ from pixelprobe_services.common.values import (
     AttackResult,
     AttackState,
     CampaignState,
+    Fate,
     Ledger,
     Outcome,
 )
-from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint, Fate, QueryCount, Store
+from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint, QueryCount, Store
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from tests.contract.stores import IMAGE, RESULT, SPEC, claim, create, run
 

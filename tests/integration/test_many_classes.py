@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pixelprobe_services.common.values import AttackResult, CampaignState, Outcome, Region
-from pixelprobe_services.orchestrator.attacks.run import FEW_CLASSES
+from pixelprobe_services.orchestrator.attacks.questions import FEW_CLASSES
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.targets.base import QueryBatch
 from tests.integration.offline import IMAGES, offline, spec

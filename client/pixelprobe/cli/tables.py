@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from pixelprobe.results.records import result_of
 
 REASON_LINES = 8
 """Most reasons that are shown."""
+
+_NUMBER = re.compile(r"\d[\d,]*")
 
 _SHORT = ("region", "pixels")
 """Columns whose texts need not be broken."""
@@ -76,15 +79,18 @@ def attack_table(
 def reason_lines(attacks: Iterable[Attack]) -> list[str]:
     """List the most frequent reasons for an attack not to have run to its end, with their numbers.
 
-    Images that are left out for reasons that differ only in what stands after the colon, such as which of
-    1000 classes was taken for which, have a line in common.
+    A budget that is spent is named where some of its queries were not answered. Reasons that differ only in
+    numbers of such queries have a line in common, and so have images that are left out for reasons that
+    differ only in what stands after the colon, such as which of 1000 classes was taken for which.
     """
     details: dict[tuple[Outcome, str], Counter[str]] = {}
     for result in map(result_of, attacks):
-        if result.reason and result.outcome is not Outcome.BUDGET_EXHAUSTED:
+        if result.reason and (result.outcome is not Outcome.BUDGET_EXHAUSTED or result.queries_timed_out):
             kind = result.reason
             if result.outcome is Outcome.NOT_APPLICABLE:
                 kind = kind.partition(": ")[0]
+            elif result.queries_timed_out:
+                kind = _NUMBER.sub("N", kind)
             details.setdefault((result.outcome, kind), Counter())[result.reason] += 1
     counted = Counter({key: found.total() for key, found in details.items()})
     lines = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from pixelprobe.model import Attack, ClassScore, Outcome, Target
 from pixelprobe.results.records import result_of
 
@@ -51,6 +53,32 @@ def how_it_ended(attack: Attack) -> str:
         f"{count(result.queries_sent, 'query', 'queries')} sent, {count(result.generations, 'generation')}"
     )
     return f"{OUTCOME_WORDS[result.outcome]}: {result.reason or effort}"
+
+
+class QueryFates(Protocol):
+    """What became of queries: of a campaign, a result or an attack under way."""
+
+    @property
+    def queries_timed_out(self) -> int:
+        """Sent, and never answered."""
+
+    @property
+    def queries_rejected(self) -> int:
+        """Turned away by the target."""
+
+    @property
+    def retries(self) -> int:
+        """Sent again."""
+
+
+def describe_trouble(*parts: QueryFates) -> str:
+    """Queries that were not answered at once, over all ``parts``; empty where all were."""
+    counts = {
+        "timed out": sum(part.queries_timed_out for part in parts),
+        "rejected": sum(part.queries_rejected for part in parts),
+        "sent again": sum(part.retries for part in parts),
+    }
+    return ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -15,6 +15,7 @@ from pixelprobe_services.common.values import (
 )
 
 MAX_PIXELS = 64
+MAX_REPEATS = 100
 MAX_IMAGES = 100_000
 MAX_ATTACKS = 1_000_000
 MAX_SEED = 2**64 - 1
@@ -98,6 +99,7 @@ class CampaignSpec:
     attack_misclassified: bool = False
     display_name: str = ""
     image_preparation: str = ""
+    repeats: int | None = None
 
     def __post_init__(self) -> None:
         for name, values in (
@@ -124,6 +126,8 @@ class CampaignSpec:
             raise InvalidSpecError("budget_per_attack", f"{self.budget} is not positive")
         if not 0 <= self.seed <= MAX_SEED:
             raise InvalidSpecError("seed", f"{self.seed} is not in 0 to {MAX_SEED}")
+        if self.repeats is not None and not 1 <= self.repeats <= MAX_REPEATS:
+            raise InvalidSpecError("repeats", f"{self.repeats} is not in 1 to {MAX_REPEATS}")
 
     @property
     def attack_count(self) -> int:

@@ -210,6 +210,18 @@ class ClassScore:
     probability: float
 
 
+class Fate(StrEnum):
+    """What became of queries that were reserved."""
+
+    ANSWERED = "answered"
+    TIMED_OUT = "timed_out"
+    """Sent, and no answer came: the deadline passed, or the connection broke. They may have been scored."""
+    REJECTED = "rejected"
+    """Turned away before the model ran."""
+    REFUSED = "refused"
+    """The target answered with an error, or with nonsense."""
+
+
 @dataclass(frozen=True)
 class Ledger:
     """Queries of one attack, or of all attacks of a campaign.

@@ -93,6 +93,7 @@ def spec_from_pb(spec: campaign_pb2.CampaignSpec) -> CampaignSpec:
         attack_misclassified=spec.attack_misclassified,
         display_name=spec.display_name,
         image_preparation=spec.image_preparation,
+        repeats=spec.repeats if spec.HasField("repeats") else None,
     )
 
 
@@ -121,6 +122,7 @@ def spec_to_pb(spec: CampaignSpec, *, with_images: bool = True) -> campaign_pb2.
         masks=_masks_to_pb(spec.masks),
         attack_misclassified=spec.attack_misclassified,
         image_preparation=spec.image_preparation,
+        repeats=spec.repeats,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from pixelprobe_services.common.values import CampaignState, Outcome, Region
+from pixelprobe_services.common.values import CampaignState, Fate, Outcome, Region
 
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 STORE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -35,7 +35,11 @@ class TargetMetrics:
     """Those of one target, ready to be counted on."""
 
     def __init__(self, metrics: OrchestratorMetrics, target: str) -> None:
-        self.sent = metrics.sent.labels(target)
+        self._fates = metrics.fates
+        self._target = target
+        for fate in Fate:
+            metrics.fates.labels(target, fate.value)
+        self._sent = metrics.sent.labels(target)
         self.retried = metrics.retried.labels(target)
         self.skipped = metrics.skipped.labels(target)
         self.repeated = metrics.repeated.labels(target)
@@ -46,6 +50,12 @@ class TargetMetrics:
             result: metrics.requests.labels(target, result)
             for result in ("answered", "unavailable", "refused")
         }
+
+    def settled(self, queries: int, fate: Fate) -> None:
+        """Count queries of a request that ended; those that were rejected are not among those sent."""
+        self._fates.labels(self._target, fate.value).inc(queries)
+        if fate is not Fate.REJECTED:
+            self._sent.inc(queries)
 
     @contextlib.contextmanager
     def request(self, unavailable: type[Exception], refused: type[Exception]) -> Iterator[None]:
@@ -87,6 +97,9 @@ class OrchestratorMetrics:
             "pixelprobe_target_queries_sent",
             "Queries sent, each time they were: the ledger's count.",
             "target",
+        )
+        self.fates = counter(
+            "pixelprobe_target_queries_settled", "Queries by what became of them.", "target", "fate"
         )
         self.retried = counter(
             "pixelprobe_target_queries_retried", "Queries of those sent that went out again.", "target"

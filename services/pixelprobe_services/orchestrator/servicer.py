@@ -220,6 +220,7 @@ def _progress_to_pb(sequence: int, attack: AttackId, progress: Progress) -> pb.W
             queries_timed_out=progress.ledger.timed_out,
             queries_rejected=progress.ledger.rejected,
             retries=progress.ledger.retries,
+            waiting_for=progress.waiting_for,
         ),
     )
 

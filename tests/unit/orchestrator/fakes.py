@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pixelprobe_services.common.values import Fate
 from pixelprobe_services.orchestrator.core.perturbation import apply_edits
-from pixelprobe_services.orchestrator.store.base import Fate, QueryCount
+from pixelprobe_services.orchestrator.store.base import QueryCount
 from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores, Target, TargetInfo
 
 INFO = TargetInfo(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pixelprobe_services.common.retry import RetryPolicy
-from pixelprobe_services.common.values import Ledger, image_digest
+from pixelprobe_services.common.values import Fate, Ledger, image_digest
 from pixelprobe_services.orchestrator.query.batcher import Batcher
 from pixelprobe_services.orchestrator.query.budget import Budget, BudgetExhaustedError
 from pixelprobe_services.orchestrator.query.fusion import Ask, fuse, split
@@ -148,9 +148,15 @@ async def test_a_retry_never_breaks_the_budget_and_spares_the_others() -> None:
             return_exceptions=True,
         )
     assert isinstance(outcomes[0], BudgetExhaustedError)
+    assert isinstance(outcomes[0].answered, Scores)  # the 5 queries that the budget still allowed
+    assert_same(outcomes[0].answered, alone(poor)[:5])
     assert isinstance(outcomes[1], Scores)
     assert_same(outcomes[1], alone(rich))
-    assert (tight.sent, ample.sent) == (10, 20)
+    assert (tight.sent, ample.sent) == (15, 20)
+    assert (tight.ledger, ledger.fates) == (
+        Ledger(15, answered=5, timed_out=10, retries=5),
+        {Fate.TIMED_OUT: 20, Fate.ANSWERED: 15},
+    )
 
 
 async def test_cancelled_queries_that_did_not_leave_are_not_sent() -> None:

@@ -16,7 +16,7 @@ from pixelprobe.model import CampaignSpec, CampaignState, Goal, SearchSettings
 from pixelprobe.report.material import Material, ModelFacts, ReportedCampaign
 from pixelprobe.report.numbers import Numbers
 from pixelprobe.report.reference import dataset_of
-from pixelprobe.results.captions import count
+from pixelprobe.results.captions import count, describe_trouble
 
 PACKAGES = ("pixelprobe", "numpy", "scipy", "statsmodels", "matplotlib", "jinja2", "pillow")
 NOT_KNOWN = "not known: neither the server nor a file given with --accuracy or --provenance says it"
@@ -46,6 +46,11 @@ def campaign_facts(reported: ReportedCampaign) -> Facts:
         ("ended", moment(campaign.end_time)),
         ("attacks", f"{campaign.attacks_finished:,} of {campaign.attacks_total:,} finished"),
         ("queries sent", f"{campaign.queries_sent:,}, retries included"),
+        (
+            "queries answered",
+            f"{campaign.queries_answered:,}"
+            + (f"; {trouble}" if (trouble := describe_trouble(campaign)) else "; none timed out or rejected"),
+        ),
         (
             "queries skipped",
             f"{campaign.queries_skipped:,} with no edit in the region: the clean image's scores",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pixelprobe_services.common.errors import InvalidArgumentError, NotFoundError
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
-from pixelprobe_services.orchestrator.campaigns.waiting import Patience
+from pixelprobe_services.orchestrator.campaigns.waiting import Patience, asks_to_wait
 from pixelprobe_services.orchestrator.core.search.factory import check_search
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.store.base import Store
@@ -46,7 +46,7 @@ async def check_targets(spec: CampaignSpec, batchers: BatcherPool, patience: Pat
             await batchers.check(name)
         except TargetUnavailableError as error:
             away[name] = error
-    waiting = [error for name, error in away.items() if patience.is_left(name)]
+    waiting = [error for name, error in away.items() if asks_to_wait(error) or patience.is_left(name)]
     if waiting or len(away) == len(spec.targets):
         raise (waiting or list(away.values()))[0]
 
@@ -118,6 +118,7 @@ def same_request(one: CampaignSpec, other: CampaignSpec) -> bool:
         return (
             images, spec.targets, spec.regions, spec.pixel_counts, spec.goals, spec.search,
             spec.budget, spec.seed, spec.masks, spec.attack_misclassified,
+            spec.repeats,
         )  # fmt: skip
 
     return plain(one) == plain(other)

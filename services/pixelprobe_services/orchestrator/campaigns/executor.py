@@ -14,7 +14,7 @@ from pixelprobe_services.orchestrator.attacks.masks import MaskSource, MaskUnava
 from pixelprobe_services.orchestrator.attacks.resources import OutOfResourcesError, resources_named
 from pixelprobe_services.orchestrator.attacks.run import AttackRun, Progress
 from pixelprobe_services.orchestrator.campaigns.events import EventHub
-from pixelprobe_services.orchestrator.campaigns.waiting import Patience
+from pixelprobe_services.orchestrator.campaigns.waiting import Patience, asks_to_wait
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.store.base import AttackRecord, Store
@@ -174,7 +174,7 @@ class LocalExecutor:
                 await self._save(run, record)
                 return None
             case UnavailableError():
-                if self._patience.is_left(_away(error, record)):
+                if asks_to_wait(error) or self._patience.is_left(_away(error, record)):
                     await self._save(run, record)
                     return None
                 return _result(run, Outcome.ERROR, error.message)
@@ -190,7 +190,8 @@ class LocalExecutor:
                 return AttackResult(Outcome.ERROR, reason=reason)
 
     def _on_progress(self, record: AttackRecord, run: AttackRun | None, progress: Progress) -> None:
-        self._patience.answered(record.key.target)
+        if not progress.waiting_for:
+            self._patience.answered(record.key.target)
         if run is not None and run.mask is not None:
             self._patience.answered(MASKS)
         self._events.progress(record.id, progress)
@@ -207,6 +208,7 @@ class LocalExecutor:
         await self._store.finish_attack(record.id, result, mask)
         tracing.note("pixelprobe.outcome", result.outcome.value)
         tracing.note("pixelprobe.queries", result.ledger.sent)
+        _log_end(record, result)
         self._metrics.attack_ended(record.key.target, record.key.region, result.outcome)
         self._events.notify(record.id.campaign_id)
 
@@ -214,6 +216,22 @@ class LocalExecutor:
 def _result(run: AttackRun | None, outcome: Outcome, reason: str = "") -> AttackResult:
     """What ``run`` has found so far, as a result."""
     return run.result(outcome, reason) if run else AttackResult(outcome, reason)
+
+
+def _log_end(record: AttackRecord, result: AttackResult) -> None:
+    ledger = result.ledger
+    log.info(
+        "attack %s on %s: %s; queries: %d sent, %d answered, %d timed out, %d rejected, %d retries%s",
+        record.id.number,
+        record.key.target,
+        result.outcome.value,
+        ledger.sent,
+        ledger.answered or 0,
+        ledger.timed_out,
+        ledger.rejected,
+        ledger.retries,
+        f"; {result.reason}" if result.reason else "",
+    )
 
 
 def _away(error: UnavailableError, record: AttackRecord) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pixelprobe_services.orchestrator.store.base import Fate, QueryCount, Store
+from pixelprobe_services.common.values import Fate
+from pixelprobe_services.orchestrator.store.base import QueryCount, Store
 from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, DayUsedUpError, Limits
 from pixelprobe_services.server.caller import Caller
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pixelprobe_services.common.errors import ServiceError
 from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
+from pixelprobe_services.orchestrator.targets.base import RejectedError
 from pixelprobe_services.orchestrator.timing import Timing
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ class Patience:
     def answered(self, name: str) -> None:
         """Note that ``name`` answered."""
         self._away_since.pop(name, None)
+
+
+def asks_to_wait(error: ServiceError) -> bool:
+    """Whether a target named the time at which it may be asked again, so that patience has no limit."""
+    return isinstance(error, RejectedError) and error.retry_after_seconds is not None
 
 
 @dataclass(frozen=True)

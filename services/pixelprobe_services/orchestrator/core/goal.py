@@ -30,7 +30,7 @@ def cost(goal: Goal, probability: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def is_success(goal: Goal, clean_class: int, top_class: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Whether each best class, (n,) int, meets the goal: any but the clean one, or the very target."""
+    """Whether each best class, (n,) int, meets the goal: any but the clean one, or exactly the target."""
     if goal.target_class is None:
         return np.asarray(top_class != clean_class)
     return np.asarray(top_class == goal.target_class)

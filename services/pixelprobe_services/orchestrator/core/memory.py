@@ -1,4 +1,4 @@
-"""What an attack has been told so far, so that no image is paid for twice."""
+"""The candidates that an attack has scored, so that no image is queried twice."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from numpy.typing import NDArray
 from pixelprobe_services.orchestrator.core.perturbation import GENES, EditArray
 
 Keys = NDArray[Any]
-"""(n,) comparable scalars, one a candidate; equal exactly where the edits are."""
+"""(n,) comparable scalars, one for each candidate; equal exactly where the edits are."""
 
 
 class ScoredMemory:
     """The candidates already scored in one attack, and their answers.
 
-    Candidates come as canonical edits (see ``perturbation.EffectiveEdits``) and are compared exactly, not by
+    Candidates are canonical edits (see ``perturbation.EffectiveEdits``) and are compared exactly, not by
     hash. An edit takes 8 bytes, a candidate 12 more: 40,000 candidates of one edit are 0.8 MB, of five edits
     2.1 MB. Rows are numbered in the order of insertion and never change.
+
+    Example:
+        >>> memory = ScoredMemory(pixels=1)
+        >>> edits = np.array([[[4, 2, 255, 0, 0]]], dtype=np.int16)
+        >>> memory.insert(edits, np.array([0.9]), np.array([3]))
+        >>> memory.answers(memory.lookup(edits))
+        (array([0.9], dtype=float32), array([3], dtype=int32))
     """
 
     def __init__(self, pixels: int) -> None:
@@ -50,7 +57,7 @@ class ScoredMemory:
     def insert(
         self, edits: EditArray, probability: NDArray[np.floating], top_class: NDArray[np.integer]
     ) -> None:
-        """Remember answers. Of equal candidates the first stays, whether inserted before or in this call.
+        """Keep answers. Of equal candidates the first stays, whether inserted before or in this call.
 
         Args:
             edits: (n, pixels, 5) int16, canonical.
@@ -96,7 +103,10 @@ def first_occurrences(edits: EditArray) -> NDArray[np.intp]:
 
 
 def _keys(edits: EditArray) -> Keys:
-    """One scalar a candidate. An edit fits 56 bits; several make one opaque value, compared by bytes."""
+    """One scalar for each candidate. An edit fits 56 bits.
+
+    Several make one opaque value, compared by bytes.
+    """
     genes = edits.astype(np.uint64)
     packed = genes[..., 0]
     for gene, bits in ((1, 16), (2, 8), (3, 8), (4, 8)):

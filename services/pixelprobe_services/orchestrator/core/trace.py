@@ -1,17 +1,18 @@
-"""What one attack has found so far: the part of a result that grows, and the part a checkpoint keeps."""
+"""What one attack has found so far, and its checkpoint as bytes."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixelprobe_services.common.values import ClassScore, Edit
+from pixelprobe_services.common.values import AttackResult, ClassScore, Edit, Held, Ledger, Outcome
+from pixelprobe_services.orchestrator.core.verdict import AnswerWatch, verdict
 
 CHECKPOINT_VERSION = 2
 
@@ -33,11 +34,13 @@ class Best:
     edits: tuple[Edit, ...]
     top: tuple[ClassScore, ...]
     probability_of_clean_top: tuple[float, ...]
+    held: Held | None = None
+    """How often a success was one when it was asked for again; None where it was not."""
 
 
 @dataclass
 class Trace:
-    """Grows as the attack goes on. ``generations`` counts those told to the search, the start one not."""
+    """What an attack has found so far. ``generations`` counts complete ones, without the start population."""
 
     clean_top: tuple[ClassScore, ...] = ()
     clean_probability: float = float("nan")
@@ -51,17 +54,72 @@ class Trace:
     repeated: int = 0
     started_over: str = ""
     """Why what was found before had to be dropped; empty if it was not."""
+    clean_held: Held | None = None
+    """How often the clean image kept its class; None where it was asked for once."""
+    unheld: int = 0
+    """Candidates that met the goal, and did not when they were asked for again."""
+    watch: AnswerWatch = field(default_factory=AnswerWatch)
+
+    def beats(self, candidate: Best) -> bool:
+        """Whether ``candidate`` is better than the best so far."""
+        return self.best is None or (not candidate.success, candidate.cost) < (
+            not self.best.success,
+            self.best.cost,
+        )
 
     def offer(self, candidate: Best, generation: int, queries: int) -> None:
         """Keep ``candidate`` if it beats the best so far; note the first success."""
         if candidate.success and self.success_generation is None:
             self.success_generation = generation
             self.queries_to_success = queries
-        if self.best is None or (not candidate.success, candidate.cost) < (
-            not self.best.success,
-            self.best.cost,
-        ):
+        if self.beats(candidate):
             self.best = candidate
+
+    def result(
+        self, outcome: Outcome, reason: str, ledger: Ledger, *, region_area: float, knobs: str
+    ) -> AttackResult:
+        """The result of an attack that ended like this; see :func:`verdict` for what a failure needs.
+
+        Args:
+            outcome: as the search ended.
+            reason: its reason, for people.
+            ledger: the attack's queries, without skipped and repeated candidates.
+            region_area: share of the image that the region covers.
+            knobs: what an operator can do about a target that does not answer in time.
+        """
+        best = self.best
+        ledger = replace(ledger, skipped=self.skipped, repeated=self.repeated)
+        generations = self.generations
+        if outcome is Outcome.SUCCESS and self.success_generation is not None:
+            # Table IV counts a success in the start population as one generation.
+            generations = max(1, self.success_generation)
+        if outcome is not Outcome.SUCCESS and self.unheld:
+            unheld = f"candidates that met the goal and did not hold when asked for again: {self.unheld}"
+            reason = f"{reason}; {unheld}" if reason else unheld
+        outcome, reason = verdict(
+            outcome,
+            reason,
+            ledger,
+            any_candidate=best is not None,
+            same_answers=self.watch.same,
+            knobs=knobs,
+        )
+        return AttackResult(
+            outcome=outcome,
+            reason=reason,
+            clean_top=self.clean_top,
+            best_top=best.top if best else (),
+            best_probability_of_clean_top=best.probability_of_clean_top if best else (),
+            edits=best.edits if best else (),
+            ledger=ledger,
+            generations=generations,
+            fitness_by_generation=tuple(self.fitness_by_generation),
+            queries_to_success=self.queries_to_success,
+            region_area_fraction=region_area,
+            clean_held=self.clean_held,
+            success_held=best.held if best and best.success else None,
+            started_over=self.started_over,
+        )
 
     def dump(self) -> dict[str, Any]:
         """Plain data, as JSON can hold it."""
@@ -82,7 +140,10 @@ class Trace:
                     tuple(Edit(**edit) for edit in best["edits"]),
                     _class_scores(best["top"]),
                     tuple(best["probability_of_clean_top"]),
+                    _held(best.get("held")),
                 ),
+                "clean_held": _held(data.get("clean_held")),
+                "watch": AnswerWatch(**data.get("watch", {})),
             }
         )
 
@@ -147,6 +208,10 @@ def decode_scored(
             return arrays["edits"], arrays["probability"], arrays["top_class"]
     except (ValueError, OSError, KeyError) as error:
         raise CheckpointError(f"not a chunk of scored candidates: {error}") from error
+
+
+def _held(data: dict[str, int] | None) -> Held | None:
+    return None if data is None else Held(**data)
 
 
 def _class_scores(rows: list[dict[str, Any]]) -> tuple[ClassScore, ...]:

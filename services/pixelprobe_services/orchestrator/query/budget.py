@@ -6,14 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pixelprobe_services.common.errors import ResourceExhaustedError
-from pixelprobe_services.common.values import Ledger
-from pixelprobe_services.orchestrator.store.base import Fate
+from pixelprobe_services.common.values import Fate, Ledger
+from pixelprobe_services.orchestrator.targets.base import Scores
 
 
 class BudgetExhaustedError(ResourceExhaustedError):
-    """The attack's hard limit of queries does not allow the next one."""
+    """The attack's hard limit of queries does not allow the next one.
+
+    Attributes:
+        answered: the answers to the first of the queries asked for, where some were still sent.
+    """
 
     reason = "BUDGET_EXHAUSTED"
+    answered: Scores | None = None
 
 
 class Budget:
@@ -31,12 +36,12 @@ class Budget:
 
     Attributes:
         limit: most queries that may be sent; None is no limit.
-        on_trouble: called when queries were not answered, so that it can be shown at once.
+        on_trouble: called with the reason when queries were not answered, so that it can be shown at once.
     """
 
     def __init__(self, limit: int | None, spent: Ledger = Ledger(answered=0)) -> None:  # noqa: B008 - frozen
         self.limit = limit
-        self.on_trouble: Callable[[], None] = lambda: None
+        self.on_trouble: Callable[[str], None] = lambda _: None
         self._ledger = spent
 
     @property
@@ -78,5 +83,3 @@ class Budget:
             self._ledger += Ledger(timed_out=queries)
         elif fate is Fate.REJECTED:
             self._ledger += Ledger(sent=-queries, rejected=queries)
-        if fate in (Fate.TIMED_OUT, Fate.REJECTED):
-            self.on_trouble()

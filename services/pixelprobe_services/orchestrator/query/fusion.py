@@ -1,4 +1,4 @@
-"""Several attacks' asks -> one request, and its answer -> theirs again. Pure arrays."""
+"""Merging several attacks' queries into one request, and splitting its answer. Arrays without I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Ask:
     """Queries of one attack on one image.
 
     Attributes:
-        image: (height, width, 3) uint8 RGB, the clean image; its digest tells equal ones apart.
+        image: (height, width, 3) uint8 RGB, the clean image; equal digests mean equal images.
         edits: (n, k, 5) int16.
         classes: (c,) int32, the classes whose probabilities are wanted.
     """

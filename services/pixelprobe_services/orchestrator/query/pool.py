@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
 from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
-from pixelprobe_services.orchestrator.query.batcher import Batcher, QueryLedger
+from pixelprobe_services.orchestrator.query.batcher import Batcher
+from pixelprobe_services.orchestrator.query.delivery import QueryLedger
 from pixelprobe_services.orchestrator.targets.registry import Registry
 from pixelprobe_services.orchestrator.timing import Timing
 
 
 class BatcherPool:
-    """Hands out batchers by target name."""
+    """Hands out batchers by target name.
+
+    Example:
+        >>> batcher = await pool.get("nin_cifar10")
+        >>> scores = await batcher.query(attack_id, ask, budget)
+    """
 
     def __init__(
         self,
@@ -26,7 +33,7 @@ class BatcherPool:
         self._retry = retry or Timing().target_retry
         self._metrics = metrics or OrchestratorMetrics()
         self._batchers: dict[str, Batcher] = {}
-        self._opening = asyncio.Lock()
+        self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(self, name: str) -> Batcher:
         """The batcher of target ``name``.
@@ -35,7 +42,7 @@ class BatcherPool:
             NotFoundError: no such target.
             TargetError: it cannot be described; TargetUnavailableError if trying later may help.
         """
-        async with self._opening:
+        async with self._opening[name]:  # a target that does not answer delays no other
             if name not in self._batchers:
                 target = self._registry.get(name)
                 info = await target.describe()
@@ -47,9 +54,10 @@ class BatcherPool:
 
         Raises:
             NotFoundError, TargetError: as :meth:`get`.
-            TargetUnavailableError: it does not say that it is ready.
+            TargetUnavailableError: it does not say that it is ready; a RejectedError where it asked not to
+                be asked before long.
         """
-        await self.get(name)
+        (await self.get(name)).require_patience()
         await self._registry.get(name).check()
 
     async def close(self) -> None:

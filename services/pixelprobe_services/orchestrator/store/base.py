@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 
 from pixelprobe_services.common.spec import CampaignSpec
-from pixelprobe_services.common.values import AttackResult, CampaignState, Ledger, MaskArray, Pixels
+from pixelprobe_services.common.values import AttackResult, CampaignState, Fate, Ledger, MaskArray, Pixels
 from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, UNLIMITED, DailyCount, Limits
 from pixelprobe_services.orchestrator.store.records import (
     AttackId,
@@ -29,7 +29,6 @@ from pixelprobe_services.orchestrator.store.records import (
     CampaignRecord,
     Checkpoint,
     Event,
-    Fate,
     QueryCount,
     StoredMask,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "CampaignRecord",
     "Checkpoint",
     "Event",
-    "Fate",
     "QueryCount",
     "Store",
     "StoredMask",

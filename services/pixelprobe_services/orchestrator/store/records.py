@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import (
@@ -89,18 +88,6 @@ class StoredMask:
 
     mask: MaskArray
     review_reason: str = ""
-
-
-class Fate(StrEnum):
-    """What became of queries that were reserved."""
-
-    ANSWERED = "answered"
-    TIMED_OUT = "timed_out"
-    """Sent, and no answer came: the deadline passed, or the connection broke. They may have been scored."""
-    REJECTED = "rejected"
-    """Turned away before the model ran."""
-    REFUSED = "refused"
-    """The target answered with an error, or with nonsense."""
 
 
 @dataclass(frozen=True)

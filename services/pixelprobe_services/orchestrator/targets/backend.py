@@ -204,7 +204,9 @@ class ModelTarget(Target):
             max_batch=min(limits),
             max_in_flight=config.max_in_flight,
             weights_sha256=served.weights_sha256,
-            deterministic=config.deterministic,
+            deterministic=bool(served.weights_sha256)
+            if config.deterministic is None
+            else config.deterministic,
             limits=config.limits,
             answers=output.answers,
         )

@@ -84,7 +84,9 @@ class TargetConfig:
         size: (width, height) of the attacked image where it is not the model's.
         model_size: (width, height) of the model's, where the server does not say.
         top_k: how many classes an answer lists.
-        deterministic: False where equal queries may give different answers.
+        deterministic: whether equal queries give equal answers. None where the operator does not say: then
+            only models whose weights' hash is known (those that this project's model builder served) are
+            taken to be, and others are asked again about the clean image and each success.
         folder: of the targets file, for paths in it.
     """
 
@@ -120,7 +122,7 @@ class TargetConfig:
     python: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     limits: RateLimits = field(default_factory=RateLimits)
-    deterministic: bool = True
+    deterministic: bool | None = None
     cost_per_1000_queries: float | None = None
     load_test: bool = False
     folder: Path = field(default=Path(), compare=False)

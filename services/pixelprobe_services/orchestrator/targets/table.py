@@ -140,7 +140,7 @@ class TargetTable(FileModel):
     max_queries_per_second: Rate | None = None
     max_requests_per_second: Rate | None = None
     daily_queries: Annotated[Whole, Field(ge=1, le=10**15)] | None = None
-    deterministic: Flag = True
+    deterministic: Flag | None = None
     cost_per_1000_queries: Annotated[Number, Field(ge=0, le=1e9)] | None = None
     load_test: Flag = False
 

@@ -480,6 +480,7 @@ class AttackProgress(_message.Message):
     QUERIES_TIMED_OUT_FIELD_NUMBER: _builtins.int
     QUERIES_REJECTED_FIELD_NUMBER: _builtins.int
     RETRIES_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_FIELD_NUMBER: _builtins.int
     attack: _builtins.str
     """The attack's resource name."""
     generation: _builtins.int
@@ -493,6 +494,8 @@ class AttackProgress(_message.Message):
     """Turned away by the target before its model ran; not in queries_sent, and not in any budget."""
     retries: _builtins.int
     """Queries, rejected ones included, that were sent again."""
+    waiting_for: _builtins.str
+    """Why the target has not answered the attack's last queries, for people; empty once it has."""
     def __init__(
         self,
         *,
@@ -504,10 +507,11 @@ class AttackProgress(_message.Message):
         queries_timed_out: _builtins.int = ...,
         queries_rejected: _builtins.int = ...,
         retries: _builtins.int = ...,
+        waiting_for: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "best_fitness", b"best_fitness", "generation", b"generation", "queries_answered", b"queries_answered", "queries_rejected", b"queries_rejected", "queries_sent", b"queries_sent", "queries_timed_out", b"queries_timed_out", "retries", b"retries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "best_fitness", b"best_fitness", "generation", b"generation", "queries_answered", b"queries_answered", "queries_rejected", b"queries_rejected", "queries_sent", b"queries_sent", "queries_timed_out", b"queries_timed_out", "retries", b"retries", "waiting_for", b"waiting_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

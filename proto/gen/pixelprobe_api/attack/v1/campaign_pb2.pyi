@@ -275,6 +275,7 @@ class CampaignSpec(_message.Message):
     MASKS_FIELD_NUMBER: _builtins.int
     ATTACK_MISCLASSIFIED_FIELD_NUMBER: _builtins.int
     IMAGE_PREPARATION_FIELD_NUMBER: _builtins.int
+    REPEATS_FIELD_NUMBER: _builtins.int
     display_name: _builtins.str
     """Free text for people."""
     budget_per_attack: _builtins.int
@@ -285,6 +286,10 @@ class CampaignSpec(_message.Message):
     """Attack images that the target gets wrong before any edit too. Needs no labels when unset."""
     image_preparation: _builtins.str
     """For people: how the images were brought to the targets' size before they were uploaded."""
+    repeats: _builtins.int
+    """How often the clean image is asked for, and each success again; 1 to 100, 1 asks once. Unset: 1 for
+    targets known to be deterministic, 3 for others. A success that does not hold each time is none.
+    """
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignImage]:
         """1 to 100000; the images must have been uploaded."""
@@ -320,14 +325,20 @@ class CampaignSpec(_message.Message):
         masks: Global___MaskSettings | None = ...,
         attack_misclassified: _builtins.bool = ...,
         image_preparation: _builtins.str = ...,
+        repeats: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_budget_per_attack", b"_budget_per_attack", "budget_per_attack", b"budget_per_attack", "masks", b"masks", "search", b"search"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_budget_per_attack", b"_budget_per_attack", "_repeats", b"_repeats", "budget_per_attack", b"budget_per_attack", "masks", b"masks", "repeats", b"repeats", "search", b"search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_per_attack", b"_budget_per_attack", "attack_misclassified", b"attack_misclassified", "budget_per_attack", b"budget_per_attack", "display_name", b"display_name", "goals", b"goals", "image_preparation", b"image_preparation", "images", b"images", "masks", b"masks", "pixel_counts", b"pixel_counts", "regions", b"regions", "search", b"search", "seed", b"seed", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_per_attack", b"_budget_per_attack", "_repeats", b"_repeats", "attack_misclassified", b"attack_misclassified", "budget_per_attack", b"budget_per_attack", "display_name", b"display_name", "goals", b"goals", "image_preparation", b"image_preparation", "images", b"images", "masks", b"masks", "pixel_counts", b"pixel_counts", "regions", b"regions", "repeats", b"repeats", "search", b"search", "seed", b"seed", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__budget_per_attack: _TypeAlias = _typing.Literal["budget_per_attack"]  # noqa: Y015
     _WhichOneofArgType__budget_per_attack: _TypeAlias = _typing.Literal["_budget_per_attack", b"_budget_per_attack"]  # noqa: Y015
+    _WhichOneofReturnType__repeats: _TypeAlias = _typing.Literal["repeats"]  # noqa: Y015
+    _WhichOneofArgType__repeats: _TypeAlias = _typing.Literal["_repeats", b"_repeats"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__budget_per_attack) -> _WhichOneofReturnType__budget_per_attack | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__repeats) -> _WhichOneofReturnType__repeats | None: ...
 
 Global___CampaignSpec: _TypeAlias = CampaignSpec  # noqa: Y015
 

@@ -150,7 +150,7 @@ class AttackResult(_message.Message):
     SUCCESS_HELD_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     reason: _builtins.str
-    """For people; empty for success and failure."""
+    """For people; empty for a success and mostly for a failure."""
     queries_sent: _builtins.int
     """Those that the model may have scored, retries included. The clean image is one of them."""
     queries_skipped: _builtins.int

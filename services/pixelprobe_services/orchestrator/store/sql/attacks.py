@@ -16,11 +16,12 @@ from pixelprobe_services.common.values import (
     AttackResult,
     AttackState,
     CampaignState,
+    Fate,
     Ledger,
     MaskArray,
     Outcome,
 )
-from pixelprobe_services.orchestrator.store.base import AttackId, AttackRecord, Fate
+from pixelprobe_services.orchestrator.store.base import AttackId, AttackRecord
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from pixelprobe_services.orchestrator.store.sql import events
 from pixelprobe_services.orchestrator.store.sql.images import put_mask

@@ -15,12 +15,11 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from pixelprobe_services.common.values import AttackResult, AttackState, Ledger, MaskArray
+from pixelprobe_services.common.values import AttackResult, AttackState, Fate, Ledger, MaskArray
 from pixelprobe_services.orchestrator.store.base import (
     AttackId,
     AttackRecord,
     Checkpoint,
-    Fate,
     QueryCount,
 )
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError, StoreError
