@@ -75,6 +75,7 @@ def group_spec(
             goals=_goals(where, group, attacked),
             search=group.search,
             budget=group.budget,
+            repeats=group.repeats,
             seed=spec.seed,
             masks=MaskSettings(spec.segmenter, accept_unreviewed=spec.accept_unreviewed),
             attack_misclassified=spec.attack_misclassified,

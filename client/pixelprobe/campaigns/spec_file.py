@@ -9,6 +9,8 @@ A file looks like this; everything but ``name``, ``data.kind`` and the targets m
     pixels = [1, 3, 5]                  # default: 1
     goals = ["untargeted", "all"]       # or classes; "all": each other class; default: untargeted
     budget = 10000                      # most queries an attack; default: no limit
+    repeats = 3                         # queries for the clean image, and for each success again; default:
+                                        # 1 for targets known to be deterministic, 3 for others
 
     [data]
     kind = "cifar10"                    # or "imagenet", or "folder": any folder of images
@@ -52,6 +54,7 @@ from pixelprobe.campaigns.spec_values import (
     ALL_CLASSES,
     MAX_IMAGES,
     MAX_PIXELS,
+    MAX_REPEATS,
     MAX_SEED,
     UNTARGETED,
     AttackGroup,
@@ -185,6 +188,7 @@ def _group(keys: Keys, common: AttackGroup | None, most: int | None, *, needs_ta
         goals=keys.texts_or_integers("goals", base.goals, _GOALS),
         search=_search(keys.table("search"), base.search),
         budget=keys.optional_integer("budget", base.budget, 1, _MAX_QUERIES),
+        repeats=keys.optional_integer("repeats", base.repeats, 1, MAX_REPEATS),
     )
 
 

@@ -15,6 +15,7 @@ ALL_CLASSES = "all"
 
 MAX_PIXELS = 64
 MAX_IMAGES = 100_000
+MAX_REPEATS = 100
 MAX_SEED = 2**64 - 1
 """The server's own limits."""
 
@@ -62,6 +63,7 @@ class AttackGroup:
         count: the first so many of the picked images; None takes all.
         goals: "untargeted", "all" (each other class), or a class, by its label or index.
         budget: most queries an attack may send; None is no limit.
+        repeats: queries for the clean image, and for each success again; None lets the target decide.
     """
 
     name: str
@@ -72,6 +74,7 @@ class AttackGroup:
     goals: tuple[str, ...]
     search: SearchSettings
     budget: int | None
+    repeats: int | None = None
 
 
 @dataclass(frozen=True)

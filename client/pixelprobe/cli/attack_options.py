@@ -124,6 +124,13 @@ search_options = _in_order(
         help="Most queries an attack may send, the clean image included. Default: no limit.",
     ),
     _search(
+        "--repeats",
+        type=click.IntRange(1, 100),
+        metavar="N",
+        help="Queries for the clean image, and for each success again: one that does not hold each time is"
+        " none. Default: 1 for targets known to be deterministic, 3 for others.",
+    ),
+    _search(
         "--generations",
         type=click.IntRange(1, 100_000),
         default=100,

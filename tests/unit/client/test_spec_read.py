@@ -27,6 +27,7 @@ regions = ["foreground", "control"]
 pixels = [1, 5]
 goals = ["untargeted", "all"]
 budget = 900
+repeats = 5
 
 [data]
 kind = "folder"
@@ -83,6 +84,7 @@ def test_the_smallest_spec_is_the_papers_untargeted_one_pixel_attack(tmp_path: P
     assert group.search == SearchSettings()
     assert (group.search.population, group.search.generations, group.search.early_stop) == (400, 100, True)
     assert group.budget is None
+    assert group.repeats is None
     assert (spec.data.kind, spec.data.folder, spec.data.split) == (DataKind.CIFAR10, None, "test")
     assert (spec.data.count, spec.data.seed, spec.seed) == (None, 0, 0)
     assert (spec.segmenter, spec.accept_unreviewed, spec.attack_misclassified) == ("", False, False)
@@ -105,6 +107,7 @@ def test_everything_that_can_be_said_is_heard(tmp_path: Path) -> None:
     assert (second.name, second.count, second.targets) == ("second", 30, ("third",))
     assert (second.regions, second.pixels, second.goals) == ((Region.WHOLE,), (3,), ("cat", "4"))
     assert second.budget == 12
+    assert (first.repeats, second.repeats) == (5, 5)
     assert (second.search.generations, second.search.early_stop, second.search.population) == (2, True, 50)
 
 
@@ -202,6 +205,7 @@ IMAGENET = '[data]\nkind = "imagenet"\n'
         ),
         (HEAD + "seed = -1\n" + DATA, "seed: expected a whole number from 0 to 18446744073709551615, got -1"),
         (HEAD + "budget = 0\n" + DATA, "budget: expected a whole number from 1 to "),
+        (HEAD + "repeats = 101\n" + DATA, "repeats: expected a whole number from 1 to 100"),
         (
             HEAD + DATA + "[search]\npopulation = 3",
             "search.population: expected a whole number from 4 to 10000",
