@@ -17,7 +17,7 @@ from pixelprobe.cli.campaign_watch import duration
 from pixelprobe.cli.console import safe
 from pixelprobe.cli.tables import reason_lines, summary_table
 from pixelprobe.model import Attack, Campaign, CampaignSpec, CampaignState, Goal, Outcome, Target
-from pixelprobe.results.captions import OUTCOME_WORDS, count, describe_goal
+from pixelprobe.results.captions import OUTCOME_WORDS, count, describe_goal, describe_trouble
 from pixelprobe.results.records import result_of
 
 _STATE_COLOURS = {
@@ -178,7 +178,8 @@ def _finished(campaign: Campaign) -> str:
 def _queries(campaign: Campaign) -> str:
     return (
         f"{campaign.queries_sent:,} sent, {campaign.queries_skipped:,} skipped, "
-        f"{campaign.queries_repeated:,} repeated"
+        f"{campaign.queries_repeated:,} repeated; {campaign.queries_answered:,} answered"
+        + (f", {trouble}" if (trouble := describe_trouble(campaign)) else "")
     )
 
 

@@ -17,7 +17,7 @@ from pixelprobe.campaigns.names import all_ended
 from pixelprobe.cli.console import safe
 from pixelprobe.cli.progress import PLAIN_SECONDS
 from pixelprobe.model import Campaign
-from pixelprobe.results.captions import count
+from pixelprobe.results.captions import count, describe_trouble
 from pixelprobe_services.common.errors import UnavailableError
 
 POLL_SECONDS = 1.0
@@ -152,11 +152,10 @@ class _Board:
         finished = sum(campaign.attacks_finished - campaign.attacks_cancelled for campaign in campaigns)
         total = sum(campaign.attacks_total for campaign in campaigns)
         queries = sum(campaign.queries_sent for campaign in campaigns)
+        trouble = describe_trouble(*campaigns)
+        asked = count(queries, "query", "queries") + (f" ({trouble})" if trouble else "")
         left = f"about {duration(seconds_left)} left" if seconds_left is not None else "time left unknown"
-        self.line = (
-            f"{finished:,} of {count(total, 'attack')} · {count(queries, 'query', 'queries')} · "
-            f"{rate:,.0f}/s · {left}"
-        )
+        self.line = f"{finished:,} of {count(total, 'attack')} · {asked} · {rate:,.0f}/s · {left}"
 
     def _render(self) -> RenderableType:
         return Group(self._bars, self.line, f"[yellow]{safe(self.note)}" if self.note else "")

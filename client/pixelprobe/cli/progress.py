@@ -23,9 +23,10 @@ from pixelprobe.model import (
     CampaignState,
     Event,
     Outcome,
+    Result,
     Target,
 )
-from pixelprobe.results.captions import class_name, count
+from pixelprobe.results.captions import class_name, count, describe_trouble
 
 LINES = 6
 """Most running attacks that are shown at a time."""
@@ -62,6 +63,7 @@ class CampaignProgress:
         self._finished: set[str] = set()
         self._note = ""
         self._queries_finished = 0
+        self._troubles: list[Result] = []  # of finished attacks, those with queries not answered at once
         self._history: deque[tuple[float, int]] = deque([(clock(), 0)])
         self._bar = Progress(
             TextColumn("[bold]attacks"),
@@ -120,6 +122,8 @@ class CampaignProgress:
             if event.attack.result is not None:
                 self._queries_finished += event.attack.result.queries_sent
                 self.outcomes[event.attack.result.outcome] += 1
+                if describe_trouble(event.attack.result):
+                    self._troubles.append(event.attack.result)
         elif isinstance(event, CampaignChanged):
             waits = event.campaign.waits or event.campaign.state is CampaignState.WAITING
             self._note = f"waiting: {event.campaign.state_reason}" if waits else ""
@@ -129,19 +133,29 @@ class CampaignProgress:
         """How far the campaign is, on one line; for ``console.print``."""
         done = f"{self._done:,} of {count(_attack_count(self._spec), 'attack')}"
         running = f"{len(self._running):,} running"
-        parts = [done, running, *self._summary(), safe(self._note)]
+        parts = [done, running, *self._summary(), safe(self._waiting_for)]
         return " · ".join(part for part in parts if part)
 
     @property
     def _done(self) -> int:
         return len(self._finished) - self.outcomes[Outcome.CANCELLED]
 
-    def _summary(self) -> tuple[str, str, str]:
-        return (
+    def _summary(self) -> list[str]:
+        trouble = describe_trouble(*self._troubles, *tuple(self._running.values()))
+        return [
             count(self.outcomes[Outcome.SUCCESS], "success", "successes"),
             count(self.queries, "query", "queries"),
+            *([trouble] if trouble else []),
             f"{self.rate:,.0f}/s",
-        )
+        ]
+
+    @property
+    def _waiting_for(self) -> str:
+        """What the campaign waits for, or else why a target has not answered an attack's last queries."""
+        if self._note:
+            return self._note
+        reasons = dict.fromkeys(attack.waiting_for for attack in tuple(self._running.values()))
+        return next((f"waiting: {reason}" for reason in reasons if reason), "")
 
     def _print_lines(self) -> None:
         while not self._ended.wait(PLAIN_SECONDS):
@@ -161,7 +175,7 @@ class CampaignProgress:
                 f"{progress.queries_sent:,} queries",
             )
         more = len(self._running) - LINES
-        note = f"[yellow]{safe(self._note)}" if self._note else ""
+        note = f"[yellow]{safe(self._waiting_for)}" if self._waiting_for else ""
         return Group(self._bar, lines, f"[dim]and {more} more" if more > 0 else "", note)
 
 

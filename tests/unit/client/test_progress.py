@@ -120,3 +120,25 @@ def test_an_end_before_the_first_line_prints_none() -> None:
     with CampaignProgress(SPEC, Console(file=stream), TARGETS) as progress:
         progress(done(0))
     assert stream.getvalue() == ""
+
+
+def test_time_outs_and_rejections_are_shown_and_what_is_waited_for() -> None:
+    progress = CampaignProgress(SPEC, Console(file=io.StringIO()), TARGETS)
+    progress(
+        AttackProgress(
+            0,
+            f"{NAME}/attacks/0",
+            1,
+            0.5,
+            queries_sent=40,
+            queries_timed_out=7,
+            queries_rejected=1200,
+            retries=1207,
+            waiting_for="HTTP 429: slow\x1b[2J down",
+        )
+    )
+    assert "7 timed out, 1,200 rejected, 1,207 sent again" in progress.line
+    assert "waiting: HTTP 429: slow" in progress.line
+    assert "\x1b" not in progress.line
+    progress(AttackProgress(0, f"{NAME}/attacks/0", 1, 0.5, queries_sent=41))
+    assert "waiting" not in progress.line

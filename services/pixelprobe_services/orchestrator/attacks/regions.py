@@ -19,11 +19,13 @@ class AttackRegion:
         mask: (height, width) bool, the mask in use; None where none was needed.
         region: where edits may land; None where there is nothing to attack.
         reason: why there is nothing to attack; empty where there is.
+        area_fraction: share of the image that the region covers, 0 to 1.
     """
 
     mask: MaskArray | None
     region: RegionMap | None
     reason: str = ""
+    area_fraction: float = 0.0
 
 
 async def region_of(
@@ -51,8 +53,8 @@ async def region_of(
         return AttackRegion(mask, None, f"the {wanted.value} has no pixels")
     if wanted is not Region.WHOLE and region.allowed.all():
         # Such an attack would count as one on a part of the image although it may change any pixel.
-        return AttackRegion(mask, None, f"the {wanted.value} is the whole image")
-    return AttackRegion(mask, region)
+        return AttackRegion(mask, None, f"the {wanted.value} is the whole image", 1.0)
+    return AttackRegion(mask, region, area_fraction=region.area_fraction)
 
 
 async def _kept_mask(

@@ -128,10 +128,9 @@ class AttackRun:
     async def _execute(self) -> AttackResult:
         image = await self._store.get_image(self._record.key.image_digest)
         found = await region_of(self._record, self._spec, image, self._store, self._masks)
-        self.mask = found.mask
+        self.mask, self._region_area = found.mask, found.area_fraction
         if found.region is None:
             return self.result(Outcome.NOT_APPLICABLE, found.reason)
-        self._region_area = found.region.area_fraction
         questions = Questions(self._record, image, self._batcher, self._budget, self._repeats)
         search = await self._journal.resume(self._spec.search, attack_seed(self._spec.seed, self._record.key))
         if not self._trace.clean_top:
