@@ -17,7 +17,7 @@ from typing import Any
 
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-from tests.benchmarks import large_campaign, lite0, overhead, saturation, store, wire
+from tests.benchmarks import large_campaign, lite0, overhead, saturation, searches, store, wire
 
 
 @contextmanager
@@ -54,6 +54,7 @@ def main() -> None:
             for model in saturation.MODELS:
                 print(saturation.measure(client, stack["triton"]["grpc"], model), flush=True)
             print(overhead.measure(client, stack), flush=True)
+            print(searches.measure(client), flush=True)
         for model in (wire.SMALL, wire.LARGE):
             print(wire.measure(stack["triton"]["grpc"], model), flush=True)
 

@@ -2,11 +2,16 @@
 
 Before any score a candidate's rank is log(prior * contrast^2). The prior (``prior_32.npz``, made by
 ``tests/studies/make_prior.py``) is how often a corner colour at a place fooled three other CIFAR-10
-networks; other image sizes take it resampled. Scores then move the ranks by the posterior mean of a Gaussian
-process over the progress towards the boundary (``Scene.progress``): near in place and similar in change of
-colour means similar in effect. The kernel's colour part has a linear term in the change of colour, because a
-network is nearly linear in one pixel; the process thus learns from a failed colour that the opposite one may
-succeed. Measured in docs/searches.md.
+networks; other image sizes take it resampled. Two terms are added.
+
+Scores: ``WEIGHT`` times the posterior mean of a Gaussian process over the progress towards the boundary
+(``Scene.progress``). Near in place and similar in change of colour means similar in effect. The kernel's
+colour part has a linear term in the change of colour, because a network is nearly linear in one pixel: a
+failed colour suggests the opposite one.
+
+Novelty: ``NOVELTY`` / sqrt(1 + n), where n counts the candidates tried, or chosen for the same piece, each by
+how near it is. Without it a piece spends its queries on neighbours that all do the same. Measured in
+docs/searches.md.
 """
 
 from __future__ import annotations
@@ -28,14 +33,17 @@ WEIGHT = 3.0
 RANGE = 2.5
 """Of the spatial kernel, in pixels of an image of 32 x 32: one standard deviation."""
 
-LINEAR = 0.7
+LINEAR = 0.5
 """Share of the kernel's colour part that is linear in the change of colour."""
 
-NOISE = 0.1
+NOVELTY = 3.0
+"""Bonus of a candidate unlike any tried, against the log prior."""
+
+NOISE = 0.3
 """Variance of what the kernel does not explain of a candidate's progress."""
 
 EVIDENCE = 400
-"""Scores that the process learns from: the first ones. More cost time and hardly move the order."""
+"""Scores that a sweep learns from, or a few more: more cost time and hardly move the order."""
 
 _ROUNDING = 6
 """Decimals of a rank: less than linear algebra libraries differ by."""
@@ -69,11 +77,50 @@ class CornerOrder:
             tried: (m,) numbers of candidates with known costs, in the order in which they were tried.
             progress: (m,) theirs, see ``Scene.progress``.
         """
-        ranks = self._prior_rank
-        if len(tried):
-            moved = self._posterior(tried[:EVIDENCE], progress[:EVIDENCE])
-            ranks = ranks + WEIGHT * moved.reshape(-1)[self.candidates]
-        return np.asarray(np.round(ranks, _ROUNDING), dtype=np.float64)
+        novelty = NOVELTY / np.sqrt(1 + self._crowding(tried).reshape(-1)[self.candidates])
+        return np.asarray(np.round(self._expected(tried, progress) + novelty, _ROUNDING), dtype=np.float64)
+
+    def choose(self, tried: Numbers, progress: NDArray[np.float64], count: int) -> Numbers:
+        """The numbers of the next piece, at most ``count``, best first; each makes those like it less novel.
+
+        Args:
+            tried: as for :meth:`ranks`.
+            progress: as for :meth:`ranks`.
+            count: of the piece.
+        """
+        expected = np.full((len(CORNERS), *self._size), -np.inf)
+        expected.reshape(-1)[self.candidates] = self._expected(tried, progress)
+        expected.reshape(-1)[tried] = -np.inf
+        crowding = self._crowding(tried)
+        rank = np.round(expected + NOVELTY / np.sqrt(1 + crowding), _ROUNDING)
+        reach = len(self._blur) // 2
+        chosen: list[int] = []
+        for _ in range(count):
+            number = int(np.argmax(rank))
+            corner, row, column = (int(place) for place in np.unravel_index(number, rank.shape))
+            if rank[corner, row, column] == -np.inf:
+                break
+            chosen.append(number)
+            expected[corner, row, column] = -np.inf
+            rows, down = _around(row, reach, self._size[0])
+            columns, right = _around(column, reach, self._size[1])
+            near = self._blur[down, None] * self._blur[None, right]
+            crowding[:, rows, columns] += _SHARED[corner][:, None, None] * near
+            novelty = NOVELTY / np.sqrt(1 + crowding[:, rows, columns])
+            rank[:, rows, columns] = np.round(expected[:, rows, columns] + novelty, _ROUNDING)
+        return np.array(chosen, dtype=np.intp)
+
+    def _expected(self, tried: Numbers, progress: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) log prior and what the scores say, without novelty."""
+        if not len(tried):
+            return self._prior_rank
+        return self._prior_rank + WEIGHT * self._posterior(tried, progress).reshape(-1)[self.candidates]
+
+    def _crowding(self, tried: Numbers) -> NDArray[np.float64]:
+        """(8, height, width): how many candidates were tried, each counted by how near it is."""
+        counts = np.zeros((len(CORNERS), *self._size))
+        counts.reshape(-1)[tried] = 1.0
+        return np.asarray(np.tensordot(_SHARED, self._blurred(counts), axes=1))
 
     def _posterior(self, tried: Numbers, progress: NDArray[np.float64]) -> NDArray[np.float64]:
         """(8, height, width) posterior mean of the progress, about the mean of what is known.
@@ -104,6 +151,12 @@ class CornerOrder:
         for axis in (1, 2):
             maps = correlate1d(maps, self._blur, axis=axis, mode="constant")
         return np.asarray(maps)
+
+
+def _around(place: int, reach: int, size: int) -> tuple[slice, slice]:
+    """The places within ``reach`` of one, and the part of a kernel centred on it that falls on them."""
+    first, last = max(place - reach, 0), min(place + reach + 1, size)
+    return slice(first, last), slice(first - place + reach, last - place + reach)
 
 
 _SHARED = np.exp(-(CORNERS[:, None, :] != CORNERS[None, :, :]).sum(axis=-1).astype(np.float64))

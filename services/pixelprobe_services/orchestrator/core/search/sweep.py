@@ -10,7 +10,7 @@ from pixelprobe_services.orchestrator.core.search.order import EVIDENCE, CornerO
 from pixelprobe_services.orchestrator.core.search.scene import Scene
 from pixelprobe_services.orchestrator.core.search.state import SearchState, StateDecodeError
 
-PIECES = (10, 10, 20, 20, 40, 50, 50, 100)
+PIECES = (10, 10, 10, 20, 20, 40, 50, 50, 100)
 """Candidates of the first pieces: small while scores still change the order much."""
 
 LEADERS = 400
@@ -68,6 +68,8 @@ class CornerSweep:
         piece = max(piece, self.tried // GROWTH)
         if most is not None:
             piece = min(piece, most)
+        if len(self.evidence) < EVIDENCE:
+            return self._ordering.choose(self.evidence, self._bound.progress(self.cost), piece)
         if self._rest is None:
             self._rest = self._ranked_rest()
         start = self.tried - len(self.evidence)
