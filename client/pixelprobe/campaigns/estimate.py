@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pixelprobe.model import CampaignSpec, Region, RegionMode, SearchSettings, Target
+from pixelprobe.model import CampaignSpec, Region, RegionMode, SearchSettings, Strategy, Target
 
 TYPICAL_AREA = {Region.WHOLE: 1.0, Region.FOREGROUND: 0.26, Region.BACKGROUND: 0.74, Region.CONTROL: 0.26}
 """Share of the image; the mean of automatic GrabCut on 260 CIFAR-10 images."""
@@ -24,16 +24,18 @@ class Typical:
     Attributes:
         rate: queries a second on two CPU cores, where nobody has measured.
         success: share of untargeted attacks on the whole image that succeed, by pixels; others in between.
+        image_pixels: height times width of an image.
     """
 
     rate: float
     success: Mapping[int, float]
+    image_pixels: int = 32 * 32
 
 
 CIFAR10 = Typical(700.0, {1: 0.25, 3: 0.50, 5: 0.60})
 """Measured on the three CIFAR-10 networks."""
 
-IMAGENET = Typical(150.0, {1: 0.06, 3: 0.12, 5: 0.15})
+IMAGENET = Typical(150.0, {1: 0.06, 3: 0.12, 5: 0.15}, image_pixels=224 * 224)
 """EfficientNet-Lite0's rate. With one pixel the mean success of the paper's three networks (table III), with
 more pixels as much more as on CIFAR-10.
 """
@@ -56,6 +58,17 @@ outside is still there. Of one-pixel candidates 0.25 were in the foreground at f
 later.
 """
 
+CORNERS = 8
+"""Colours that a scan tries at each pixel."""
+
+SCAN_TO_SUCCESS = 40.0
+"""Mean queries of a corner scan to a success; docs/searches.md measures 14 to 43 on CIFAR-10 networks."""
+
+FREE_COLOURS = 2000
+"""Most candidates that ``auto`` sends after a complete scan without success."""
+
+_SCANS = (Strategy.CORNER_SCAN, Strategy.SKETCH)
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -74,8 +87,9 @@ class Cost:
 
 
 def typical(target: Target) -> Typical:
-    """What attacks on a target are taken to do: it is told by the size of its images."""
-    return IMAGENET if min(target.width, target.height) >= LARGE_SIDE else CIFAR10
+    """What attacks on a target are taken to do, by the size of its images."""
+    kind = IMAGENET if min(target.width, target.height) >= LARGE_SIDE else CIFAR10
+    return replace(kind, image_pixels=target.width * target.height) if target.available else kind
 
 
 def campaign_cost(spec: CampaignSpec, kind: Typical = CIFAR10) -> Cost:
@@ -92,11 +106,10 @@ def campaign_cost(spec: CampaignSpec, kind: Typical = CIFAR10) -> Cost:
             other = expected_queries(spec.search, region, pixels, spec.budget, kind, targeted=True)
             expected += each * (untargeted * one + (len(targeted) - own) * other + own)
     attacks = spec.attack_count
-    most = attacks * _most_queries(spec.search, spec.budget)
+    most_each = _most_queries(spec.search, spec.budget, kind)
+    most = attacks * most_each
     if own:
-        most -= (
-            each * len(spec.regions) * len(spec.pixel_counts) * (_most_queries(spec.search, spec.budget) - 1)
-        )
+        most -= each * len(spec.regions) * len(spec.pixel_counts) * (most_each - 1)
     return Cost(attacks, round(expected), most)
 
 
@@ -111,6 +124,8 @@ def expected_queries(
 ) -> float:
     """Queries that one attack sends, on average."""
     success = _success(kind, pixels) * REGION_SHARE[region] * (TARGETED_SHARE if targeted else 1.0)
+    if search.strategy in _SCANS or search.strategy is Strategy.AUTO:
+        return _expected_of_scan(search, region, pixels, budget, kind, success)
     queries = 1.0
     for generation in range(search.generations + 1):
         # Half a generation: a success ends the generation in which it is found, on average in its middle.
@@ -121,10 +136,27 @@ def expected_queries(
     return min(queries, budget) if budget else queries
 
 
-def _most_queries(search: SearchSettings, budget: int | None) -> int:
-    """Every candidate of every generation, and the clean image."""
-    most = search.population * (search.generations + 1) + 1
-    return min(most, budget) if budget else most
+def _expected_of_scan(
+    search: SearchSettings, region: Region, pixels: int, budget: int | None, kind: Typical, success: float
+) -> float:
+    """Queries of a search that finds early if at all: a failure sends all that it may."""
+    failed = float(_most_queries(search, None, kind) - 1)
+    if pixels == 1:
+        scanned = CORNERS * kind.image_pixels * TYPICAL_AREA[region]
+        failed = min(failed, scanned + (FREE_COLOURS if search.strategy is Strategy.AUTO else 0))
+    succeeded = min(SCAN_TO_SUCCESS, failed) if search.early_stop else failed
+    queries = 1.0 + success * succeeded + (1 - success) * failed
+    return min(queries, budget) if budget else queries
+
+
+def _most_queries(search: SearchSettings, budget: int | None, kind: Typical) -> int:
+    """Every candidate that the search can send, and the clean image."""
+    candidates = search.population * (search.generations + 1)
+    if search.strategy in _SCANS:
+        candidates = CORNERS * kind.image_pixels
+    elif search.strategy is Strategy.SEEDED:
+        candidates += search.population
+    return min(candidates + 1, budget) if budget else candidates + 1
 
 
 def _share_sent(search: SearchSettings, region: Region, pixels: int, generation: int) -> float:

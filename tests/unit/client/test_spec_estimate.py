@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelprobe.campaigns.estimate import Cost, campaign_cost, expected_queries
-from pixelprobe.model import CampaignImage, CampaignSpec, Goal, Region, RegionMode, SearchSettings
+from pixelprobe.campaigns.estimate import CIFAR10, Cost, campaign_cost, expected_queries
+from pixelprobe.model import (
+    CampaignImage,
+    CampaignSpec,
+    Goal,
+    Region,
+    RegionMode,
+    SearchSettings,
+    Strategy,
+)
 
 PAPER = SearchSettings()
 SPEC = CampaignSpec(
@@ -84,3 +92,17 @@ def test_more_pixels_win_sooner_on_the_whole_image(pixels: int) -> None:
     fewer = expected_queries(PAPER, Region.WHOLE, pixels, None, targeted=False)
     more = expected_queries(PAPER, Region.WHOLE, pixels + 1, None, targeted=False)
     assert more <= fewer
+
+
+def test_a_scan_sends_its_candidates_at_most() -> None:
+    one = replace(SPEC, images=SPEC.images[:1], targets=("a",), regions=(Region.WHOLE,), pixel_counts=(1,))
+    scan = replace(one, search=SearchSettings(strategy=Strategy.CORNER_SCAN))
+    assert campaign_cost(scan).most_queries == 8 * 32 * 32 + 1
+    assert 4096 < campaign_cost(scan).expected_queries < 8193
+    large = campaign_cost(scan, replace(CIFAR10, image_pixels=224 * 224))
+    assert large.most_queries == 8 * 224 * 224 + 1
+    auto = replace(one, search=SearchSettings(strategy=Strategy.AUTO))
+    assert campaign_cost(auto).most_queries == campaign_cost(one).most_queries
+    assert campaign_cost(auto).expected_queries < campaign_cost(one).expected_queries / 3
+    seeded = replace(one, search=SearchSettings(strategy=Strategy.SEEDED))
+    assert campaign_cost(seeded).most_queries == 400 * 102 + 1

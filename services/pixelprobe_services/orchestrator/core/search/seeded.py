@@ -140,4 +140,4 @@ class AutoOnePixel(SeededEvolution):
         left = self._most - self._scan_size
         if self._scan_size == self._sweep.size:
             left = min(left, self.FREE_COLOURS)
-        return max(1, left // self._shape[0])
+        return left // self._shape[0]
