@@ -1,1 +1,1 @@
-"""Experiments behind statements in README: what a campaign's search cannot tell. Run by hand, never by CI."""
+"""Experiments behind statements in README and docs that no campaign can measure. Run by hand, never by CI."""

@@ -1,15 +1,15 @@
 """Which pixels of an image fool a model at all: every pixel in the eight extreme colours, no search.
 
-A campaign finds what its search finds, so a difference between regions may be the search's: foreground and
-whole image get different numbers of candidates. Here every region has the same chance, because all of it is
-tried: 8 x 1024 queries an image of 32x32. Needs a local stack (``pixelprobe up``):
+A campaign's success depends on its search, which spends different numbers of candidates on foreground and
+whole image. Here every region has the same chance, because all of it is tried: 8 x 1024 queries for an image
+of 32x32. Needs a local stack (``pixelprobe up``):
 
     python -m tests.studies.every_pixel table2-quick --data DIR --count 118 --ceiling 0.99 --out maps.npz \\
         --targets ~/.pixelprobe/targets.toml --orchestrator HOST:PORT --segmentation HOST:PORT
 
 with the addresses that ``pixelprobe up`` printed.
-Images, seed and masks are those that a campaign of the spec would have; the file grows image by image
-and is taken up again. ``tests.studies.weak_pixels`` says what is in it.
+Images, seed and masks are those of a campaign of the spec. The file is saved after each image, and a second
+run continues it. ``tests.studies.weak_pixels`` analyses it.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ def all_edits(height: int, width: int) -> NDArray[np.int16]:
 
 
 async def clean_scores(target: Target, pixels: NDArray[np.uint8]) -> tuple[int, float]:
-    """The class of the clean image and its probability."""
+    """Return the class of the clean image and its probability."""
     nothing = np.array([[[0, 0, *pixels[0, 0]]]], np.int16)
     scores = await target.query(_batch(pixels, nothing, 0))
     return int(scores.top_classes[0, 0]), float(scores.top_probabilities[0, 0])
 
 
 async def scan(target: Target, pixels: NDArray[np.uint8], clean: tuple[int, float]) -> Scan:
-    """Try every pixel; ``clean`` as ``clean_scores`` gave it."""
+    """Try every pixel; ``clean`` as ``clean_scores`` returned it."""
     clean_class, clean_probability = clean
     height, width, _ = pixels.shape
     edits = all_edits(height, width)
@@ -100,7 +100,7 @@ async def scan_all(
     ceiling: float,
     maps: Maps,
 ) -> None:
-    """Fill ``maps``: images that a target gets right, with less than ``ceiling`` certainty."""
+    """Add to ``maps`` the images that a target classifies correctly with a probability below ``ceiling``."""
     for image, mask in images:
         for name in names:
             if maps.has(image.name, name):
@@ -121,7 +121,9 @@ async def scan_all(
 @click.argument("spec")
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--count", type=int, default=60, help="Images, the first of the spec's.")
-@click.option("--ceiling", type=float, default=1.01, help="Leave out what is surer than this.")
+@click.option(
+    "--ceiling", type=float, default=1.01, help="Leave out images with this clean probability or more."
+)
 @click.option("--targets", type=click.Path(path_type=Path, exists=True), required=True, help="targets.toml")
 @click.option("--orchestrator", required=True, help="HOST:PORT")
 @click.option("--segmentation", required=True, help="HOST:PORT")

@@ -1,4 +1,4 @@
-"""The file that a scan fills: for each image and target a mask, and what each pixel can do."""
+"""The file of a scan: for each image and target a mask, and the effect of each pixel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class Maps:
-    """Rows in the order in which they were added; an .npz file that is written whole or not at all.
+    """Rows in the order in which they were added, kept in an .npz file that is replaced atomically.
 
     Attributes:
         images, targets: names.

@@ -1,8 +1,8 @@
-"""What a scan of every pixel says of regions: ``python -m tests.studies.weak_pixels maps.npz``.
+"""Compare regions by a scan of every pixel: ``python -m tests.studies.weak_pixels maps.npz``.
 
 A region falls if any of its pixels fools the model in any of the eight extreme colours. Beside foreground
 and background: the control of its size that campaigns use, and a disc of its size in the middle of the
-image, which is where objects are, whatever a mask says.
+image, where most objects are.
 """
 
 from __future__ import annotations

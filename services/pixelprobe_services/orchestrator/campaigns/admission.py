@@ -28,7 +28,8 @@ async def check_spec(spec: CampaignSpec, store: Store, batchers: BatcherPool) ->
     infos = [(await batchers.get(name)).info for name in spec.targets]
     await check_images(store, spec, infos)
     check_goals(spec, infos)
-    check_search(spec.search, spec.pixel_counts, labels_only=False)
+    labels_only = any(info.answers == "labels" for info in infos)
+    check_search(spec.search, spec.pixel_counts, labels_only=labels_only)
 
 
 async def check_targets(spec: CampaignSpec, batchers: BatcherPool, patience: Patience) -> None:

@@ -1,4 +1,4 @@
-"""Candidates to pixel edits to images, and the one form in which equal images have equal edits."""
+"""Decodes candidates to pixel edits, reduces edits to a canonical form, and applies them to images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EditArray = NDArray[np.int16]
 
 @dataclass(frozen=True, eq=False)
 class EffectiveEdits:
-    """What is left of candidates once edits that change nothing are gone.
+    """The edits of candidates without those that change nothing.
 
     This form is canonical: two candidates for one clean image have equal rows here if and only if they
     give the same image, pixel for pixel. No two edits of a row are on the same pixel, save the padding.
@@ -37,7 +37,7 @@ class EffectiveEdits:
     counts: NDArray[np.int16]
 
     def keys(self) -> EditArray:
-        """(n, k * 5) int16, a contiguous view of ``edits``: equal rows are equal images, and only those."""
+        """Return ``edits`` as rows, (n, k * 5) int16, a view; two rows are equal exactly if the images are."""
         count, slots, genes = self.edits.shape
         return self.edits.reshape(count, slots * genes)
 
@@ -67,7 +67,7 @@ def effective(edits: EditArray, image: Pixels, region: RegionMap, mode: RegionMo
         edits: (n, k, 5) int16, within the image.
         image: (height, width, 3) uint8, clean.
         region: of the image's size.
-        mode: what becomes of edits outside the region.
+        mode: how edits outside the region are handled.
 
     Raises:
         ValueError: image and region differ in size.
@@ -104,7 +104,7 @@ def effective(edits: EditArray, image: Pixels, region: RegionMap, mode: RegionMo
 
 
 def apply_edits(images: NDArray[np.uint8], image_index: NDArray[np.int32], edits: EditArray) -> Pixels:
-    """The edited images; of two edits on one pixel the later wins.
+    """Apply edits to images; of two edits on one pixel the later wins.
 
     Args:
         images: (m, height, width, 3) uint8, clean; left as they are.
@@ -123,5 +123,5 @@ def apply_edits(images: NDArray[np.uint8], image_index: NDArray[np.int32], edits
 
 
 def to_edits(row: NDArray[np.int16], count: int) -> tuple[Edit, ...]:
-    """The first ``count`` edits of one candidate, (k, 5) int16, as values."""
+    """Convert the first ``count`` edits of one candidate, (k, 5) int16, to values."""
     return tuple(Edit(*(int(value) for value in edit)) for edit in row[:count])

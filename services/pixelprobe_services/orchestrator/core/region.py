@@ -1,13 +1,11 @@
-"""Where edits may land: the whole image, its foreground, its background, or a control region.
+"""Regions, where edits may land: the whole image, its foreground, its background, or a control region.
 
-The control (ours) tells what size alone does: a small region is harder to attack whatever it shows. It has
-exactly as many pixels as the foreground, drawn uniformly from the whole image, so that each pixel is as
-likely in it as any other and what lies there means nothing. A control of the foreground's shape, the mask
-moved to another place, was considered and left: objects fill much of an image and sit in its middle, so a
-moved mask falls on the object again, or is cut off at the border and no longer of the same size, and where
-it can go at all depends on the object. The price: scattered pixels sample more different surroundings than
-one patch of the same size, so the control is, if anything, the easier region; a foreground that beats it
-does so in spite of that.
+The control region (not in the paper) measures the effect of size alone: a small region is harder to attack
+whatever it shows. It has exactly as many pixels as the foreground, drawn uniformly from the whole image, so
+its content is arbitrary. A control of the foreground's shape, the mask moved elsewhere, was rejected: objects
+fill much of an image and lie in its middle, so a moved mask falls on the object again, or is cut off at the
+border and smaller. The cost of scattered pixels: they sample more surroundings than one patch of the same
+size, so the control is the easier region, if anything; a foreground that beats it does so in spite of that.
 """
 
 from __future__ import annotations
@@ -30,6 +28,11 @@ Coordinates = NDArray[Any]
 class RegionMap:
     """The pixels that an attack may change.
 
+    Example::
+
+        region = RegionMap.from_mask(Region.FOREGROUND, mask, height=32, width=32)
+        region.area_fraction  # the foreground's share of the image
+
     Foreground and background of one mask are disjoint, and together whole.
 
     Attributes:
@@ -47,18 +50,18 @@ class RegionMap:
     def from_mask(
         cls, region: Region, mask: MaskArray | None, height: int, width: int, control_seed: int = 0
     ) -> RegionMap:
-        """The map of ``region`` in an image of ``height`` x ``width`` pixels.
+        """Make the map of ``region`` in an image of ``height`` x ``width`` pixels.
 
         Args:
             region: the whole image needs no mask and ignores one.
             mask: (height, width) bool, True is foreground.
             height: of the image, in pixels.
             width: of the image, in pixels.
-            control_seed: draws the control region, see ``domain.control_seed``; the others ignore it.
+            control_seed: draws the control region, see ``values.control_seed``; the others ignore it.
 
         Raises:
-            InvalidSpecError: any but the whole image without a mask, or with one that is not bool or of
-                another size than the image.
+            InvalidSpecError: the region needs a mask and there is none, or it is not bool or not of the
+                image's size.
         """
         if region is Region.WHOLE:
             return cls(np.ones((height, width), dtype=np.bool_))
@@ -75,23 +78,23 @@ class RegionMap:
 
     @property
     def area_fraction(self) -> float:
-        """The region's share of the image, 0 to 1."""
+        """Return the region's share of the image, 0 to 1."""
         return float(self.allowed.mean())
 
     @cached_property
     def is_empty(self) -> bool:
-        """Whether there is no pixel to change."""
+        """Return whether there is no pixel to change."""
         return not self.allowed.any()
 
     def contains(self, x: Coordinates, y: Coordinates) -> NDArray[np.bool_]:
-        """Whether each pixel (x, y) of the image is in the region; the shape is that of ``x`` and ``y``."""
+        """Return whether each pixel (x, y) is in the region; bool, of the shape of ``x`` and ``y``."""
         inside: NDArray[np.bool_] = self.allowed[y, x]
         return inside
 
     def nearest(self, x: Coordinates, y: Coordinates) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The region's pixel nearest to each pixel (x, y) of the image, by Euclidean distance.
+        """Find the region's pixel nearest to each pixel (x, y) of the image, by Euclidean distance.
 
-        Among equally near ones always the same is taken. A pixel of the region is its own nearest.
+        Of equally near ones always the same is taken. A pixel of the region is its own nearest.
 
         Returns:
             Columns and rows, each of the shape of ``x`` and ``y``.
@@ -106,13 +109,13 @@ class RegionMap:
 
     @cached_property
     def _nearest_map(self) -> NDArray[np.intp]:
-        """(2, height, width): row and column of the nearest allowed pixel; made when first asked for."""
+        """Row and column of the nearest allowed pixel, (2, height, width); computed at first use."""
         indices = distance_transform_edt(~self.allowed, return_distances=False, return_indices=True)
         return np.asarray(indices, dtype=np.intp)
 
 
 def _scattered(pixels: int, height: int, width: int, seed: int) -> NDArray[np.bool_]:
-    """So many pixels of an image, every set of that size being equally likely."""
+    """Draw ``pixels`` pixels of an image, (height, width) bool; all sets of that size are equally likely."""
     # Raw numbers of a named bit generator stay the same in all versions of NumPy; permutations may not.
     numbers = np.random.PCG64(seed).random_raw(height * width)
     chosen = np.zeros(height * width, dtype=np.bool_)
