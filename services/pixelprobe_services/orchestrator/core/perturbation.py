@@ -37,7 +37,7 @@ class EffectiveEdits:
     counts: NDArray[np.int16]
 
     def keys(self) -> EditArray:
-        """Return ``edits`` as rows, (n, k * 5) int16, a view; two rows are equal exactly if the images are."""
+        """Return ``edits`` as rows, (n, k * 5) int16, a view; rows are equal exactly if the images are."""
         count, slots, genes = self.edits.shape
         return self.edits.reshape(count, slots * genes)
 
