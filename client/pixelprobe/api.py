@@ -22,7 +22,9 @@ from pixelprobe import convert, masks, model
 from pixelprobe.addresses import Addresses
 from pixelprobe.rpc import mapped_errors, open_channel, to_exception
 from pixelprobe_api.attack.v1 import attack_service_pb2 as attack_pb2
+from pixelprobe_api.attack.v1 import load_test_service_pb2 as load_pb2
 from pixelprobe_api.attack.v1.attack_service_pb2_grpc import AttackServiceStub
+from pixelprobe_api.attack.v1.load_test_service_pb2_grpc import LoadTestServiceStub
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2 as segmentation_pb2
 from pixelprobe_api.segmentation.v1.segmentation_service_pb2_grpc import SegmentationServiceStub
 from pixelprobe_services.common.images import from_array, to_array
@@ -236,6 +238,19 @@ class PixelprobeClient:
 
         for response in self._pages(page):
             yield from map(convert.attack, response.attacks)
+
+    # Load tests
+
+    def stream_load_test(
+        self, request: load_pb2.RunLoadTestRequest, seconds: float
+    ) -> Iterator[load_pb2.RunLoadTestResponse]:
+        """Run a load test for at most ``seconds``; closing it cancels it. See :mod:`pixelprobe.load.run`."""
+        with self._orchestrator_errors():
+            stream = LoadTestServiceStub(self._attack_channel).RunLoadTest(request, timeout=seconds)
+            try:
+                yield from stream
+            finally:
+                stream.cancel()
 
     # Segmentation
 

@@ -223,6 +223,7 @@ def _result(message: result_pb2.AttackResult) -> model.Result:
         clean_held=_repeats(message.clean_held) if message.HasField("clean_held") else None,
         success_held=_repeats(message.success_held) if message.HasField("success_held") else None,
         started_over=message.started_over,
+        first_success_query=message.first_success_query,
     )
 
 

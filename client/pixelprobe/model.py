@@ -135,6 +135,7 @@ class Result:
         edits: the best candidate's changed pixels.
         generations: until the first success (the start population is 1); without one, all that ran.
         queries_to_success: queries sent when the first success was seen; 0 without one.
+        first_success_query: number of the query that first met the goal, from 1; 0 without one.
         mask: (height, width) bool, the mask in use; None when no region needed one.
         region_area_fraction: share of the image that the attacked region covers, 0 to 1.
         queries_answered: of those sent; None where the server did not count it.
@@ -167,6 +168,7 @@ class Result:
     clean_held: Repeats | None = None
     success_held: Repeats | None = None
     started_over: str = ""
+    first_success_query: int = 0
 
 
 @dataclass(frozen=True)

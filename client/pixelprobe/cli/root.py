@@ -9,6 +9,7 @@ import click
 from pixelprobe.cli.attack import attack
 from pixelprobe.cli.campaign import campaign
 from pixelprobe.cli.demo import demo
+from pixelprobe.cli.loadtest import loadtest
 from pixelprobe.cli.report import report
 from pixelprobe.cli.segment import segment
 from pixelprobe.cli.shell import Shell
@@ -19,6 +20,7 @@ from pixelprobe.tracing import traced_command
 SECTIONS = {
     "Local stack": ("up", "down", "status", "demo"),
     "Attacks": ("targets", "segment", "attack", "campaign", "report"),
+    "Load": ("loadtest",),
 }
 
 
@@ -59,5 +61,5 @@ def cli(ctx: click.Context) -> None:
     ctx.with_resource(traced_command(ctx.invoked_subcommand or ""))
 
 
-for command in (up, down, status, demo, targets, segment, attack, campaign, report):
+for command in (up, down, status, demo, targets, segment, attack, campaign, report, loadtest):
     cli.add_command(command)

@@ -296,6 +296,7 @@ class AttackResult:
     clean_held: Held | None = None
     success_held: Held | None = None
     started_over: str = ""
+    first_success_query: int = 0
 
 
 def image_digest(image: Pixels) -> str:

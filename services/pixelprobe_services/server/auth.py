@@ -14,6 +14,7 @@ from pixelprobe_services.server.interceptors import AroundInterceptor, Call, Con
 from pixelprobe_services.server.tokens import Tokens
 
 _ATTACKS = "/pixelprobe.attack.v1.AttackService/"
+_LOAD = "/pixelprobe.attack.v1.LoadTestService/"
 _MASKS = "/pixelprobe.segmentation.v1.SegmentationService/"
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 
@@ -30,6 +31,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     f"{_ATTACKS}GetAttack": (READ,),
     f"{_ATTACKS}ListAttacks": (READ,),
     f"{_ATTACKS}ListResults": (READ,),
+    f"{_LOAD}RunLoadTest": (ATTACK,),
     f"{_MASKS}Segment": (ATTACK,),
     f"{_MASKS}ListSegmenters": (READ,),
     f"{_REFLECTION}ServerReflectionInfo": (READ,),

@@ -49,6 +49,8 @@ class Trace:
     generations: int = 0
     success_generation: int | None = None
     queries_to_success: int = 0
+    first_success_query: int = 0
+    """Number of the query, counted as the budget counts, that first met the goal; 0 without one."""
     fitness_by_generation: list[float] = field(default_factory=list)
     skipped: int = 0
     repeated: int = 0

@@ -35,6 +35,7 @@ def encode_result(result: AttackResult) -> bytes:
             "clean_held": _held_pair(result.clean_held),
             "success_held": _held_pair(result.success_held),
             "started_over": result.started_over,
+            "first_success_query": result.first_success_query,
         },
         separators=(",", ":"),
     ).encode()

@@ -1,0 +1,1 @@
+"""Load tests of targets, and what each query budget buys."""

@@ -1,0 +1,45 @@
+"""A finished load test as files: JSON with all that was measured, and CSV with a row for each step."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pixelprobe.load.values import LoadSpec, LoadStep, LoadWindow
+
+COLUMNS = (
+    "offered_rate", "concurrency", "batch", "seconds", "requests", "achieved_rate", "queries_answered",
+    "mean", "p50", "p90", "p95", "p99", "p999", "max", "error_share", "schedule_delay_p99", "cpu_share",
+    "bytes_sent", "bytes_received", "longest_retry_after", "achieved", "reason",
+)  # fmt: skip
+
+
+def as_record(
+    spec: LoadSpec, steps: Sequence[LoadStep], windows: Sequence[Sequence[LoadWindow]], highest: float | None
+) -> dict[str, Any]:
+    """Everything, with the types of JSON: latencies in seconds, histograms as base64 (microseconds)."""
+    return {
+        "spec": asdict(spec),
+        "highest_rate": highest,
+        "steps": [{**asdict(step), "error_share": step.error_share} for step in steps],
+        "windows": [[asdict(window) for window in step] for step in windows],
+    }
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write what :func:`as_record` gives."""
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, steps: Sequence[LoadStep]) -> None:
+    """One row for each step; latencies in seconds."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        for step in steps:
+            values = {**asdict(step), **asdict(step.latency), "error_share": step.error_share}
+            writer.writerow({name: values[name] for name in COLUMNS})
