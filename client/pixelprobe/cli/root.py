@@ -7,6 +7,7 @@ import importlib.metadata
 import click
 
 from pixelprobe.cli.attack import attack
+from pixelprobe.cli.budgets import budgets
 from pixelprobe.cli.campaign import campaign
 from pixelprobe.cli.demo import demo
 from pixelprobe.cli.loadtest import loadtest
@@ -20,7 +21,7 @@ from pixelprobe.tracing import traced_command
 SECTIONS = {
     "Local stack": ("up", "down", "status", "demo"),
     "Attacks": ("targets", "segment", "attack", "campaign", "report"),
-    "Load": ("loadtest",),
+    "Load and budgets": ("loadtest", "budgets"),
 }
 
 
@@ -61,5 +62,5 @@ def cli(ctx: click.Context) -> None:
     ctx.with_resource(traced_command(ctx.invoked_subcommand or ""))
 
 
-for command in (up, down, status, demo, targets, segment, attack, campaign, report, loadtest):
+for command in (up, down, status, demo, targets, segment, attack, campaign, report, loadtest, budgets):
     cli.add_command(command)
