@@ -113,6 +113,12 @@ def _extra(row: BudgetRow, name: str) -> str:
     return f"{value:,.0f}" if name == "fooled_a_day" else f"{value:.4g}"
 
 
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def _lines(table: BudgetTable) -> list[str]:
     lines = []
     if table.median_success is not None and table.stopping_limit is not None:
@@ -124,9 +130,7 @@ def _lines(table: BudgetTable) -> list[str]:
             else "No limit would have stopped 90% of the successes: too many came with the first query."
         )
     if table.left_out:
-        lines.append(
-            f"{table.left_out} attacks did not run (not applicable, cancelled or error): not counted."
-        )
+        lines.append(f"{table.left_out} attacks did not run (not applicable, cancelled, error): not counted.")
     return lines
 
 

@@ -1,7 +1,7 @@
 """What each query budget buys: from attacks that ran once, to the largest budget.
 
 An attack with a smaller budget sends the same queries in the same order and stops sooner, so that one run
-answers for all budgets up to its own. Where an attack was cut off before a budget (by its own, smaller budget),
+answers for all budgets up to its own. Where an attack was cut off before a budget (by its own, smaller one),
 nothing is known about that budget, and the attack is not counted there.
 """
 
