@@ -23,6 +23,7 @@ def _target(model: ShippedModel, triton_grpc: str) -> str:
         'protocol = "kserve-grpc"\n'
         f"address = {_toml(triton_grpc)}\n"
         f"labels = {_toml(list(model.labels))}\n"
+        "load_test = true\n"
     )
 
 

@@ -10,7 +10,12 @@ import click
 import grpc
 from prometheus_client import CollectorRegistry
 
-from pixelprobe_api.attack.v1 import attack_service_pb2, attack_service_pb2_grpc
+from pixelprobe_api.attack.v1 import (
+    attack_service_pb2,
+    attack_service_pb2_grpc,
+    load_test_service_pb2,
+    load_test_service_pb2_grpc,
+)
 from pixelprobe_services.common.errors import FailedPreconditionError, InvalidArgumentError, ServiceError
 from pixelprobe_services.common.peers import Peer
 from pixelprobe_services.common.status import ErrorMap
@@ -21,6 +26,7 @@ from pixelprobe_services.orchestrator.campaigns.executor import LocalExecutor
 from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
 from pixelprobe_services.orchestrator.campaigns.quotas import QuotaLedger, Quotas
 from pixelprobe_services.orchestrator.campaigns.waiting import PATIENCE_SECONDS, Patience
+from pixelprobe_services.orchestrator.load.servicer import LoadTestServicer
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.readiness import any_target_answers, store_works
@@ -59,6 +65,7 @@ ERROR_MAP: ErrorMap = {
 }
 
 SERVICE = attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_name
+LOAD_SERVICE = load_test_service_pb2.DESCRIPTOR.services_by_name["LoadTestService"].full_name
 PLACES = {
     f"/{SERVICE}/UploadImages": Places(64, share=8),
     f"/{SERVICE}/CreateCampaign": Places(8, share=4),  # a spec's masks take eight times their bytes
@@ -173,7 +180,10 @@ async def _serve(
         attack_service_pb2_grpc.add_AttackServiceServicer_to_server(
             AttackServicer(store, campaigns, registry), server
         )
-        return [SERVICE]
+        load_test_service_pb2_grpc.add_LoadTestServiceServicer_to_server(
+            LoadTestServicer(store, registry), server
+        )
+        return [SERVICE, LOAD_SERVICE]
 
     async def ready() -> bool:
         return await store_works(store) and await any_target_answers(registry)
