@@ -12,9 +12,9 @@ from rich.table import Table
 
 from pixelprobe.campaigns.names import find_campaigns
 from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.console import make_console
 from pixelprobe.cli.options import json_option, orchestrator_option
 from pixelprobe.cli.shell import SectionedCommand
-from pixelprobe.cli.tables import make_console
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.load.budgets import BudgetRow, BudgetTable, budget_tables
 

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.connecting import open_client
+from pixelprobe.cli.console import make_console
 from pixelprobe.cli.options import PATH, make_folder, orchestrator_option, output_options
 from pixelprobe.cli.shell import EXIT_FAILED, SectionedCommand, interrupt_on_terminate, sectioned
-from pixelprobe.cli.tables import make_console
 from pixelprobe.inputs.planned import PlanError, PlannedImage, choose_targets, fit_to_target, load_images
 from pixelprobe.inputs.sizing import Sizing
 from pixelprobe.load.files import as_record, write_csv, write_json

@@ -233,7 +233,7 @@ class AttackRun:
         affordable = rows[: self._budget.affordable(len(rows))]
         met = False
         if len(affordable):
-            edits = scoring.candidates.edits[affordable]
+            edits, before = scoring.candidates.edits[affordable], self._budget.sent
             try:
                 scores = await questions.candidates(edits, self._trace.clean_top)
             except BudgetExhaustedError as error:  # retries have used it up
@@ -244,7 +244,7 @@ class AttackRun:
             probability, top_class = scores.class_probabilities[:, 0], scores.top_classes[:, 0]
             scoring.record(affordable, probability, top_class)
             self._trace.watch.see(scores.top_classes, scores.top_probabilities)
-            met = await self._judge(scoring, affordable, scores, questions, generation)
+            met = await self._judge(scoring, affordable, scores, questions, generation, before)
             self._journal.add(scoring.candidates.edits[affordable], probability, top_class)
         if len(affordable) < len(rows) and not (met and self._spec.search.early_stop):
             raise BudgetExhaustedError(f"all {self._budget.limit} queries of the budget are spent")
@@ -257,8 +257,12 @@ class AttackRun:
         scores: Scores,
         questions: Questions,
         generation: int,
+        before: int,
     ) -> bool:
-        """Offer the best of these candidates to the trace. Returns whether one meets the goal."""
+        """Offer the best of these candidates to the trace; ``before`` them so many queries were sent.
+
+        Returns whether one meets the goal.
+        """
         costs = cost(self._goal, scores.class_probabilities[:, 0])
         success = is_success(self._goal, self._clean_class, scores.top_classes[:, 0])
         sent = self._budget.sent
@@ -278,7 +282,7 @@ class AttackRun:
                     self._trace.unheld += 1
                     if held.asked:
                         continue
-            self._trace.offer(candidate, generation, sent)
+            self._trace.offer(candidate, generation, sent, before + int(success.argmax()) + 1)
             return candidate.success
         return False
 

@@ -69,11 +69,12 @@ class Trace:
             self.best.cost,
         )
 
-    def offer(self, candidate: Best, generation: int, queries: int) -> None:
+    def offer(self, candidate: Best, generation: int, queries: int, first_success: int = 0) -> None:
         """Keep ``candidate`` if it beats the best so far; note the first success."""
         if candidate.success and self.success_generation is None:
             self.success_generation = generation
             self.queries_to_success = queries
+            self.first_success_query = first_success
         if self.beats(candidate):
             self.best = candidate
 
@@ -117,6 +118,7 @@ class Trace:
             generations=generations,
             fitness_by_generation=tuple(self.fitness_by_generation),
             queries_to_success=self.queries_to_success,
+            first_success_query=self.first_success_query,
             region_area_fraction=region_area,
             clean_held=self.clean_held,
             success_held=best.held if best and best.success else None,
