@@ -21,6 +21,9 @@ COMBINED = (5, 10, 10, 20)
 FREE = 0.15
 """Share of exchanged pixels that take a random colour instead of a corner."""
 
+DRAWN_FROM = 8192
+"""Candidates that exchanges draw from: the best, which in an image of 32 x 32 is all."""
+
 RESTART = 0.2
 """Share of candidates that combine leaders anew instead of exchanging pixels of the best candidate."""
 
@@ -65,6 +68,9 @@ class AutoFewPixels(Search):
             return np.repeat(self.scene.corner_genes(numbers)[:, None, :], self.pixels, axis=1)
         count = min(COMBINED[min(self._combined, len(COMBINED) - 1)], self._most - self._sent)
         numbers, ranks = self._sweep.ranks()
+        if len(numbers) > DRAWN_FROM:
+            best = np.sort(np.argpartition(-ranks, DRAWN_FROM)[:DRAWN_FROM])
+            numbers, ranks = numbers[best], ranks[best]
         proposals = [self._of_leaders(noise=False)]
         for _ in range(count - 1):
             if self._current is None or self._rng.random() < RESTART:

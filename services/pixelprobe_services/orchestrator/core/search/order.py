@@ -21,7 +21,7 @@ from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, zoom
+from scipy.ndimage import zoom
 
 from pixelprobe_services.orchestrator.core.search.scene import CORNERS, Scene
 
@@ -64,11 +64,20 @@ class CornerOrder:
         self._size = height, width
         self.candidates: Numbers = scene.corner_candidates
         self._range = RANGE * np.sqrt(height * width) / PRIOR_SIDE
-        reach = np.arange(-int(4 * self._range), int(4 * self._range) + 1)
-        self._blur = np.exp(reach**2 / (-2 * self._range**2))
         self._colour = scene.image.astype(np.float64)
         expected = corner_prior(height, width) * scene.contrast**2
         self._prior_rank = np.log(expected.reshape(-1)[self.candidates] + 1e-9)
+        self._corner, self._row, self._column = np.unravel_index(
+            self.candidates, (len(CORNERS), height, width)
+        )
+        # A piece takes at most one candidate of a cell and colour: in a large image neighbours are alike.
+        cells = min(height, PRIOR_SIDE), min(width, PRIOR_SIDE)
+        cell = np.ravel_multi_index(
+            (self._corner, self._row * cells[0] // height, self._column * cells[1] // width),
+            (len(CORNERS), *cells),
+        )
+        self._by_cell = np.argsort(cell, kind="stable")
+        self._cell_starts = np.flatnonzero(np.diff(cell[self._by_cell], prepend=-1))
 
     def ranks(self, tried: Numbers, progress: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) float64, one for each of ``candidates``; the higher, the sooner to try.
@@ -77,8 +86,8 @@ class CornerOrder:
             tried: (m,) numbers of candidates with known costs, in the order in which they were tried.
             progress: (m,) theirs, see ``Scene.progress``.
         """
-        novelty = NOVELTY / np.sqrt(1 + self._crowding(tried).reshape(-1)[self.candidates])
-        return np.asarray(np.round(self._expected(tried, progress) + novelty, _ROUNDING), dtype=np.float64)
+        ranks = self._expected(tried, progress) + NOVELTY / np.sqrt(1 + self._crowding(tried))
+        return np.asarray(np.round(ranks, _ROUNDING), dtype=np.float64)
 
     def choose(self, tried: Numbers, progress: NDArray[np.float64], count: int) -> Numbers:
         """The numbers of the next piece, at most ``count``, best first; each makes those like it less novel.
@@ -88,45 +97,51 @@ class CornerOrder:
             progress: as for :meth:`ranks`.
             count: of the piece.
         """
-        expected = np.full((len(CORNERS), *self._size), -np.inf)
-        expected.reshape(-1)[self.candidates] = self._expected(tried, progress)
-        expected.reshape(-1)[tried] = -np.inf
+        expected = self._expected(tried, progress)
+        expected[np.searchsorted(self.candidates, tried)] = -np.inf
         crowding = self._crowding(tried)
-        rank = np.round(expected + NOVELTY / np.sqrt(1 + crowding), _ROUNDING)
-        reach = len(self._blur) // 2
+        pool = self._best_of_cells(np.round(expected + NOVELTY / np.sqrt(1 + crowding), _ROUNDING))
+        expected, crowding = expected[pool], crowding[pool]
+        corner, row, column = self._corner[pool], self._row[pool], self._column[pool]
         chosen: list[int] = []
         for _ in range(count):
-            number = int(np.argmax(rank))
-            corner, row, column = (int(place) for place in np.unravel_index(number, rank.shape))
-            if rank[corner, row, column] == -np.inf:
+            rank = np.round(expected + NOVELTY / np.sqrt(1 + crowding), _ROUNDING)
+            best = int(np.argmax(rank))
+            if rank[best] == -np.inf:
                 break
-            chosen.append(number)
-            expected[corner, row, column] = -np.inf
-            rows, down = _around(row, reach, self._size[0])
-            columns, right = _around(column, reach, self._size[1])
-            near = self._blur[down, None] * self._blur[None, right]
-            crowding[:, rows, columns] += _SHARED[corner][:, None, None] * near
-            novelty = NOVELTY / np.sqrt(1 + crowding[:, rows, columns])
-            rank[:, rows, columns] = np.round(expected[:, rows, columns] + novelty, _ROUNDING)
-        return np.array(chosen, dtype=np.intp)
+            chosen.append(best)
+            expected[best] = -np.inf
+            apart = (row - row[best]) ** 2 + (column - column[best]) ** 2
+            crowding += _SHARED[corner[best]][corner] * np.exp(apart / (-2 * self._range**2))
+        return self.candidates[pool[chosen]]
+
+    def _best_of_cells(self, ranks: NDArray[np.float64]) -> Numbers:
+        """The places in ``candidates`` of the best of each cell and colour, ascending."""
+        grouped = ranks[self._by_cell]
+        best = np.maximum.reduceat(grouped, self._cell_starts)
+        sizes = np.diff(self._cell_starts, append=len(grouped))
+        is_best = np.flatnonzero(grouped == np.repeat(best, sizes))
+        cell = np.searchsorted(self._cell_starts, is_best, side="right")
+        _, first = np.unique(cell, return_index=True)
+        return np.sort(self._by_cell[is_best[first]])
 
     def _expected(self, tried: Numbers, progress: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,) log prior and what the scores say, without novelty."""
+        """(n,) log prior and what the scores say, without novelty; a new array."""
         if not len(tried):
-            return self._prior_rank
-        return self._prior_rank + WEIGHT * self._posterior(tried, progress).reshape(-1)[self.candidates]
+            return self._prior_rank.copy()
+        return self._prior_rank + WEIGHT * self._posterior(tried, progress)
 
     def _crowding(self, tried: Numbers) -> NDArray[np.float64]:
-        """(8, height, width): how many candidates were tried, each counted by how near it is."""
-        counts = np.zeros((len(CORNERS), *self._size))
-        counts.reshape(-1)[tried] = 1.0
-        return np.asarray(np.tensordot(_SHARED, self._blurred(counts), axes=1))
+        """(n,): how many candidates were tried, each counted by how near it is."""
+        corner, row, column = np.unravel_index(tried, (len(CORNERS), *self._size))
+        maps = np.tensordot(_SHARED, self._spread_by_corner(np.ones(len(tried)), corner, row, column), axes=1)
+        return np.asarray(maps.reshape(-1)[self.candidates])
 
     def _posterior(self, tried: Numbers, progress: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(8, height, width) posterior mean of the progress, about the mean of what is known.
+        """(n,) posterior mean of the progress, about the mean of what is known.
 
-        The kernel is a Gaussian in place times a sum over colours, so the mean is a few blurred maps of the
-        candidates' weights: memory and time grow with the image, not with image times evidence.
+        The kernel is a Gaussian in place times a sum over colours, so the mean is a few maps of weights,
+        spread over the image: memory and time do not grow with candidates times evidence.
         """
         corner, row, column = np.unravel_index(tried, (len(CORNERS), *self._size))
         change = (CORNERS[corner] - self._colour[row, column]) / 255.0
@@ -136,27 +151,29 @@ class CornerOrder:
         known = covariance + NOISE * np.eye(len(tried))
         weights = np.linalg.solve(known, progress - progress.mean())
 
-        by_corner = np.zeros((len(CORNERS), *self._size))
-        by_corner[corner, row, column] = weights
-        by_channel = np.zeros((3, *self._size))
+        shared = np.tensordot(_SHARED, self._spread_by_corner(weights, corner, row, column), axes=1)
+        mean = (1 - LINEAR) * shared
         for channel in range(3):
-            np.add.at(by_channel[channel], (row, column), weights * change[:, channel])
-        shared = np.tensordot(_SHARED, self._blurred(by_corner), axes=1)
-        slope = self._blurred(by_channel)
-        changes = (CORNERS[:, None, None, :] - self._colour[None]) / 255.0
-        return np.asarray((1 - LINEAR) * shared + LINEAR * (changes * slope.transpose(1, 2, 0)).sum(axis=-1))
+            slope = self._spread(weights * change[:, channel], row, column)
+            changes = (CORNERS[:, None, None, channel] - self._colour[None, :, :, channel]) / 255.0
+            mean += LINEAR * changes * slope
+        return np.asarray(mean.reshape(-1)[self.candidates])
 
-    def _blurred(self, maps: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Each map convolved with the spatial kernel, nothing beyond the border."""
-        for axis in (1, 2):
-            maps = correlate1d(maps, self._blur, axis=axis, mode="constant")
-        return np.asarray(maps)
+    def _spread_by_corner(
+        self, weights: NDArray[np.float64], corner: Numbers, row: Numbers, column: Numbers
+    ) -> NDArray[np.float64]:
+        """(8, height, width): the weights of each corner's candidates, spread over the image."""
+        maps = np.zeros((len(CORNERS), *self._size))
+        for one in np.unique(corner):
+            of_corner = corner == one
+            maps[one] = self._spread(weights[of_corner], row[of_corner], column[of_corner])
+        return maps
 
-
-def _around(place: int, reach: int, size: int) -> tuple[slice, slice]:
-    """The places within ``reach`` of one, and the part of a kernel centred on it that falls on them."""
-    first, last = max(place - reach, 0), min(place + reach + 1, size)
-    return slice(first, last), slice(first - place + reach, last - place + reach)
+    def _spread(self, weights: NDArray[np.float64], row: Numbers, column: Numbers) -> NDArray[np.float64]:
+        """(height, width): the sum of the spatial kernel around each place, times its weight."""
+        down = np.exp((row[:, None] - np.arange(self._size[0])) ** 2 / (-2 * self._range**2))
+        right = np.exp((column[:, None] - np.arange(self._size[1])) ** 2 / (-2 * self._range**2))
+        return np.asarray((down * weights[:, None]).T @ right)
 
 
 _SHARED = np.exp(-(CORNERS[:, None, :] != CORNERS[None, :, :]).sum(axis=-1).astype(np.float64))
