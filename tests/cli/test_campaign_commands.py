@@ -218,31 +218,31 @@ def test_finished_runs_cannot_be_resumed(cli: Cli, images: Path) -> None:
     ],
 )  # fmt: skip
 def test_bad_specs_get_one_line_and_nothing_is_started(
-    cli: Cli, images: Path, changes: tuple[str, str], told: str
+    quick: Cli, images: Path, changes: tuple[str, str], told: str
 ) -> None:
-    spec = write(cli, "bad", SPEC.replace(*changes))
-    assert_one_line_error(cli("campaign", "run", spec.name), 2, told)
-    assert not [state for state in cli.json("campaign", "list") if state["run"].startswith("bad@")]
+    spec = write(quick, "bad", SPEC.replace(*changes))
+    assert_one_line_error(quick("campaign", "run", spec.name), 2, told)
+    assert not [state for state in quick.json("campaign", "list") if state["run"].startswith("bad@")]
 
 
-def test_images_of_another_size_or_class(cli: Cli, images: Path) -> None:
-    spec = write(cli, "odd")
+def test_images_of_another_size_or_class(quick: Cli, images: Path) -> None:
+    spec = write(quick, "odd")
     (images / "cat").rename(images / "cow")
-    assert_one_line_error(cli("campaign", "run", spec), 2, "'cow' is no class of allconv_cifar10")
+    assert_one_line_error(quick("campaign", "run", spec), 2, "'cow' is no class of allconv_cifar10")
     (images / "cow").rename(images / "cat")
     big = load_image(CAT).pixels.repeat(2, axis=0)
     for path in images.rglob("*.png"):
         save_png(path, big)
     assert_one_line_error(
-        cli("campaign", "run", spec), 2, "is 32 x 64 pixels, but allconv_cifar10 takes 32 x 32"
+        quick("campaign", "run", spec), 2, "is 32 x 64 pixels, but allconv_cifar10 takes 32 x 32"
     )
 
 
 @pytest.mark.parametrize("command", ["show", "watch", "cancel", "resume"])
-def test_names_that_mean_nothing(cli: Cli, command: str) -> None:
-    done = cli("campaign", command, "nothing")
+def test_unknown_names_are_bad_input(quick: Cli, command: str) -> None:
+    done = quick("campaign", command, "nothing")
     assert_one_line_error(
-        done, 1, "no campaign or run is called 'nothing'; `pixelprobe campaign list` shows them"
+        done, 2, "no campaign or run is called 'nothing'; `pixelprobe campaign list` shows them"
     )
 
 

@@ -73,7 +73,7 @@ def test_without_json_it_says_what_to_open(cli: Cli, campaign: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("nobody",), 1, "no campaign or run is called 'nobody'"),
+        (("nobody",), 2, "no campaign or run is called 'nobody'"),
         (("CAMPAIGN", "--target", "net"), 2, "--target: 'net' was not attacked; allconv_cifar10 were"),
         (("CAMPAIGN", "--accuracy", "gone.json"), 2, "gone.json: No such file"),
         (("CAMPAIGN", "--provenance", __file__), 2, "test_report.py: not JSON"),
@@ -81,9 +81,9 @@ def test_without_json_it_says_what_to_open(cli: Cli, campaign: str) -> None:
     ],
 )
 def test_bad_input_gets_one_line(
-    cli: Cli, campaign: str, arguments: tuple[str, ...], code: int, told: str
+    quick: Cli, campaign: str, arguments: tuple[str, ...], code: int, told: str
 ) -> None:
-    done = cli("report", *(campaign if argument == "CAMPAIGN" else argument for argument in arguments))
+    done = quick("report", *(campaign if argument == "CAMPAIGN" else argument for argument in arguments))
     assert_one_line_error(done, code, told)
 
 
