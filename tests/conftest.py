@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from pixelprobe_deploy.local.interrupts import Interrupts
 from pixelprobe_deploy.local.state import StateFolder
 from pixelprobe_deploy.triton.venv import ensure_venv
 from tests.stacks import Stack, run_local
+
+# A loaded machine is no failure.
+settings.register_profile("pixelprobe", deadline=None)
+settings.load_profile("pixelprobe")
 
 STACK_FIXTURES = {"fresh_stack", "local_stack", "local_stack_home", "local_triton"}
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixelprobe_services.common.address import split_address
+from pixelprobe_services.common.files import state_folder
+
 DEFAULT_ORCHESTRATOR = "127.0.0.1:50062"
 DEFAULT_SEGMENTATION = "127.0.0.1:50061"
 ORCHESTRATOR_VARIABLE = "PIXELPROBE_ORCHESTRATOR"
 SEGMENTATION_VARIABLE = "PIXELPROBE_SEGMENTATION"
-HOME_VARIABLE = "PIXELPROBE_HOME"
 
 ORCHESTRATOR, SEGMENTATION = "orchestrator", "segmentation"
 LOCAL_STACK = "the local stack"
@@ -24,7 +25,7 @@ _VARIABLES = {ORCHESTRATOR: ORCHESTRATOR_VARIABLE, SEGMENTATION: SEGMENTATION_VA
 
 @dataclass(frozen=True)
 class Addresses:
-    """host:port of each service."""
+    """HOST:PORT of each service."""
 
     orchestrator: str = DEFAULT_ORCHESTRATOR
     segmentation: str = DEFAULT_SEGMENTATION
@@ -39,7 +40,7 @@ class Located:
 
 
 class AddressError(ValueError):
-    """An address is not host:port; the message says which."""
+    """An address is not HOST:PORT; the message says which."""
 
 
 class NoStackError(AddressError):
@@ -65,7 +66,7 @@ def find_addresses(
         needed: services that must be found; of the others the usual address is assumed.
 
     Raises:
-        AddressError: something that was given is not host:port.
+        AddressError: an argument or a variable is not HOST:PORT.
         NoStackError: a service that is needed was not found.
     """
     located = {
@@ -82,7 +83,7 @@ def locate(service: str, argument: str | None = None) -> Located | None:
     """Find the address of ORCHESTRATOR or SEGMENTATION; None where nothing says where it is.
 
     Raises:
-        AddressError: something that was given is not host:port.
+        AddressError: an argument or a variable is not HOST:PORT.
     """
     variable = _VARIABLES[service]
     if argument:
@@ -93,20 +94,16 @@ def locate(service: str, argument: str | None = None) -> Located | None:
     return Located(running, LOCAL_STACK) if running else None
 
 
-def state_folder() -> Path:
-    """The local stack's folder."""
-    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".pixelprobe").expanduser()
-
-
 def _checked(address: str, origin: str) -> str:
-    match = re.fullmatch(r"([^\s:]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", address)
-    if not match or not 1 <= int(match.group(2)) <= 65535:
-        raise AddressError(f"{origin}: {address!r} is not HOST:PORT")
+    try:
+        split_address(address)
+    except ValueError as error:
+        raise AddressError(f"{origin}: {error}") from error
     return address
 
 
 def _running_stack(home: Path) -> dict[str, str]:
-    """Host:port by service, from the file that the local stack writes while it runs; empty without one.
+    """Return HOST:PORT by service from the file that a running local stack keeps; empty without one.
 
     A part whose process has gone, say because the machine was restarted, is left out: another user's program
     may have its port by now.

@@ -1,8 +1,8 @@
-"""The typed Python client of both services: plain values in and out, exceptions instead of statuses.
+"""Typed Python client of both services: values in and out, exceptions instead of statuses.
 
-Every call has a deadline; calls that are safe to repeat are repeated a few times while a service is
-unavailable. All errors are :class:`~pixelprobe_services.common.errors.ServiceError`; a service that does not
-answer at all is :class:`pixelprobe.rpc.UnreachableError`.
+Every call has a deadline; idempotent calls are retried a few times while a service is unavailable. All errors
+are :class:`~pixelprobe_services.common.errors.ServiceError`; a service that does not
+answer is :class:`pixelprobe.rpc.UnreachableError`.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from pixelprobe_services.common.wire import spec_to_pb
 
 CALL_SECONDS = 30.0
 CHANGE_SECONDS = 120.0
-"""Creating, cancelling and resuming write a row for each attack; a campaign may have 100,000 of them."""
+"""Of calls that write a row for each attack of a campaign."""
 
 SEGMENT_SECONDS = 120.0
 UPLOAD_SECONDS = 120.0
 UPLOAD_BYTES = 48 * 2**20
-"""About this much goes into one upload call, so that gRPC can still hold it for a retry."""
+"""Most bytes in one upload call; gRPC must buffer them for a retry."""
 
 UPLOAD_IMAGES = 1000
-"""No more than this go into one, however small they are; the server takes ten times as many."""
+"""Most images in one upload call; the server accepts ten times as many."""
 
 WATCH_SECONDS = 120.0
-"""A watch is renewed after this long."""
+"""Duration after which a watch is renewed."""
 WATCH_FAILURES = 6
-"""So many reconnections in a row without a single event end a watch."""
+"""Consecutive reconnections without an event after which a watch fails."""
 WATCH_BACKOFF_SECONDS = 0.5
 
 _PAGE_SIZE = 200
@@ -62,10 +62,21 @@ PageType = TypeVar("PageType", bound=_Page)
 
 
 class PixelprobeClient:
-    """Both services. Connects on the first call; use it as a context manager, or call :meth:`close`."""
+    """Client of both services. It connects on the first call; threads may share it.
+
+    Example::
+
+        with PixelprobeClient(find_addresses()) as client:
+            (digest,) = client.upload_images([pixels])
+            spec = CampaignSpec(images=(CampaignImage(digest),), targets=("vgg16_cifar10",))
+            name = client.create_campaign(spec).name
+            for event in client.watch_campaign(name):
+                print(event)
+            results = list(client.list_results(name))
+    """
 
     def __init__(self, addresses: Addresses, peer: Peer = PLAIN) -> None:
-        """Raises PeerError where ``peer``'s token would travel unencrypted to another machine."""
+        """Raise PeerError if ``peer``'s token would be sent unencrypted to another machine."""
         self.addresses = addresses
         self._peer = peer
         self._attack_channel = open_channel(addresses.orchestrator, peer)
@@ -82,32 +93,32 @@ class PixelprobeClient:
         self.close()
 
     def close(self) -> None:
-        """Give the connections back. Idempotent."""
+        """Close the connections; idempotent."""
         self._attack_channel.close()
         self._segmentation_channel.close()
 
     # Targets and images
 
     def list_targets(self) -> list[model.Target]:
-        """The targets that may be attacked, available or not."""
+        """Return all targets, available or not."""
         with self._orchestrator_errors():
             response = self._attacks.ListTargets(attack_pb2.ListTargetsRequest(), timeout=CALL_SECONDS)
         return [convert.target(message) for message in response.targets]
 
     def orchestrator_version(self) -> str:
-        """The version of the orchestrator; empty if it is older than this question."""
+        """Return the orchestrator's version; empty if it is too old to report it."""
         with self._orchestrator_errors():
             response = self._attacks.ListTargets(attack_pb2.ListTargetsRequest(), timeout=CALL_SECONDS)
         return str(response.orchestrator_version)
 
     def upload_images(self, images: Iterable[NDArray[np.uint8]]) -> list[str]:
-        """Store images, each (height, width, 3) uint8 RGB; of an iterator only one call's are held at once.
+        """Store images, each (height, width, 3) uint8 RGB; an iterator is consumed call by call.
 
         Returns:
             Their SHA-256 digests, in order.
 
         Raises:
-            InvalidArgumentError: an image is no such array, or a side is over 4096 pixels.
+            InvalidArgumentError: an image has another shape or dtype, or a side over 4096 pixels.
         """
         digests: list[str] = []
         for chunk in _chunks(images, UPLOAD_BYTES):
@@ -118,7 +129,7 @@ class PixelprobeClient:
         return digests
 
     def get_image(self, digest: str) -> NDArray[np.uint8]:
-        """A stored image, (height, width, 3) uint8 RGB and read-only; NotFoundError if there is none."""
+        """Return a stored image, (height, width, 3) uint8 RGB, read-only; NotFoundError if there is none."""
         request = attack_pb2.GetImageRequest(digest=digest)
         with self._orchestrator_errors():
             return to_array(self._attacks.GetImage(request, timeout=CALL_SECONDS).image)
@@ -146,43 +157,45 @@ class PixelprobeClient:
         return convert.campaign(response.campaign)
 
     def get_campaign(self, name: str) -> model.Campaign:
-        """The campaign as it is now; NotFoundError if there is none of that name."""
+        """Return a campaign in its present state; NotFoundError if there is none of that name."""
         request = attack_pb2.GetCampaignRequest(name=name)
         with self._orchestrator_errors():
             return convert.campaign(self._attacks.GetCampaign(request, timeout=CALL_SECONDS).campaign)
 
     def get_campaign_spec(self, name: str) -> model.CampaignSpec:
-        """What a campaign was asked to do, images included; NotFoundError if there is none of that name."""
+        """Return a campaign's spec, images included; NotFoundError if there is none of that name."""
         request = attack_pb2.GetCampaignRequest(name=name)
         with self._orchestrator_errors():
             return convert.spec_of(self._attacks.GetCampaign(request, timeout=CALL_SECONDS).campaign.spec)
 
-    def list_campaigns(self) -> Iterator[model.Campaign]:
-        """All campaigns, newest first, fetched page by page."""
+    def list_campaigns(self, *, own: bool = False) -> Iterator[model.Campaign]:
+        """Yield campaigns, newest first, fetched page by page; with ``own`` only the calling client's."""
 
         def page(token: str) -> attack_pb2.ListCampaignsResponse:
             request = attack_pb2.ListCampaignsRequest(page_size=_PAGE_SIZE, page_token=token)
             return self._attacks.ListCampaigns(request, timeout=CALL_SECONDS)
 
         for response in self._pages(page):
-            yield from map(convert.campaign, response.campaigns)
+            for message in response.campaigns:
+                if not own or message.owner == response.caller:
+                    yield convert.campaign(message)
 
     def cancel_campaign(self, name: str) -> model.Campaign:
-        """End a campaign; attacks under way finish as cancelled. Cancelling twice is harmless."""
+        """Cancel a campaign; running attacks finish as cancelled. Idempotent."""
         request = attack_pb2.CancelCampaignRequest(name=name)
         with self._orchestrator_errors():
             return convert.campaign(self._attacks.CancelCampaign(request, timeout=CHANGE_SECONDS).campaign)
 
     def resume_campaign(self, name: str) -> model.Campaign:
-        """Take a paused or cancelled campaign up again; FailedPreconditionError in any other state."""
+        """Resume a paused or cancelled campaign; FailedPreconditionError in any other state."""
         request = attack_pb2.ResumeCampaignRequest(name=name)
         with self._orchestrator_errors():
             return convert.campaign(self._attacks.ResumeCampaign(request, timeout=CHANGE_SECONDS).campaign)
 
     def watch_campaign(self, name: str, after_sequence: int = 0) -> Iterator[model.Event]:
-        """What happens, as it happens, until the campaign ends.
+        """Yield events as they happen, until the campaign ends.
 
-        Reconnects by itself where it was, up to WATCH_FAILURES times in a row.
+        A lost connection is renewed after the last event, up to WATCH_FAILURES times in a row.
 
         Raises:
             UnavailableError: the connection was lost for good, or nothing at all happened for too long.
@@ -214,13 +227,13 @@ class PixelprobeClient:
     # Attacks
 
     def get_attack(self, name: str) -> model.Attack:
-        """One attack; NotFoundError if there is none of that name."""
+        """Return an attack; NotFoundError if there is none of that name."""
         request = attack_pb2.GetAttackRequest(name=name)
         with self._orchestrator_errors():
             return convert.attack(self._attacks.GetAttack(request, timeout=CALL_SECONDS).attack)
 
     def list_attacks(self, campaign: str) -> Iterator[model.Attack]:
-        """All attacks of a campaign in the spec's order, fetched page by page."""
+        """Yield all attacks of a campaign in the spec's order, fetched page by page."""
 
         def page(token: str) -> attack_pb2.ListAttacksResponse:
             request = attack_pb2.ListAttacksRequest(parent=campaign, page_size=_PAGE_SIZE, page_token=token)
@@ -230,7 +243,7 @@ class PixelprobeClient:
             yield from map(convert.attack, response.attacks)
 
     def list_results(self, campaign: str) -> Iterator[model.Attack]:
-        """The finished attacks of a campaign in the spec's order, fetched page by page."""
+        """Yield the finished attacks of a campaign in the spec's order, fetched page by page."""
 
         def page(token: str) -> attack_pb2.ListResultsResponse:
             request = attack_pb2.ListResultsRequest(parent=campaign, page_size=_PAGE_SIZE, page_token=token)
@@ -255,7 +268,7 @@ class PixelprobeClient:
     # Segmentation
 
     def list_segmenters(self) -> list[masks.Segmenter]:
-        """The methods that the segmentation service knows."""
+        """Return the methods of the segmentation service."""
         request = segmentation_pb2.ListSegmentersRequest()
         with self._segmentation_errors():
             response = self._segmentation.ListSegmenters(request, timeout=CALL_SECONDS)
@@ -275,12 +288,12 @@ class PixelprobeClient:
         Args:
             pixels: the image.
             segmenter: id of a method; "" lets the service choose.
-            hints: what a person drew, for GrabCut; not together with ``threshold``.
+            hints: for GrabCut; not together with ``threshold``.
             threshold: a pixel is foreground where its saliency exceeds this, in (0, 1), for U2-Net.
-            saliency: ask for the saliency map as well.
+            saliency: also return the saliency map.
 
         Raises:
-            InvalidArgumentError: the image, the hints or the method are off.
+            InvalidArgumentError: the image, the hints or the method are invalid.
             FailedPreconditionError: the method cannot run on that server.
         """
         request = convert.segment_request(pixels, segmenter, hints, threshold, saliency)

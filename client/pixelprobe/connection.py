@@ -1,7 +1,7 @@
-"""What the client connects with: TLS, a certificate, a token; from the command line or the environment.
+"""Credentials of the client, from the command line or the environment.
 
-The token itself may stand in the environment or in a file, never on the command line, where every user of the
-machine could read it.
+The token itself comes from the environment or a file, never from the command line, which every user of the
+machine can read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", 
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """What the command line said; what it left out comes from the environment."""
+    """Options of the command line; the environment supplies the others."""
 
     tls: bool = False
     tls_ca: Path | None = None
@@ -36,10 +36,10 @@ class ConnectionOptions:
 
 
 def find_peer(options: ConnectionOptions | None = None) -> Peer:
-    """The connection's settings: each option, else its variable. A token file goes before PIXELPROBE_TOKEN.
+    """Return the credentials: each option, else its variable; a token file precedes PIXELPROBE_TOKEN.
 
     Raises:
-        PeerError: something that was given cannot be used; the message says what and how to mend it.
+        PeerError: a setting is invalid; the message names it and the cure.
     """
     given = options or ConnectionOptions()
     return read_peer(

@@ -31,7 +31,7 @@ from pixelprobe_services.common.wire import (
 
 
 def target(message: attack_service_pb2.Target) -> model.Target:
-    """A target as the server describes it."""
+    """Return a target."""
     return model.Target(
         name=message.name,
         available=message.available,
@@ -68,7 +68,7 @@ def spec_digest(spec: model.CampaignSpec) -> str:
 
 
 def campaign(message: campaign_pb2.Campaign) -> model.Campaign:
-    """A campaign as the server tells it."""
+    """Return a campaign."""
     progress = message.progress
     with _known_values():
         state = CAMPAIGN_STATES.from_pb(message.state, "state")
@@ -110,7 +110,7 @@ def attack(message: result_pb2.Attack) -> model.Attack:
 
 
 def event(message: attack_service_pb2.WatchCampaignResponse) -> model.Event | None:
-    """An event; None for a kind that this client does not know yet."""
+    """Return an event; None for a kind that only a newer server sends."""
     kind = message.WhichOneof("event")
     if kind == "campaign":
         return model.CampaignChanged(message.sequence, campaign(message.campaign))
@@ -140,7 +140,7 @@ def segment_request(
     threshold: float | None = None,
     saliency: bool = False,
 ) -> segmentation_service_pb2.SegmentRequest:
-    """The request for one image; ``hints`` are GrabCut's options, or ``threshold`` is U2-Net's."""
+    """Return the request for one image, with GrabCut's ``hints`` or U2-Net's ``threshold``, if any."""
     request = segmentation_service_pb2.SegmentRequest(
         image=from_array(pixels), segmenter=segmenter, return_saliency=saliency
     )
@@ -163,7 +163,7 @@ def segment_request(
 
 
 def segmentation(message: segmentation_service_pb2.SegmentResponse) -> masks.Segmentation:
-    """The answer for one image.
+    """Return the segmentation of one image.
 
     Raises:
         InvalidArgumentError: the saliency's size is not the mask's.
@@ -186,7 +186,7 @@ def segmentation(message: segmentation_service_pb2.SegmentResponse) -> masks.Seg
 
 
 def segmenter(message: segmentation_service_pb2.Segmenter) -> masks.Segmenter:
-    """A method as the server describes it."""
+    """Return a segmentation method."""
     return masks.Segmenter(
         id=message.id,
         description=message.description,
@@ -220,15 +220,15 @@ def _result(message: result_pb2.AttackResult) -> model.Result:
         queries_timed_out=message.queries_timed_out,
         queries_rejected=message.queries_rejected,
         retries=message.retries,
-        clean_held=_repeats(message.clean_held) if message.HasField("clean_held") else None,
-        success_held=_repeats(message.success_held) if message.HasField("success_held") else None,
+        clean_held=_held(message.clean_held) if message.HasField("clean_held") else None,
+        success_held=_held(message.success_held) if message.HasField("success_held") else None,
         started_over=message.started_over,
         first_success_query=message.first_success_query,
     )
 
 
-def _repeats(message: result_pb2.Repeats) -> model.Repeats:
-    return model.Repeats(message.held, message.asked)
+def _held(message: result_pb2.Repeats) -> model.Held:
+    return model.Held(message.held, message.asked)
 
 
 @contextmanager

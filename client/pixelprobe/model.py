@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from pixelprobe_services.common.values import (
     ClassScore,
     Edit,
     Goal,
+    Held,
     InvalidSpecError,
     Outcome,
     Region,
@@ -33,7 +33,7 @@ from pixelprobe_services.common.values import (
 __all__ = [
     "PAPER",
     "Attack", "AttackFinished", "AttackProgress", "AttackState", "Campaign", "CampaignChanged",
-    "CampaignImage", "CampaignSpec", "CampaignState", "ClassScore", "Edit", "Event", "Goal",
+    "CampaignImage", "CampaignSpec", "CampaignState", "ClassScore", "Edit", "Event", "Goal", "Held",
     "InvalidSpecError", "MaskSettings", "Outcome", "Region", "RegionMode", "Result", "SearchSettings",
     "Strategy", "Target",
 ]  # fmt: skip
@@ -117,13 +117,6 @@ class Campaign:
         return self.state in stopped and not self.waits
 
 
-class Repeats(NamedTuple):
-    """The same image asked for ``asked`` times: ``held`` answers agreed."""
-
-    held: int
-    asked: int
-
-
 @dataclass(frozen=True, eq=False)
 class Result:
     """How one attack ended.
@@ -165,8 +158,8 @@ class Result:
     queries_timed_out: int = 0
     queries_rejected: int = 0
     retries: int = 0
-    clean_held: Repeats | None = None
-    success_held: Repeats | None = None
+    clean_held: Held | None = None
+    success_held: Held | None = None
     started_over: str = ""
     first_success_query: int = 0
 

@@ -1,4 +1,4 @@
-"""How the client calls: channels with a bounded retry policy, and a status turned into an exception."""
+"""Channels of the client with a bounded retry policy, and statuses as exceptions."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ RETRIED_METHODS = {
     ),
     "pixelprobe.segmentation.v1.SegmentationService": ("Segment", "ListSegmenters"),
 }
-"""Methods that may run twice without harm. WatchCampaign reconnects by itself, from where it was."""
+"""Idempotent methods. WatchCampaign is not retried: the client reconnects after the last event seen."""
 
-_RETRY_BUFFER_BYTES = 64 * 2**20  # beyond its default gRPC silently stops retrying a call
+_RETRY_BUFFER_BYTES = 64 * 2**20  # calls larger than this buffer are silently not retried
 
 
 class UnreachableError(UnavailableError):
-    """Nobody answers at the address, as opposed to a server that says it is unavailable."""
+    """No server answers at the address, as opposed to a server that reports being unavailable."""
 
     reason = "UNREACHABLE"
 
@@ -47,10 +47,10 @@ class UnreachableError(UnavailableError):
 
 
 def open_channel(address: str, peer: Peer = PLAIN) -> grpc.Channel:
-    """A channel that connects on first use and tries the safe methods up to four times on UNAVAILABLE.
+    """Return a channel that connects on first use; on UNAVAILABLE idempotent methods get four attempts.
 
     Raises:
-        PeerError: the token would travel unencrypted to another machine.
+        PeerError: the token would be sent unencrypted to another machine.
     """
     retry = {
         "maxAttempts": 4,
@@ -69,7 +69,7 @@ def open_channel(address: str, peer: Peer = PLAIN) -> grpc.Channel:
         ("grpc.max_receive_message_length", -1),
         ("grpc.per_rpc_retry_buffer_size", _RETRY_BUFFER_BYTES),
         ("grpc.service_config", json.dumps({"methodConfig": [{"name": names, "retryPolicy": retry}]})),
-        # A proxy from the environment cannot reach this machine's own loopback.
+        # A proxy from the environment cannot reach this machine's loopback.
         ("grpc.enable_http_proxy", 0 if is_loopback(address) else 1),
     ]
     credentials = peer.credentials(address)
@@ -82,7 +82,7 @@ def open_channel(address: str, peer: Peer = PLAIN) -> grpc.Channel:
 
 
 class _Details(grpc.ClientCallDetails):
-    """Those of ``call``, with more metadata."""
+    """Details of ``call`` with more metadata."""
 
     def __init__(self, call: Any, more: tuple[tuple[str, str], ...]) -> None:
         self.method = call.method
@@ -96,7 +96,7 @@ class _Details(grpc.ClientCallDetails):
 class _Metadata(
     grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor
 ):
-    """Adds the same metadata to every call. gRPC's own call credentials would need TLS on loopback too."""
+    """Adds metadata to every call. gRPC's own call credentials would require TLS on loopback too."""
 
     def __init__(self, metadata: tuple[tuple[str, str], ...]) -> None:
         self._metadata = metadata
@@ -113,12 +113,12 @@ class _Metadata(
 
 @contextmanager
 def mapped_errors(service: str, address: str, peer: Peer = PLAIN) -> Iterator[None]:
-    """Turn a failed call inside into the exception that the server raised.
+    """Turn a failed call in the block into the exception that the server raised.
 
     Raises:
-        UnreachableError: there was no server to ask.
-        TlsError: there was one, and no agreement on how to encrypt.
-        ServiceError: whatever the status says, by :func:`pixelprobe_services.common.status.from_rpc_error`.
+        UnreachableError: no server answers.
+        TlsError: the TLS handshake failed.
+        ServiceError: what the status says, by :func:`pixelprobe_services.common.status.from_rpc_error`.
     """
     try:
         yield
@@ -127,11 +127,11 @@ def mapped_errors(service: str, address: str, peer: Peer = PLAIN) -> Iterator[No
 
 
 def to_exception(error: grpc.RpcError, service: str, address: str, peer: Peer = PLAIN) -> ServiceError:
-    """The exception for a failed call; see :func:`mapped_errors`."""
+    """Return the exception for a failed call; see :func:`mapped_errors`."""
     if _is_unavailable(error) and not _has_details(error):
         details = (error.details() or "") if isinstance(error, grpc.Call) else ""
-        told = tls_error(details, service, address, tls=peer.tls, certificate=peer.certificate is not None)
-        return told or UnreachableError(service, address)
+        tls = tls_error(details, service, address, tls=peer.tls, certificate=peer.certificate is not None)
+        return tls or UnreachableError(service, address)
     return from_rpc_error(error)
 
 
@@ -140,7 +140,7 @@ def _is_unavailable(error: grpc.RpcError) -> bool:
 
 
 def _has_details(error: grpc.RpcError) -> bool:
-    """Our servers say why in rich details; the channel itself, when it cannot connect, has none."""
+    """Whether the status has rich details: a server's has, a failed connection's has not."""
     if not isinstance(error, grpc.Call):
         return False
     return "grpc-status-details-bin" in dict(error.trailing_metadata() or ())

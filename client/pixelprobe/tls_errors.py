@@ -1,4 +1,4 @@
-"""What a failed connection says about TLS, in words that help."""
+"""Explanations of failed TLS connections."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ _NO_CONNECTION = "failed to connect to all addresses"
 
 
 class TlsError(UnavailableError):
-    """There is a server, and no agreement with it on how to encrypt; the message says what to change."""
+    """The TLS handshake failed; the message says what to change."""
 
     reason = "TLS"
 
 
 def tls_error(details: str, service: str, address: str, *, tls: bool, certificate: bool) -> TlsError | None:
-    """The error that gRPC's ``details`` of a failed connection tell of; None if they tell of no such thing.
+    """Return the TLS error behind a failed connection; None if TLS is not the cause.
 
     Args:
-        details: what the status says.
-        service: its name, for the message.
-        address: its HOST:PORT.
-        tls: the connection was to be encrypted.
-        certificate: with an own certificate.
+        details: of gRPC's status.
+        service: name of the service, for the message.
+        address: HOST:PORT of the service.
+        tls: the client used TLS.
+        certificate: the client presented a certificate.
     """
     if _NO_CONNECTION not in details:
         return None
@@ -29,13 +29,13 @@ def tls_error(details: str, service: str, address: str, *, tls: bool, certificat
     if tls:
         return _when_encrypted(details, where, address.rpartition(":")[0], certificate)
     if "Socket closed" in details or "Connection reset" in details:
-        return TlsError(f"{where} hangs up on plaintext; if it speaks TLS, give --tls-ca (or --tls)")
+        return TlsError(f"{where} closes plaintext connections; if it uses TLS, give --tls-ca (or --tls)")
     return None
 
 
 def _when_encrypted(details: str, where: str, host: str, certificate: bool) -> TlsError | None:
     if "WRONG_VERSION_NUMBER" in details:
-        return TlsError(f"{where} does not speak TLS; leave --tls-ca and --tls out, if that can be")
+        return TlsError(f"{where} does not use TLS; leave out --tls-ca and --tls, if plaintext is acceptable")
     if "certificate has expired" in details:
         return TlsError(f"the certificate of {where} has expired; its operator has to renew it")
     if "not yet valid" in details:
@@ -54,9 +54,9 @@ def _when_encrypted(details: str, where: str, host: str, certificate: bool) -> T
         return TlsError(f"no TLS connection to {where}: {details.rpartition('SSL routines:')[2]}")
     if "Socket closed" in details or "Connection reset" in details:
         asked = (
-            "it does not accept this client certificate; give one that its authority signed"
+            "it does not accept this client certificate; give one that its authority has signed"
             if certificate
-            else "if it asks for a client certificate, give --tls-cert and --tls-key"
+            else "if it requires a client certificate, give --tls-cert and --tls-key"
         )
-        return TlsError(f"{where} hangs up on the TLS connection; {asked}")
+        return TlsError(f"{where} closes the TLS connection; {asked}")
     return None

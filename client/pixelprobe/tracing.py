@@ -1,4 +1,4 @@
-"""The client's side of traces: a span for each command and each RPC, carried on to the services."""
+"""Spans of the client: one for each command and each RPC, propagated to the services."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PROGRAM = "pixelprobe-client"
 
 @contextlib.contextmanager
 def traced_command(name: str) -> Iterator[None]:
-    """A command of the command line, with all that it asks, as one trace; nothing if traces are off.
+    """Make a command and its RPCs one trace; does nothing while tracing is off.
 
     Raises:
-        TracingError: they are asked for, but what makes them is not installed.
+        TracingError: an endpoint is set, but the extra ``tracing`` is not installed.
     """
-    # A collector that is down is no news for who attacks a model.
+    # Messages about a collector that is down do not belong in the output of a command.
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
     logging.getLogger("opentelemetry").propagate = False
     tracing.configure(PROGRAM)
@@ -33,7 +33,7 @@ def traced_command(name: str) -> Iterator[None]:
 
 
 def traced(channel: grpc.Channel) -> grpc.Channel:
-    """The channel with a span for each call, or as it is if traces are off."""
+    """Return the channel with a span for each call, or unchanged while tracing is off."""
     return grpc.intercept_channel(channel, _Spans()) if tracing.is_on() else channel
 
 
@@ -64,7 +64,7 @@ class _Spans(
 
 
 def _with_span(continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
-    """Call, and end the span when the call is over: at once, or when its stream ends."""
+    """Make a call whose span ends with it, or with its stream."""
     span = tracing.start(details.method.removeprefix("/"), tracing.Kind.CLIENT, rpc__system="grpc")
     metadata = list(details.metadata or ())
     if span.traceparent:

@@ -49,6 +49,9 @@ COPY deploy/pixelprobe_deploy/__init__.py /build/pixelprobe_deploy/
 COPY deploy/pixelprobe_deploy/modelzoo/__init__.py deploy/pixelprobe_deploy/modelzoo/catalogue.py \
     deploy/pixelprobe_deploy/modelzoo/errors.py deploy/pixelprobe_deploy/modelzoo/u2net.py \
     deploy/pixelprobe_deploy/modelzoo/u2net_package.py /build/pixelprobe_deploy/modelzoo/
+COPY services/pixelprobe_services/__init__.py /build/pixelprobe_services/
+COPY services/pixelprobe_services/common/__init__.py services/pixelprobe_services/common/files.py \
+    /build/pixelprobe_services/common/
 COPY deploy/containers/fetch_u2net.py /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
     PYTHONPATH=$(echo /opt/venv/lib/python3*/site-packages) python3 /build/fetch_u2net.py /build/zoo

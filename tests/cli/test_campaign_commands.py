@@ -146,14 +146,23 @@ def test_data_from_elsewhere_with_images_that_cannot_be_used(cli: Cli, images: P
     assert watched[0]["spec"]["images"] == 4
 
 
-def test_a_measured_plan_leaves_nothing_running(cli: Cli, images: Path) -> None:
-    done = cli("campaign", "plan", write(cli, "planned"))
+def test_a_plan_sends_queries_only_when_asked(cli: Cli, images: Path) -> None:
+    spec = write(cli, "planned")
+    before = cli.json("campaign", "list")
+    done = cli("campaign", "plan", spec)
     assert done.returncode == 0, done.stderr
     assert "23 attacks, about " in done.stdout
+    assert "queries/s (assumed; --measure N measures it, --rate gives it)" in done.stdout
+    assert cli.json("campaign", "list") == before
+    done = cli("campaign", "plan", spec, "--measure", 500)
+    assert done.returncode == 0, done.stderr
     assert "queries/s (measured just now)" in done.stdout
-    probes = [state for state in cli.json("campaign", "list") if state["display_name"] == "rate probe"]
-    assert probes
-    assert {state["state"] for state in probes} == {"cancelled"}
+    assert cli.json("campaign", "list") == before
+    done = cli("campaign", "plan", spec, "--measure", 500, "--rate", 100)
+    assert (done.returncode, done.stderr.splitlines()) == (
+        2,
+        ["Error: --rate and --measure exclude each other"],
+    )
 
 
 def test_cancelled_and_resumed(cli: Cli, images: Path) -> None:

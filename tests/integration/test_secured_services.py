@@ -196,7 +196,7 @@ LISTING = ("targets", "list")
             {"PIXELPROBE_TOKEN_FILE": "{folder}/viewer.token"},
             "UploadImages needs the scope 'attack', which client 'viewer' lacks",
         ),
-        (LISTING, NO_TLS, "if it speaks TLS, give --tls-ca"),
+        (LISTING, NO_TLS, "if it uses TLS, give --tls-ca"),
         (
             LISTING,
             {**NO_TLS, "PIXELPROBE_ORCHESTRATOR": "elsewhere.example:50062"},

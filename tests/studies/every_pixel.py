@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.pick import Pick, PickedImage, load_entries
-from pixelprobe.campaigns.resolve import targets_of
+from pixelprobe.campaigns.images import Pick, PickedImage, load_entries
+from pixelprobe.campaigns.runs import targets_of
 from pixelprobe.campaigns.spec_file import find_spec, read_spec
 from pixelprobe_services.orchestrator.targets.base import QueryBatch, Target
 from pixelprobe_services.orchestrator.targets.registry import Registry

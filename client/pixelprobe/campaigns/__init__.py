@@ -1,6 +1,5 @@
-"""Campaign spec files: read, checked, resolved into campaigns on the server, and found again by name.
+"""Campaigns from spec files.
 
-``spec_file`` makes a :class:`~pixelprobe.campaigns.spec_values.Spec` from TOML, ``resolve`` makes campaigns
-from that, from images and from targets, ``estimate`` says what they will cost, and ``run`` and ``names``
-start and find them.
+``spec_file`` reads a spec, ``images`` its data set; ``runs`` makes, starts and finds a spec's campaigns,
+``follow`` runs one campaign to its end, ``cost`` estimates queries and ``rate`` measures how fast they go.
 """

@@ -1,6 +1,6 @@
-"""Reads a TOML file into a checked :class:`~pixelprobe.campaigns.spec_values.Spec`; shipped ones go by name.
+"""Campaign spec files: TOML files, read and checked; those that come with the package go by name.
 
-A file looks like this; everything but ``name``, ``data.kind`` and the targets may be left out::
+A file with every key; only ``name``, ``data.kind`` and the targets are required::
 
     name = "mine"                       # letters, digits, dots, hyphens and underscores
     seed = 0                            # of all searches
@@ -25,7 +25,7 @@ A file looks like this; everything but ``name``, ``data.kind`` and the targets m
 
     [masks]
     method = "auto"                     # of the segmentation service
-    accept_unreviewed = false           # true: use masks that a person should look at first
+    accept_unreviewed = false           # true: use masks that need a person's review
 
     [search]
     population = 400
@@ -46,38 +46,124 @@ A file looks like this; everything but ``name``, ``data.kind`` and the targets m
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pixelprobe.campaigns.spec_values import (
-    ALL_CLASSES,
-    MAX_IMAGES,
-    MAX_PIXELS,
-    MAX_REPEATS,
-    MAX_SEED,
-    UNTARGETED,
-    AttackGroup,
-    DataKind,
-    DataSource,
-    Spec,
-    SpecError,
-)
-from pixelprobe.campaigns.toml_keys import Keys
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+
+from pixelprobe.inputs.planned import PlanError
 from pixelprobe.inputs.sizing import Sizing
 from pixelprobe.model import PAPER, Region, RegionMode, SearchSettings, Strategy
+from pixelprobe_services.common.spec import MAX_IMAGES, MAX_PIXELS, MAX_REPEATS, MAX_SEED
+from pixelprobe_services.common.toml import FileError, read_toml
+from pixelprobe_services.common.validation import (
+    DISTINCT,
+    FileModel,
+    Flag,
+    Number,
+    Text,
+    Whole,
+    check,
+    expected,
+    shown,
+)
+from pixelprobe_services.common.values import MAX_GENERATIONS, MAX_MUTATION, MAX_POPULATION, MIN_POPULATION
 
+UNTARGETED = "untargeted"
+ALL_CLASSES = "all"
 AUTO = "auto"
 NAME_RULE = "letters, digits, dots, hyphens and underscores, at most 60"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 _GOALS = f'"{UNTARGETED}", "{ALL_CLASSES}" (each other class), or a class by its label or index'
 _MAX_QUERIES = 2**62
-_SPLITS = {DataKind.CIFAR10: ("test", "train"), DataKind.IMAGENET: ("val", "train")}
-_DEFAULT = AttackGroup("", None, (), (Region.WHOLE,), (1,), (UNTARGETED,), SearchSettings(), None)
+_DEFAULTS = SearchSettings()
+
+
+class SpecError(PlanError):
+    """A spec file is invalid; the message is one line that names the file, the key and what was expected."""
+
+
+class DataKind(StrEnum):
+    """Kinds of data sets."""
+
+    CIFAR10 = "cifar10"
+    IMAGENET = "imagenet"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The images to attack.
+
+    Attributes:
+        folder: where they are; None if the command line has to say.
+        split: of CIFAR-10 and ImageNet.
+        count: how many to pick; None takes all.
+        seed: of the order in which they are picked.
+        class_folders: whether the subfolders of a folder are the classes of the images in them.
+        resize: how images of another size than the targets' are brought to it; None refuses them.
+    """
+
+    kind: DataKind
+    folder: Path | None
+    split: str = "test"
+    count: int | None = None
+    seed: int = 0
+    class_folders: bool = True
+    resize: Sizing | None = None
+
+
+@dataclass(frozen=True)
+class AttackGroup:
+    """Attacks that become one campaign: images x targets x regions x pixels x goals.
+
+    Attributes:
+        name: unique within a spec; empty for its only group.
+        count: how many of the picked images, from the first; None takes all.
+        goals: "untargeted", "all" (each other class), or a class by its label or index.
+        budget: most queries that an attack may send; None is no limit.
+        repeats: queries for the clean image, and for each success again; None lets the target decide.
+    """
+
+    name: str
+    count: int | None
+    targets: tuple[str, ...]
+    regions: tuple[Region, ...]
+    pixels: tuple[int, ...]
+    goals: tuple[str, ...]
+    search: SearchSettings
+    budget: int | None
+    repeats: int | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A spec file, checked; nothing of it has been looked up on disk or on a server.
+
+    Attributes:
+        path: the file, as messages name it.
+        name: first part of the campaigns' names.
+        seed: of all searches and control regions.
+        segmenter: method that makes masks; "" lets the segmentation service choose.
+        accept_unreviewed: use masks that need a person's review; otherwise their images are left out.
+        attack_misclassified: also attack images that a target gets wrong before any change.
+    """
+
+    path: Path
+    name: str
+    seed: int
+    data: DataSource
+    groups: tuple[AttackGroup, ...]
+    segmenter: str
+    accept_unreviewed: bool
+    attack_misclassified: bool
 
 
 def shipped_specs() -> dict[str, Path]:
-    """The specs that come with the package, by name."""
+    """Return the specs that come with the package, by name."""
     folder = Path(str(files("pixelprobe.campaigns.shipped")))
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
@@ -89,10 +175,10 @@ def new_spec(name: str) -> str:
 
 
 def find_spec(text: str) -> Path:
-    """The file that a person means: a path, or the name of a shipped spec where there is no such file.
+    """Return the file that ``text`` names: a path, or a shipped spec where there is no such file.
 
     Raises:
-        SpecError: neither.
+        SpecError: it names neither.
     """
     path = Path(text)
     if path.is_file():
@@ -105,124 +191,193 @@ def find_spec(text: str) -> Path:
 
 
 def read_spec(path: Path) -> Spec:
-    """Read and check a file.
+    """Read and check a spec file.
 
     Raises:
-        SpecError: it cannot be read, is no TOML, or says something that cannot be.
+        SpecError: it cannot be read, is no TOML, or something in it is invalid.
     """
-    return _spec(path, Keys.of_file(path))
+    try:
+        return _spec(path, check(_File, read_toml(path), path))
+    except FileError as error:
+        raise SpecError(str(error)) from error
 
 
-def _spec(path: Path, keys: Keys) -> Spec:
-    name = _name(keys, "name")
-    seed = keys.integer("seed", 0, 0, MAX_SEED)
-    data, only_correct = _data(keys.table("data"), path.parent)
-    masks = keys.table("masks")
-    method = masks.text("method", AUTO, expected='"auto" or the id of a segmentation method')
-    accept = masks.flag("accept_unreviewed", False)
-    masks.finish()
-    groups = _groups(keys, data.count)
-    keys.finish()
+# The tables of a file. Their defaults are the file format's; a group overrides only what its table says.
+
+_Name = Annotated[
+    str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$", description=NAME_RULE)
+]
+_Seed = Annotated[Whole, Field(ge=0, le=MAX_SEED)]
+_Count = Annotated[Whole, Field(ge=1, le=MAX_IMAGES)]
+
+
+def _sizing(value: Any) -> Sizing | None:
+    if isinstance(value, bool):
+        return Sizing.CROP if value else None
+    if value in [how.value for how in Sizing]:
+        return Sizing(value)
+    raise expected(f"true, false or one of {', '.join(how.value for how in Sizing)}")
+
+
+def _goal(value: Any) -> str:
+    is_index = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if is_index or (isinstance(value, str) and value.strip()):
+        return str(value)
+    raise expected(_GOALS)
+
+
+def _interval(value: Any) -> tuple[float, float]:
+    numbers = isinstance(value, list) and all(type(item) in (int, float) for item in value)
+    if not numbers or len(value) != 2 or not 0 <= value[0] <= value[1] <= MAX_MUTATION:
+        raise expected(f"two numbers from 0 to {MAX_MUTATION:g}, the smaller one first")
+    return float(value[0]), float(value[1])
+
+
+def _strategy(value: Any) -> Strategy:
+    names = [PAPER, *(strategy.value for strategy in Strategy)]
+    if value not in names:
+        raise expected(f"one of {', '.join(names)}")
+    return Strategy.of(value)
+
+
+class _Data(FileModel):
+    folder: Annotated[Text, Field(description="a folder")] | None = None
+    count: _Count | None = None
+    seed: _Seed = 0
+    resize: Annotated[Sizing | None, PlainValidator(_sizing)] = None
+    only_correct: Flag = True
+
+
+class _Cifar10(_Data):
+    kind: Literal["cifar10"]
+    split: Literal["test", "train"] = "test"
+
+
+class _ImageNet(_Data):
+    kind: Literal["imagenet"]
+    split: Literal["val", "train"] = "val"
+
+
+class _Folder(_Data):
+    kind: Literal["folder"]
+    class_folders: Flag = True
+
+
+class _Masks(FileModel):
+    method: Annotated[Text, Field(description='"auto" or the id of a segmentation method')] = AUTO
+    accept_unreviewed: Flag = False
+
+
+class _Search(FileModel):
+    algorithm: Annotated[Strategy, PlainValidator(_strategy)] = _DEFAULTS.strategy
+    strategy: Annotated[Strategy | None, PlainValidator(_strategy)] = None
+    population: Annotated[Whole, Field(ge=MIN_POPULATION, le=MAX_POPULATION)] = _DEFAULTS.population
+    generations: Annotated[Whole, Field(ge=1, le=MAX_GENERATIONS)] = _DEFAULTS.generations
+    region_mode: RegionMode = _DEFAULTS.region_mode
+    early_stop: Flag = _DEFAULTS.early_stop
+    crossover_rate: Annotated[Number, Field(ge=0, le=1)] = _DEFAULTS.crossover_rate
+    mutation: Annotated[tuple[float, float], PlainValidator(_interval)] = (
+        _DEFAULTS.mutation_low,
+        _DEFAULTS.mutation_high,
+    )
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What the table says, under the keys of today."""
+        said = {key: getattr(self, key) for key in self.model_fields_set - {"strategy"}}
+        return said if self.strategy is None else {**said, "algorithm": self.strategy}
+
+    @model_validator(mode="after")
+    def _one_name(self) -> Self:
+        if {"algorithm", "strategy"} <= self.model_fields_set and self.strategy:
+            what = "left out: it is an older name of algorithm"
+            raise expected(what, self.strategy.value, at=".strategy")
+        return self
+
+
+class _Attacks(FileModel):
+    targets: Annotated[tuple[Text, ...], DISTINCT, Field(description="a list of names of targets")] = ()
+    regions: Annotated[tuple[Region, ...], DISTINCT] = (Region.WHOLE,)
+    pixels: Annotated[tuple[Annotated[Whole, Field(ge=1, le=MAX_PIXELS)], ...], DISTINCT] = (1,)
+    goals: Annotated[
+        tuple[Annotated[str, BeforeValidator(_goal), Field(description=_GOALS)], ...], DISTINCT
+    ] = (UNTARGETED,)
+    search: _Search = _Search()
+    budget: Annotated[Whole, Field(ge=1, le=_MAX_QUERIES)] | None = None
+    repeats: Annotated[Whole, Field(ge=1, le=MAX_REPEATS)] | None = None
+
+
+class _Group(_Attacks):
+    name: _Name
+    count: _Count | None = None
+
+
+class _File(_Attacks):
+    name: _Name
+    seed: _Seed = 0
+    data: Annotated[_Cifar10 | _ImageNet | _Folder, Field(discriminator="kind")]
+    masks: _Masks = _Masks()
+    attacks: tuple[_Group, ...] = ()
+
+
+def _spec(path: Path, file: _File) -> Spec:
+    data = file.data
     return Spec(
         path=path,
-        name=name,
-        seed=seed,
-        data=data,
-        groups=groups,
-        segmenter="" if method == AUTO else method,
-        accept_unreviewed=accept,
-        attack_misclassified=not only_correct,
-    )
-
-
-def _data(keys: Keys, base: Path) -> tuple[DataSource, bool]:
-    """The images, and whether only those that the targets get right are attacked."""
-    kind = DataKind(keys.text("kind", choices=[kind.value for kind in DataKind]))
-    folder = keys.optional_text("folder", "a folder")
-    splits = _SPLITS.get(kind)
-    split = keys.text("split", splits[0], choices=splits) if splits else ""
-    class_folders = keys.flag("class_folders", True) if kind is DataKind.FOLDER else True
-    source = DataSource(
-        kind=kind,
-        folder=base / Path(folder).expanduser() if folder else None,
-        split=split,
-        count=keys.optional_integer("count", None, 1, MAX_IMAGES),
-        seed=keys.integer("seed", 0, 0, MAX_SEED),
-        class_folders=class_folders,
-        resize=_sizing(keys.flag_or_text("resize", False, [how.value for how in Sizing])),
-    )
-    only_correct = keys.flag("only_correct", True)
-    keys.finish()
-    return source, only_correct
-
-
-def _sizing(given: bool | str) -> Sizing | None:
-    if isinstance(given, str):
-        return Sizing(given)
-    return Sizing.CROP if given else None
-
-
-def _groups(keys: Keys, most: int | None) -> tuple[AttackGroup, ...]:
-    tables = keys.tables("attacks")
-    common = _group(keys, None, most, needs_targets=not tables)
-    if not tables:
-        return (common,)
-    groups = [_group(table, common, most, needs_targets=True) for table in tables]
-    for index, group in enumerate(groups):
-        if group.name in [other.name for other in groups[:index]]:
-            raise tables[index].error("name", "a name of its own", group.name)
-        tables[index].finish()
-    return tuple(groups)
-
-
-def _group(keys: Keys, common: AttackGroup | None, most: int | None, *, needs_targets: bool) -> AttackGroup:
-    """The attacks that a table describes; what it leaves out is as in ``common``."""
-    base = common or _DEFAULT
-    regions = keys.texts("regions", tuple(base.regions), choices=[region.value for region in Region])
-    return AttackGroup(
-        name=_name(keys, "name") if common else "",
-        count=keys.optional_integer("count", None, 1, most or MAX_IMAGES) if common else None,
-        targets=keys.texts("targets", base.targets, expected="names of targets", optional=not needs_targets),
-        regions=tuple(Region(region) for region in regions),
-        pixels=keys.integers("pixels", base.pixels, 1, MAX_PIXELS),
-        goals=keys.texts_or_integers("goals", base.goals, _GOALS),
-        search=_search(keys.table("search"), base.search),
-        budget=keys.optional_integer("budget", base.budget, 1, _MAX_QUERIES),
-        repeats=keys.optional_integer("repeats", base.repeats, 1, MAX_REPEATS),
-    )
-
-
-def _search(keys: Keys, base: SearchSettings) -> SearchSettings:
-    low, high = keys.interval("mutation", (base.mutation_low, base.mutation_high), 0.0, 2.0)
-    search = SearchSettings(
-        strategy=_strategy(keys, base.strategy),
-        population=keys.integer("population", base.population, 4, 10_000),
-        generations=keys.integer("generations", base.generations, 1, 100_000),
-        region_mode=RegionMode(
-            keys.text("region_mode", base.region_mode.value, choices=[mode.value for mode in RegionMode])
+        name=file.name,
+        seed=file.seed,
+        data=DataSource(
+            kind=DataKind(data.kind),
+            folder=path.parent / Path(data.folder).expanduser() if data.folder else None,
+            split="" if isinstance(data, _Folder) else data.split,
+            count=data.count,
+            seed=data.seed,
+            class_folders=data.class_folders if isinstance(data, _Folder) else True,
+            resize=data.resize,
         ),
-        early_stop=keys.flag("early_stop", base.early_stop),
-        crossover_rate=keys.number("crossover_rate", base.crossover_rate, 0.0, 1.0),
-        mutation_low=low,
-        mutation_high=high,
+        groups=tuple(_groups(path, file)),
+        segmenter="" if file.masks.method == AUTO else file.masks.method,
+        accept_unreviewed=file.masks.accept_unreviewed,
+        attack_misclassified=not data.only_correct,
     )
-    keys.finish()
-    return search
 
 
-def _strategy(keys: Keys, base: Strategy) -> Strategy:
-    """The search's name, under its key of today or the older one."""
-    choices = [PAPER, *(strategy.value for strategy in Strategy)]
-    if not keys.has("strategy"):
-        return Strategy.of(keys.text("algorithm", base.value, choices=choices))
-    older = keys.text("strategy", choices=choices)
-    if keys.has("algorithm"):
-        raise keys.error("strategy", "left out: it is an older name of algorithm", older)
-    return Strategy.of(older)
+def _groups(path: Path, file: _File) -> Iterator[AttackGroup]:
+    if not file.attacks:
+        yield _group(path, "", file, file, "", None)
+    names: set[str] = set()
+    for index, group in enumerate(file.attacks):
+        place = f"attacks[{index}]."
+        if group.name in names:
+            raise FileError(f"{path}: {place}name: expected a name of its own, got {shown(group.name)}")
+        names.add(group.name)
+        if group.count and file.data.count and group.count > file.data.count:
+            limits = f"a whole number from 1 to {file.data.count}"
+            raise FileError(f"{path}: {place}count: expected {limits}, got {group.count}")
+        yield _group(path, place, file, group, group.name, group.count)
 
 
-def _name(keys: Keys, key: str) -> str:
-    name = keys.text(key, expected=NAME_RULE)
-    if not _NAME.fullmatch(name):
-        raise keys.error(key, NAME_RULE, name)
-    return name
+def _group(
+    path: Path, place: str, file: _Attacks, own: _Attacks, name: str, count: int | None
+) -> AttackGroup:
+    """Return the group of table ``own``; what the table leaves out is as in ``file``."""
+
+    def chosen(key: str) -> Any:
+        return getattr(own if key in own.model_fields_set else file, key)
+
+    if not chosen("targets"):
+        raise FileError(f"{path}: {place}targets: missing; expected a list of names of targets")
+    search = {**file.search.given, **own.search.given}
+    low, high = search.pop("mutation", (_DEFAULTS.mutation_low, _DEFAULTS.mutation_high))
+    strategy = search.pop("algorithm", _DEFAULTS.strategy)
+    return AttackGroup(
+        name=name,
+        count=count,
+        targets=chosen("targets"),
+        regions=chosen("regions"),
+        pixels=chosen("pixels"),
+        goals=chosen("goals"),
+        search=SearchSettings(strategy=strategy, mutation_low=low, mutation_high=high, **search),
+        budget=chosen("budget"),
+        repeats=chosen("repeats"),
+    )

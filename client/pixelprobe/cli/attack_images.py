@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.run import CampaignRun, run_campaign
+from pixelprobe.campaigns.follow import CampaignRun, run_campaign
 from pixelprobe.cli.console import safe
 from pixelprobe.cli.progress import CampaignProgress
 from pixelprobe.cli.shell import EXIT_FAILED, EXIT_INTERRUPTED

@@ -11,10 +11,11 @@ from pixelprobe.cli.options import PATH, complete_target
 from pixelprobe.cli.shell import Decorator, sectioned
 from pixelprobe.inputs.sizing import Sizing
 from pixelprobe.model import PAPER, Region, RegionMode, Strategy
+from pixelprobe_services.common.spec import MAX_PIXELS, MAX_SEED
+from pixelprobe_services.common.values import MAX_GENERATIONS, MAX_POPULATION, MIN_POPULATION
 
 UNTARGETED = "untargeted"
 TARGETED = "targeted"
-LARGEST_SEED = 2**64 - 1
 
 _what = sectioned("What to attack")
 _image = sectioned("Images and masks")
@@ -53,7 +54,7 @@ what_options = _in_order(
     _what(
         "--pixels",
         multiple=True,
-        type=click.IntRange(1, 64),
+        type=click.IntRange(1, MAX_PIXELS),
         default=[1],
         metavar="1|3|5",
         help="How many pixels may change (up to 64); may be repeated. Default: 1.",
@@ -132,7 +133,7 @@ search_options = _in_order(
     ),
     _search(
         "--generations",
-        type=click.IntRange(1, 100_000),
+        type=click.IntRange(1, MAX_GENERATIONS),
         default=100,
         metavar="G",
         show_default=True,
@@ -140,7 +141,7 @@ search_options = _in_order(
     ),
     _search(
         "--population",
-        type=click.IntRange(4, 10_000),
+        type=click.IntRange(MIN_POPULATION, MAX_POPULATION),
         default=400,
         metavar="P",
         show_default=True,
@@ -148,7 +149,7 @@ search_options = _in_order(
     ),
     _search(
         "--seed",
-        type=click.IntRange(0, LARGEST_SEED),
+        type=click.IntRange(0, MAX_SEED),
         default=0,
         metavar="S",
         show_default=True,

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from pixelprobe.addresses import NoStackError
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.names import STOPPED, find_campaigns, run_label, start_run
+from pixelprobe.campaigns.runs import STOPPED, find_campaigns, run_label, start_run
 from pixelprobe.campaigns.spec_file import find_spec, new_spec, read_spec
 from pixelprobe.cli.campaign_start import make_plan, prepare_run
 from pixelprobe.cli.campaign_tables import (
@@ -217,24 +217,38 @@ def export_command(name: str, out: Path, kind: str | None, orchestrator: str | N
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
-    help="Queries a second. Default: measured by attacking a few of the images for some seconds.",
+    help="Queries a second. Default: what two CPU cores answer, or --measure.",
+)
+@sectioned("Rate")(
+    "--measure",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure the rate: send at most N queries, for some seconds, about a few of the images.",
 )
 @json_option()
 @orchestrator_option(takes_images=True)
 def plan_command(
-    spec: str, data: Path | None, rate: float | None, as_json: bool, orchestrator: str | None
+    spec: str,
+    data: Path | None,
+    rate: float | None,
+    measure: int | None,
+    as_json: bool,
+    orchestrator: str | None,
 ) -> None:
-    """Tell how many attacks, queries and hours SPEC stands for; nothing of it is started.
+    """Show how many attacks, queries and hours SPEC stands for; nothing is started or sent.
 
-    The expected queries go by what such attacks mostly do, the most by what they may.
+    Only --measure sends queries, and never more than asked. The expected queries are those of typical
+    attacks, the most are what the search may send.
     """
+    if rate is not None and measure is not None:
+        raise PlanError("--rate and --measure exclude each other")
     read = read_spec(find_spec(spec))
     messages = make_console(stderr=True)
     with contextlib.ExitStack() as stack:
         client = None
         with contextlib.suppress(NoStackError):  # a plan without a server says what it assumes
             client = stack.enter_context(open_client(orchestrator=orchestrator))
-        plan = make_plan(client, read, data, rate, messages)
+        plan = make_plan(client, read, data, messages, rate=rate, measure=measure)
     if as_json:
         click.echo(json.dumps(plan_json(plan), indent=2))
     else:

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from pixelprobe.addresses import ORCHESTRATOR, NoStackError
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.estimate import Cost, campaign_cost, typical
-from pixelprobe.campaigns.pick import Pick, load_entries
-from pixelprobe.campaigns.probe import PROBE_IMAGES, measure_rate
-from pixelprobe.campaigns.resolve import Run, group_spec, make_run, targets_of
-from pixelprobe.campaigns.spec_values import AttackGroup, DataKind, Spec
+from pixelprobe.campaigns.cost import Cost, campaign_cost, typical
+from pixelprobe.campaigns.images import Pick, load_entries
+from pixelprobe.campaigns.rate import PROBE_IMAGES, measure_rate
+from pixelprobe.campaigns.runs import Run, group_spec, make_run, targets_of
+from pixelprobe.campaigns.spec_file import AttackGroup, DataKind, Spec
 from pixelprobe.cli.console import safe
 from pixelprobe.inputs.datasets import cifar10, imagenet
 from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
@@ -80,18 +80,20 @@ def make_plan(
     client: PixelprobeClient | None,
     spec: Spec,
     folder: Path | None,
-    rate: float | None,
     messages: Console,
+    *,
+    rate: float | None = None,
+    measure: int | None = None,
 ) -> Plan:
-    """Check a spec as :func:`prepare_run` does and count what it stands for; no campaign is created.
+    """Check a spec as :func:`prepare_run` does and count its attacks and queries; nothing is started.
 
     Args:
-        client: is asked for the targets, and for its rate; without one, or without an answer, both are
-            assumed.
+        client: lists the targets; without one, or where no server answers, they are assumed.
         spec: to plan.
         folder: of the data, instead of the spec's.
-        rate: queries a second; None measures it.
         messages: the console for notes.
+        rate: queries a second; None assumes or measures it.
+        measure: most queries to send in order to measure the rate; None sends none.
 
     Raises:
         PlanError, TargetNotAvailableError: the spec, the data or the targets are not as they should be.
@@ -114,10 +116,10 @@ def make_plan(
         groups.append((group, made, campaign_cost(made, typical(targets[0]))))
     if rate is not None:
         origin = "given"
-    elif client and not problem:
-        rate, origin = _measured(client, [image.pixels for image in first], targets)
+    elif measure and client and not problem:
+        rate, origin = _measured(client, [image.pixels for image in first], targets, measure)
     else:
-        rate, origin = typical(targets[0]).rate, "assumed; --rate gives another"
+        rate, origin = typical(targets[0]).rate, "assumed; --measure N measures it, --rate gives it"
     return Plan(number, tuple(groups), rate, origin)
 
 
@@ -136,11 +138,11 @@ def _known_targets(client: PixelprobeClient | None, spec: Spec) -> tuple[list[Ta
 
 
 def _measured(
-    client: PixelprobeClient, images: Sequence[NDArray[np.uint8]], targets: Sequence[Target]
+    client: PixelprobeClient, images: Sequence[NDArray[np.uint8]], targets: Sequence[Target], most: int
 ) -> tuple[float, str]:
-    rate = measure_rate(client, images, targets)
+    rate = measure_rate(client, images, targets, most)
     if rate is None:
-        return typical(targets[0]).rate, "assumed, as hardly any answers came; --rate gives another"
+        return typical(targets[0]).rate, "assumed, as there were too few answers; --rate gives it"
     return rate, "measured just now"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pixelprobe.campaigns.names import run_label
+from pixelprobe.campaigns.runs import run_label
 from pixelprobe.cli.campaign_start import Plan
 from pixelprobe.cli.campaign_watch import duration
 from pixelprobe.cli.console import safe

@@ -12,8 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.estimate import campaign_cost
-from pixelprobe.campaigns.names import all_ended
+from pixelprobe.campaigns.cost import campaign_cost
 from pixelprobe.cli.console import safe
 from pixelprobe.cli.progress import PLAIN_SECONDS
 from pixelprobe.model import Campaign
@@ -98,7 +97,7 @@ def follow(
     board = _Board(messages)
     printed_at = answered_at = clock()
     with board.live if messages.is_terminal else nullcontext():
-        while not all_ended(current):
+        while not all(campaign.ended for campaign in current):
             asked_at = clock()
             try:
                 current = [client.get_campaign(campaign.name) for campaign in campaigns]
@@ -112,7 +111,7 @@ def follow(
             if not messages.is_terminal and clock() - printed_at >= PLAIN_SECONDS:
                 printed_at = clock()
                 messages.print(f"{board.line} · {safe(board.note)}" if board.note else board.line)
-            if not all_ended(current):
+            if not all(campaign.ended for campaign in current):
                 sleep(max(POLL_SECONDS, (clock() - asked_at) / POLL_SHARE))
     return current
 

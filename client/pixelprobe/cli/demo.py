@@ -22,7 +22,6 @@ from rich.console import Console
 from pixelprobe.addresses import ORCHESTRATOR_VARIABLE, SEGMENTATION, locate
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.attack_images import RESULTS_FILE, Finished, attack_images
-from pixelprobe.cli.attack_options import LARGEST_SEED
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import make_folder, orchestrator_option, output_options
@@ -38,6 +37,7 @@ from pixelprobe.results.records import is_misread
 from pixelprobe.results.sheet import campaign_sheet
 from pixelprobe.rpc import UnreachableError
 from pixelprobe.samples import load_photographs, load_samples
+from pixelprobe_services.common.spec import MAX_SEED
 
 CLASSIFIER = "efficientnet_lite0_imagenet"
 SEGMENTER = "u2net"
@@ -179,7 +179,7 @@ class Ran:
 )
 @sectioned("Search")(
     "--seed",
-    type=click.IntRange(0, LARGEST_SEED),
+    type=click.IntRange(0, MAX_SEED),
     default=0,
     metavar="S",
     show_default=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.names import find_campaigns
+from pixelprobe.campaigns.runs import find_campaigns
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import (

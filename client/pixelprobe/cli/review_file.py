@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from pydantic import Field, PlainValidator, ValidationInfo
 
-from pixelprobe.campaigns.toml_keys import Keys
+from pixelprobe.campaigns.spec_file import SpecError
 from pixelprobe.cli.hints import POINTS_FORM, RECTANGLE_FORM, Points, make_hints, read_points, read_rectangle
 from pixelprobe.cli.segment_folder import Segmented
 from pixelprobe.inputs.images import MASK_THRESHOLD
@@ -31,6 +32,19 @@ from pixelprobe.results.drawing import (
     overlay,
     scale_for,
     write,
+)
+from pixelprobe_services.common.masks import MAX_ITERATIONS, MAX_STROKE_WIDTH
+from pixelprobe_services.common.toml import FileError, read_toml
+from pixelprobe_services.common.validation import (
+    DISTINCT,
+    FileModel,
+    Text,
+    Whole,
+    check,
+    expected,
+    key_path,
+    shown,
+    unknown_key,
 )
 
 SIDE = 224
@@ -103,9 +117,6 @@ def _fitted(
     return small, np.asarray(grey, dtype=np.uint8) > MASK_THRESHOLD
 
 
-T = TypeVar("T")
-
-
 class Verdict(StrEnum):
     """What becomes of a mask."""
 
@@ -161,66 +172,82 @@ def review_text(images: Mapping[str, Segmented], mask_ids: Mapping[str, str], sh
 
 
 def read_review(path: Path, images: Mapping[str, Segmented]) -> dict[str, Decision]:
-    """What a person decided on each of ``images``.
+    """Return the decision on each of ``images``.
 
     Raises:
-        SpecError: no such file, no TOML, or something in it is wrong; file and key are named.
+        SpecError: the file cannot be read or is invalid; its path and the key are named.
     """
-    keys = Keys.of_file(path)
-    tables = keys.table("images")
-    decisions = {name: _decision(tables.table(name), each) for name, each in images.items()}
-    tables.finish()
-    keys.finish()
-    return decisions
-
-
-def _decision(keys: Keys, image: Segmented) -> Decision:
-    verdict = Verdict(keys.text("verdict", choices=[each.value for each in Verdict]))
-    mask_id = keys.text("mask", expected="the id that was written there")
-    hints = _hints(keys, image)
-    keys.finish()
-    if verdict is Verdict.REDO and hints is None:
-        raise keys.error("verdict", "a rectangle or strokes along with it", verdict.value)
-    if verdict is not Verdict.REDO and hints is not None:
-        raise keys.error("verdict", '"redo" where something is drawn', verdict.value)
-    return Decision(verdict, mask_id, hints)
-
-
-def _hints(keys: Keys, image: Segmented) -> GrabCutOptions | None:
-    text = keys.optional_text("rectangle", RECTANGLE_FORM)
-    rectangle = None if text is None else _read(keys, "rectangle", text, read_rectangle)
-    if rectangle is not None and not _holds(image, rectangle):
-        raise keys.error("rectangle", f"one inside {image.width} x {image.height} pixels", text)
-    foreground, background = (
-        _strokes(keys, f"{kind}_strokes", image) for kind in ("foreground", "background")
-    )
-    return make_hints(
-        rectangle,
-        foreground,
-        background,
-        keys.integer("stroke_width", 1, 1, 64),
-        keys.optional_integer("iterations", None, 1, 50),
-    )
-
-
-def _strokes(keys: Keys, key: str, image: Segmented) -> list[Points]:
-    strokes = []
-    for number, text in enumerate(keys.texts(key, (), expected=POINTS_FORM, optional=True)):
-        place = f"{key}[{number}]"
-        points = _read(keys, place, text, read_points)
-        if any(x >= image.width or y >= image.height for x, y in points):
-            raise keys.error(place, f"points inside {image.width} x {image.height} pixels", text)
-        strokes.append(points)
-    return strokes
-
-
-def _read(keys: Keys, key: str, text: str, reader: Callable[[str], T]) -> T:
     try:
-        return reader(text)
-    except ValueError as error:
-        form = RECTANGLE_FORM if key == "rectangle" else POINTS_FORM
-        raise keys.error(key, form, text) from error
+        tables = check(_Review, read_toml(path), path).images
+        for name in tables.keys() - images.keys():
+            raise FileError(f"{path}: {unknown_key('images', name, images)}")
+        return {name: _decision(path, name, tables.get(name, {}), each) for name, each in images.items()}
+    except FileError as error:
+        raise SpecError(str(error)) from error
 
 
-def _holds(image: Segmented, rectangle: Rectangle) -> bool:
-    return rectangle.right <= image.width and rectangle.bottom <= image.height
+def _rectangle(value: Any, info: ValidationInfo[Segmented]) -> Rectangle:
+    image = info.context
+    try:
+        rectangle = read_rectangle(value) if isinstance(value, str) else None
+    except ValueError:
+        rectangle = None
+    if rectangle is None:
+        raise expected(RECTANGLE_FORM)
+    if rectangle.right > image.width or rectangle.bottom > image.height:
+        raise expected(f"one inside {image.width} x {image.height} pixels")
+    return rectangle
+
+
+def _points(value: Any, info: ValidationInfo[Segmented]) -> Points:
+    image = info.context
+    try:
+        points = read_points(value) if isinstance(value, str) else ()
+    except ValueError:
+        points = ()
+    if not points:
+        raise expected(POINTS_FORM)
+    if any(x >= image.width or y >= image.height for x, y in points):
+        raise expected(f"points inside {image.width} x {image.height} pixels")
+    return points
+
+
+_Strokes = Annotated[
+    tuple[Annotated[Any, PlainValidator(_points)], ...],
+    DISTINCT,
+    Field(description=f"a list of {POINTS_FORM}"),
+]
+
+
+class _Verdict(FileModel):
+    verdict: Verdict
+    mask: Annotated[Text, Field(description="the id that was written there")]
+    rectangle: Annotated[Rectangle | None, PlainValidator(_rectangle)] = None
+    foreground_strokes: _Strokes = ()
+    background_strokes: _Strokes = ()
+    stroke_width: Annotated[Whole, Field(ge=1, le=MAX_STROKE_WIDTH)] = 1
+    iterations: Annotated[Whole, Field(ge=1, le=MAX_ITERATIONS)] | None = None
+
+
+class _Review(FileModel):
+    images: dict[str, Any] = Field(default_factory=dict)
+
+
+def _decision(path: Path, name: str, table: Any, image: Segmented) -> Decision:
+    at = key_path("images", name)
+    given = check(_Verdict, table, path, at=at, context=image)
+    hints = make_hints(
+        given.rectangle,
+        given.foreground_strokes,
+        given.background_strokes,
+        given.stroke_width,
+        given.iterations,
+    )
+    problem = ""
+    if given.verdict is Verdict.REDO and hints is None:
+        problem = "a rectangle or strokes along with it"
+    if given.verdict is not Verdict.REDO and hints is not None:
+        problem = '"redo" where something is drawn'
+    if problem:
+        raise FileError(f"{path}: {at}.verdict: expected {problem}, got {shown(given.verdict.value)}")
+    return Decision(given.verdict, given.mask, hints)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-
 import click
 
 from pixelprobe.cli.attack import attack
@@ -17,19 +15,13 @@ from pixelprobe.cli.shell import Shell
 from pixelprobe.cli.stack import down, status, up
 from pixelprobe.cli.targets import targets
 from pixelprobe.tracing import traced_command
+from pixelprobe_services.common.version import own_version
 
 SECTIONS = {
     "Local stack": ("up", "down", "status", "demo"),
     "Attacks": ("targets", "segment", "attack", "campaign", "report"),
     "Load and budgets": ("loadtest", "budgets"),
 }
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("pixelprobe")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 EXIT_CODES = """\b
@@ -52,7 +44,7 @@ Completion of commands, options and targets, for bash (zsh and fish likewise):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXIT_CODES,
 )
-@click.version_option(_version(), "-V", "--version", message="%(prog)s %(version)s")
+@click.version_option(own_version() or "(not installed)", "-V", "--version", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Measure how easily, and where, a served image classifier is fooled by a few changed pixels.

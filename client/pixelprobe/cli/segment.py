@@ -34,6 +34,7 @@ from pixelprobe.masks import Rectangle, Segmentation
 from pixelprobe.results.captions import count, percent
 from pixelprobe.results.drawing import overlay, scale_for
 from pixelprobe.results.gallery import PANEL_SIDE
+from pixelprobe_services.common.masks import MAX_ITERATIONS, MAX_STROKE_WIDTH
 
 AUTO = "auto"
 U2NET = "u2net"
@@ -115,14 +116,14 @@ class SegmentCommand(SectionedCommand):
 )
 @_hint(
     "--stroke-width",
-    type=click.IntRange(1, 64),
+    type=click.IntRange(1, MAX_STROKE_WIDTH),
     default=1,
     show_default=True,
     help="Diameter of the lines, in pixels.",
 )
 @_hint(
     "--iterations",
-    type=click.IntRange(1, 50),
+    type=click.IntRange(1, MAX_ITERATIONS),
     help="Rounds of GrabCut. Default: the service's.",
 )
 @sectioned(OUTPUT)(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pixelprobe.addresses import find_addresses
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.run import run_campaign
+from pixelprobe.campaigns.follow import run_campaign
 from pixelprobe.connection import ConnectionOptions, find_peer
 from pixelprobe.inputs.images import InputImage, load_image
 from pixelprobe.inputs.planned import (

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from pixelprobe.model import Attack, CampaignSpec, Outcome, Repeats, Result, Target
+from pixelprobe.model import Attack, CampaignSpec, Held, Outcome, Result, Target
 from pixelprobe_services.common.errors import ServiceError
 
 
@@ -102,7 +102,7 @@ def attack_record(
     )
 
 
-def _share(repeats: Repeats | None) -> str | None:
+def _share(repeats: Held | None) -> str | None:
     """As ``2 of 3``; None where nothing was asked for again."""
     return None if repeats is None else f"{repeats.held} of {repeats.asked}"
 

@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 from pixelprobe_deploy.local import parts, starting
@@ -25,6 +24,7 @@ from pixelprobe_deploy.triton import repository, venv
 from pixelprobe_deploy.triton.runtime import TritonRuntime, prepare_runtime
 from pixelprobe_deploy.triton.served import Served, find_served, triton_names
 from pixelprobe_deploy.triton.targets_file import targets_toml
+from pixelprobe_services.common.version import own_version
 
 _SECOND_CHANCE_SECONDS = 10.0
 """How long a running part that is not healthy is asked again: it may be busy."""
@@ -202,7 +202,7 @@ class LocalStack:
             complete=False,
             models=served.classifier_digests(),
             saliency=served.saliency_digests(),
-            versions={"pixelprobe": _own_version(), **runtime.versions},
+            versions={"pixelprobe": own_version() or "not installed", **runtime.versions},
             shared_memory_prefix=prefix,
             parts={name: before.parts[name] for name in kept} if before else {},
         )
@@ -242,10 +242,3 @@ def _refuse_other_ports(record: StackRecord, wish: Wish, faults: Mapping[str, st
                 raise LocalStackError(
                     f"the local stack is already running, with {kind.title} at {running}: stop it first"
                 )
-
-
-def _own_version() -> str:
-    try:
-        return metadata.version("pixelprobe")
-    except metadata.PackageNotFoundError:
-        return "not installed"

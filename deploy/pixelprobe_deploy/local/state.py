@@ -16,10 +16,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pixelprobe_deploy.home import ZOO, home_folder, make_private
+from pixelprobe_deploy.home import ZOO, make_private
 from pixelprobe_deploy.local.errors import StateError
 from pixelprobe_deploy.local.interrupts import Interrupts
 from pixelprobe_deploy.local.processes import ProcessId
+from pixelprobe_services.common.files import state_folder, write_text
 
 FORMAT = 1
 LOCK = "stack.lock"
@@ -61,7 +62,7 @@ class StateFolder:
 
     def __init__(self, home: Path | None = None) -> None:
         """``home`` else PIXELPROBE_HOME else ~/.pixelprobe."""
-        self.home = home_folder(home)
+        self.home = state_folder(home)
         self.stack_file = self.home / "stack.json"
         self.targets_file = self.home / "targets.toml"
         self.models = self.home / "models"
@@ -129,10 +130,8 @@ def replace_file(path: Path, text: str) -> None:
     Raises:
         StateError: it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_text(path, text)
     except OSError as error:
         raise StateError(f"cannot write {path}: {error.strerror}") from error
 

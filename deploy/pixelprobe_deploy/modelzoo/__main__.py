@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pixelprobe_deploy.home import ZOO, home_folder
+from pixelprobe_deploy.home import ZOO
 from pixelprobe_deploy.modelzoo.card import read_card, save_card, with_accuracy
 from pixelprobe_deploy.modelzoo.catalogue import U2NET, WEIGHTS, shipped_model, zoo_models
 from pixelprobe_deploy.modelzoo.errors import ModelZooError
 from pixelprobe_deploy.modelzoo.recipe import RECIPES
+from pixelprobe_services.common.files import state_folder
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -162,7 +163,7 @@ def imagenet(names: tuple[str, ...], weights_dir: Path | None, missing: bool, ou
     NAME: alexnet_imagenet, resnet50_imagenet, vgg16_imagenet (torchvision, IMAGENET1K_V1),
           efficientnet_lite0_imagenet (comes with the `models` extra)
     """
-    out = out or home_folder() / ZOO
+    out = out or state_folder() / ZOO
     with _one_line_errors():
         there = {model.name for model in zoo_models(out)} if missing else set()
         wanted = [name for name in names if name not in there]
@@ -188,7 +189,7 @@ def u2net(file: Path | None, checkpoint: Path | None, missing: bool, out: Path |
     """Write u2net.onnx, the saliency model as it is served: uint8 in, preprocessing inside, in batches."""
     if file and checkpoint:
         raise click.UsageError("--onnx and --checkpoint exclude each other")
-    out = out or home_folder() / ZOO
+    out = out or state_folder() / ZOO
     if missing and (out / f"{U2NET}.onnx").exists():
         return
     with _one_line_errors():

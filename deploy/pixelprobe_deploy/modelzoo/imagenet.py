@@ -24,6 +24,7 @@ from pixelprobe_deploy.modelzoo.card import Card, Tensor, TrainingData, write_ca
 from pixelprobe_deploy.modelzoo.errors import ModelZooError
 from pixelprobe_deploy.modelzoo.onnx_graph import Preprocessing, exported, finished, prepend_preprocessing
 from pixelprobe_deploy.modelzoo.pretrained import PretrainedError, check, read_weights, weights_file
+from pixelprobe_services.common.files import replacing
 
 SIDE = 224
 TOLERANCE = 1e-4
@@ -113,10 +114,8 @@ def build(name: str, out: Path, weights_dir: Path | None, report: Callable[[str]
             "nothing was written"
         )
     card = _card(name, description, network, content, path)
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / f"{name}.partial"
-    partial.write_bytes(content)
-    partial.replace(out / card.file)
+    with replacing(out / card.file) as file:
+        file.write(content)
     write_card(card, out)  # last: a card promises that its file is there
     return card
 

@@ -6,19 +6,19 @@ file's name carries the first digits of its sha256, as in ``alexnet-owt-7be5be79
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import pickle
 import re
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pixelprobe_deploy.modelzoo.errors import ModelZooError
+from pixelprobe_services.common.files import replacing
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.pth$")
 TIMEOUT_SECONDS = 30.0
@@ -108,21 +108,11 @@ def _remedy(url: str, folder: Path) -> str:
 
 def _download(url: str, path: Path) -> None:
     """Download to a file beside ``path``, check it, then rename it: no partial file has the final name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     expected, digest = hash_prefix(path.name), hashlib.sha256()
-    with _removed_at_the_end(path.with_suffix(".partial")) as partial:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, partial.open("wb") as file:  # noqa: S310  (torchvision's own https address)
+    with replacing(path) as file:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  (torchvision's own https address)
             while chunk := answer.read(CHUNK_BYTES):
                 digest.update(chunk)
                 file.write(chunk)
         if not digest.hexdigest().startswith(expected):
             raise OSError(f"what came has sha256 {digest.hexdigest()[: len(expected)]}..., not {expected}...")
-        partial.replace(path)
-
-
-@contextlib.contextmanager
-def _removed_at_the_end(path: Path) -> Iterator[Path]:
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from pixelprobe_deploy.modelzoo.architectures import ARCHITECTURES
 from pixelprobe_deploy.modelzoo.datasets import DatasetError, LabelledImages
 from pixelprobe_deploy.modelzoo.errors import ModelZooError
 from pixelprobe_deploy.modelzoo.recipe import CIFAR10_MEAN, CIFAR10_STD, Recipe
+from pixelprobe_services.common.files import replacing
 
 CHECKPOINT_VERSION = 1
 RECALIBRATION_IMAGES = 8000
@@ -203,22 +204,20 @@ def _save(
     recalibrated: bool = False,
 ) -> None:
     """Write next to the target, then rename: a kill leaves the old checkpoint or the new, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {
-            "version": CHECKPOINT_VERSION,
-            "recipe": asdict(recipe),
-            "step": steps[0],
-            "planned_steps": steps[1],
-            "network": network.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "schedule": schedule.state_dict(),
-            "recalibrated": recalibrated,
-        },
-        partial,
-    )
-    partial.replace(path)
+    with replacing(path) as file:
+        torch.save(
+            {
+                "version": CHECKPOINT_VERSION,
+                "recipe": asdict(recipe),
+                "step": steps[0],
+                "planned_steps": steps[1],
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "schedule": schedule.state_dict(),
+                "recalibrated": recalibrated,
+            },
+            file,
+        )
 
 
 def _one_cycle(

@@ -17,6 +17,7 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, compose, helper, numpy_
 
 from pixelprobe_deploy.modelzoo.catalogue import U2NET
 from pixelprobe_deploy.modelzoo.errors import ModelZooError
+from pixelprobe_services.common.files import replacing
 
 SIDE = 320
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -44,11 +45,9 @@ def write_u2net(source: Path, out: Path) -> Path:
 
 def put_into(out: Path, content: bytes) -> Path:
     """Write the graph to serve as ``u2net.onnx`` to the folder ``out``, whole or not at all."""
-    out.mkdir(parents=True, exist_ok=True)
     target = out / f"{U2NET}.onnx"
-    partial = target.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.replace(target)
+    with replacing(target) as file:
+        file.write(content)
     return target
 
 

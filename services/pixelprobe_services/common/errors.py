@@ -1,14 +1,13 @@
-"""What can go wrong in a service, by kind; one interceptor turns each kind into a gRPC status.
+"""Expected failures of a service, by kind; one interceptor maps each kind to a gRPC status.
 
-The pure core has exceptions of its own (it may not import this); the services' wiring tells the
-interceptor which kind each of those is.
+The pure core raises exceptions of its own; each service gives the interceptor a map from those to these.
 """
 
 from __future__ import annotations
 
 
 class ServiceError(Exception):
-    """Base of all expected failures. ``reason`` is an UPPER_SNAKE_CASE word that programs can rely on."""
+    """Base of all expected failures; ``reason`` is an UPPER_SNAKE_CASE word for programs."""
 
     reason = "UNKNOWN"
 
@@ -20,7 +19,7 @@ class ServiceError(Exception):
 
 
 class InvalidArgumentError(ServiceError):
-    """A field of the request is off, whatever the state of the system."""
+    """A field of the request is invalid, whatever the state of the system."""
 
     reason = "INVALID_ARGUMENT"
 
@@ -37,19 +36,19 @@ class NotFoundError(ServiceError):
 
 
 class AlreadyExistsError(ServiceError):
-    """The name or request id is taken by something else."""
+    """The name or request id is in use for something else."""
 
     reason = "ALREADY_EXISTS"
 
 
 class FailedPreconditionError(ServiceError):
-    """Right request, wrong state; repeating it as it is will not help."""
+    """The request is valid but the state is wrong; repeating it unchanged does not help."""
 
     reason = "FAILED_PRECONDITION"
 
 
 class ConflictError(ServiceError):
-    """Someone else changed it first (a compare-and-set lost)."""
+    """A concurrent change came first: a compare-and-set failed."""
 
     reason = "CONFLICT"
 
@@ -61,7 +60,7 @@ class ResourceExhaustedError(ServiceError):
 
 
 class QuotaExceededError(ResourceExhaustedError):
-    """A client has used up what it may. ``subject`` is whose quota it is, as ``clients/NAME``."""
+    """A client has reached a quota; ``subject`` is the client, as ``clients/NAME``."""
 
     reason = "QUOTA_EXCEEDED"
 
@@ -78,12 +77,12 @@ class UnauthenticatedError(ServiceError):
 
 
 class PermissionDeniedError(ServiceError):
-    """The credentials are valid and do not allow this."""
+    """The credentials are valid but do not allow this."""
 
     reason = "PERMISSION_DENIED"
 
 
 class UnavailableError(ServiceError):
-    """Something this service depends on cannot be reached now; trying again later may help."""
+    """A dependency of the service cannot be reached now; a later retry may succeed."""
 
     reason = "UNAVAILABLE"

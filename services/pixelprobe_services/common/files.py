@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and the state folder of a user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+HOME_VARIABLE = "PIXELPROBE_HOME"
 _MODE = 0o644
 
 
@@ -47,3 +48,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, UTF-8, as :func:`replacing` does; OSError names ``path``."""
     with replacing(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def state_folder(given: Path | None = None) -> Path:
+    """Return the absolute path of ``given``, else of $PIXELPROBE_HOME, else of ``~/.pixelprobe``.
+
+    It holds the local stack, its models and the default database. ``~`` stands for the home folder.
+    """
+    return Path(given or os.environ.get(HOME_VARIABLE) or "~/.pixelprobe").expanduser().absolute()

@@ -1,7 +1,4 @@
-"""Images and masks between the wire (``pixelprobe.image.v1``) and NumPy.
-
-Light on purpose: the client imports this too.
-"""
+"""Images and masks as protobuf messages (``pixelprobe.image.v1``) and as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from pixelprobe_api.image.v1.image_pb2 import Image, Mask
 from pixelprobe_services.common.errors import InvalidArgumentError
 
 MAX_SIDE = 4096
-"""Longest side of an image, in pixels: 48 MiB of RGB, which still fits one message."""
+"""Longest side of an image in pixels; 48 MiB of RGB still fit one message."""
 
 
 def to_array(image: Image, *, field: str = "image") -> NDArray[np.uint8]:
-    """The image as (height, width, 3) uint8 RGB: read-only; a copy of the message's bytes.
+    """Return the image as (height, width, 3) uint8 RGB: read-only, a copy of the message's bytes.
 
     Raises:
         InvalidArgumentError: a side is 0 or over MAX_SIDE, or the bytes are not height x width x 3;
@@ -24,7 +21,7 @@ def to_array(image: Image, *, field: str = "image") -> NDArray[np.uint8]:
     """
     _check_sides(image.width, image.height, field)
     expected = image.height * image.width * 3
-    rgb = image.rgb  # each look at it is a copy
+    rgb = image.rgb  # each access copies
     if len(rgb) != expected:
         raise InvalidArgumentError(
             f"{field}.rgb",
@@ -34,7 +31,7 @@ def to_array(image: Image, *, field: str = "image") -> NDArray[np.uint8]:
 
 
 def from_array(pixels: NDArray[np.uint8], *, field: str = "image") -> Image:
-    """The message for ``pixels``, (height, width, 3) uint8 RGB.
+    """Return the message for ``pixels``, (height, width, 3) uint8 RGB.
 
     Raises:
         InvalidArgumentError: another shape or dtype, or a side is 0 or over MAX_SIDE.
@@ -49,7 +46,7 @@ def from_array(pixels: NDArray[np.uint8], *, field: str = "image") -> Image:
 
 
 def mask_to_array(mask: Mask, *, field: str = "mask") -> NDArray[np.bool_]:
-    """The mask as (height, width) bool, True where it is foreground. Padding bits are ignored.
+    """Return the mask as (height, width) bool, True for foreground; padding bits are ignored.
 
     Raises:
         InvalidArgumentError: a side is 0 or over MAX_SIDE, or the bytes are not ceil(height x width / 8).
@@ -67,7 +64,7 @@ def mask_to_array(mask: Mask, *, field: str = "mask") -> NDArray[np.bool_]:
 
 
 def mask_from_array(foreground: NDArray[np.bool_], *, field: str = "mask") -> Mask:
-    """The message for ``foreground``, (height, width) bool.
+    """Return the message for ``foreground``, (height, width) bool.
 
     Raises:
         InvalidArgumentError: another shape or dtype, or a side is 0 or over MAX_SIDE.

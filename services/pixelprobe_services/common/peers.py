@@ -1,7 +1,7 @@
-"""How one program here connects to another: TLS, a client certificate, a bearer token; and what is refused.
+"""Credentials of a connection: TLS, a client certificate, a bearer token.
 
 Used by the client for both services, by the orchestrator for segmentation and by segmentation for Triton.
-Certificates, keys and tokens come from files, a token from the environment too; none is shown or logged.
+Certificates, keys and tokens come from files, a token from the environment too; none is printed or logged.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ LARGEST_FILE_BYTES = 2**20
 
 
 class PeerError(ValueError):
-    """The settings of a connection cannot be used; one line that names the setting and the cure."""
+    """The settings of a connection are invalid; one line names the setting and the cure."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """What a connection is made with. The empty one is plaintext without a token.
+    """Credentials of one connection; by default plaintext without a token.
 
     Attributes:
-        tls: encrypt, and check the server's certificate.
-        authorities: certificates (PEM) of the authorities to trust; None trusts the public ones.
-        certificate: own certificate chain (PEM) for servers that ask for one; with ``key``.
+        tls: encrypt, and verify the server's certificate.
+        authorities: certificates (PEM) of trusted authorities; None trusts the public ones.
+        certificate: client certificate chain (PEM), with ``key``, for servers that require one.
         key: its private key (PEM).
-        token: goes with every call as ``authorization: Bearer TOKEN``.
-        allow_plaintext: a token may travel unencrypted to an address that is not loopback.
+        token: sent with every call as ``authorization: Bearer TOKEN``.
+        allow_plaintext: permit sending the token unencrypted to an address that is not loopback.
     """
 
     tls: bool = False
@@ -42,14 +42,14 @@ class Peer:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with every call."""
+        """Metadata of every call."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     def credentials(self, address: str) -> grpc.ChannelCredentials | None:
-        """The credentials of a channel to ``address`` (HOST:PORT), None for plaintext.
+        """Return the credentials of a channel to ``address`` (HOST:PORT), None for plaintext.
 
         Raises:
-            PeerError: the token would travel unencrypted beyond this machine, and nobody asked for that.
+            PeerError: the token would be sent unencrypted to another machine, without ``allow_plaintext``.
         """
         if self.tls:
             return grpc.ssl_channel_credentials(self.authorities, self.key, self.certificate)
@@ -65,7 +65,7 @@ PLAIN = Peer()
 
 @dataclass(frozen=True)
 class PeerNames:
-    """What the settings are called where they are given, for messages."""
+    """Names of the settings, for messages."""
 
     authorities: str = "--tls-ca"
     certificate: str = "--tls-cert"
@@ -84,10 +84,10 @@ def read_peer(
     allow_plaintext: bool = False,
     names: PeerNames | None = None,
 ) -> Peer:
-    """Read the files; an authority or a certificate alone turns TLS on.
+    """Read the files; an authority or a certificate turns TLS on.
 
     Raises:
-        PeerError: a file cannot be read or used, or one of a pair is missing.
+        PeerError: a file cannot be read or is invalid, or one of a pair is missing.
     """
     called = names or PeerNames()
     if (certificate is None) != (key is None):
@@ -106,10 +106,10 @@ def read_peer(
 
 
 def read_file(path: Path, name: str) -> bytes:
-    """The bytes of a small file that the setting ``name`` gives.
+    """Return the bytes of the file of setting ``name``.
 
     Raises:
-        PeerError: it cannot be read, or is no small file.
+        PeerError: it cannot be read, or exceeds LARGEST_FILE_BYTES.
     """
     try:
         with path.open("rb") as file:
@@ -122,10 +122,10 @@ def read_file(path: Path, name: str) -> bytes:
 
 
 def read_authorities(path: Path, name: str) -> bytes:
-    """The certificates in ``path`` (PEM).
+    """Return the certificates in ``path`` (PEM).
 
     Raises:
-        PeerError: it cannot be read, or holds none.
+        PeerError: it cannot be read, or holds no certificate.
     """
     pem = read_file(path, name)
     try:
@@ -136,15 +136,15 @@ def read_authorities(path: Path, name: str) -> bytes:
 
 
 def check_pair(certificate: Path, key: Path, certificate_name: str, key_name: str) -> None:
-    """See that the private key belongs to the certificate.
+    """Check that the private key belongs to the certificate.
 
     Raises:
-        PeerError: it does not, or one cannot be used.
+        PeerError: it does not, or one of them is invalid.
     """
     for path, name in ((certificate, certificate_name), (key, key_name)):
         read_file(path, name)
     try:
-        # The empty password makes an encrypted key an error; OpenSSL would ask the terminal for one.
+        # With the empty password an encrypted key is an error; else OpenSSL would prompt on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except (ssl.SSLError, ValueError) as error:
         raise PeerError(
@@ -154,7 +154,7 @@ def check_pair(certificate: Path, key: Path, certificate_name: str, key_name: st
 
 
 def is_loopback(address: str) -> bool:
-    """Whether HOST:PORT can only be this machine itself. Names but ``localhost`` may be anything."""
+    """Whether HOST:PORT is certainly this machine; of names, only ``localhost`` is."""
     host = address.rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True
@@ -165,7 +165,7 @@ def is_loopback(address: str) -> bool:
 
 
 def is_token(text: str) -> bool:
-    """Whether ``text`` can travel as a bearer token (RFC 6750)."""
+    """Whether ``text`` is a valid bearer token (RFC 6750)."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
     return 0 < len(text) <= 4096 and set(text) <= set(alphabet)
 

@@ -1,4 +1,4 @@
-"""How often, and how long apart, a call that found nobody is made again."""
+"""Retries with exponential backoff."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Exponential backoff: ``attempts`` in all, pauses doubling from ``first_pause`` to ``longest_pause``.
+    """Exponential backoff policy: pauses double from ``first_pause`` to ``longest_pause`` (seconds).
 
-    Pauses are in seconds. The defaults outlast a restart of Triton (about ten seconds here).
+    ``attempts`` includes the first one. The defaults outlast a restart of Triton, about ten seconds.
     """
 
     attempts: int = 7
@@ -18,7 +18,7 @@ class RetryPolicy:
     longest_pause: float = 8.0
 
     def pauses(self) -> Iterator[float]:
-        """One pause before each attempt after the first."""
+        """Yield the pause before each attempt after the first."""
         pause = self.first_pause
         for _ in range(self.attempts - 1):
             yield min(pause, self.longest_pause)

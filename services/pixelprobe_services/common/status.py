@@ -1,4 +1,4 @@
-"""Between the house's exceptions and gRPC's rich status, both ways: what a server raises, a client catches.
+"""Exceptions as gRPC's rich status and back: a client catches what the server raised.
 
 On the wire an error is a ``google.rpc.Status`` with an ``ErrorInfo`` (domain ``pixelprobe``, the reason) and,
 for a bad argument, a ``BadRequest`` that names the field; for a quota, a ``QuotaFailure``. See https://google.aip.dev/193.
@@ -30,7 +30,7 @@ from pixelprobe_services.common.errors import (
 DOMAIN = "pixelprobe"
 
 ErrorMap = dict[type[Exception], Callable[[Exception], ServiceError]]
-"""How a service's wiring maps exceptions that are no ServiceError, by class; subclasses follow their base."""
+"""Maps exceptions that are no ServiceError, by class; a subclass without an entry follows its base."""
 
 _CODES: dict[type[ServiceError], grpc.StatusCode] = {
     InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -55,19 +55,19 @@ _BARE_REASONS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
     grpc.StatusCode.UNIMPLEMENTED: "UNIMPLEMENTED",
 }
-"""Reasons of statuses that come without ErrorInfo, where the class's own says too little."""
+"""Reasons of statuses without ErrorInfo, where the exception's own reason is less precise."""
 
-# A status travels in HTTP/2 headers, which peers cap at 8 KiB together; a message is in there twice.
+# A status is sent in HTTP/2 headers, which peers limit to 8 KiB in all; the message is in them twice.
 _MAX_TEXT_BYTES = 1000
 
 
 def to_code(error: ServiceError) -> grpc.StatusCode:
-    """The gRPC code for ``error``, by the nearest class that has one."""
+    """Return the gRPC code of the nearest class that has one."""
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
 def to_status(error: ServiceError) -> status_pb2.Status:
-    """The rich status for ``error``; overlong texts are cut, so that headers never outgrow their limit."""
+    """Return the rich status; long texts are cut so that the headers stay within their limit."""
     message = _cut(error.message)
     status = status_pb2.Status(code=to_code(error).value[0], message=message)
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=_cut(error.reason), domain=DOMAIN))
@@ -85,12 +85,12 @@ def to_status(error: ServiceError) -> status_pb2.Status:
 
 
 def from_rpc_error(error: grpc.RpcError) -> ServiceError:
-    """The exception that the server raised, as far as its status tells; never raises.
+    """Return the exception that the server raised, as far as its status says; never raises.
 
-    No answer in time and no connection are both UnavailableError (reasons DEADLINE_EXCEEDED and
-    UNAVAILABLE); codes that the house does not use are a plain ServiceError, reason INTERNAL.
+    A missed deadline and a missing connection are both UnavailableError (reasons DEADLINE_EXCEEDED and
+    UNAVAILABLE); a code that pixelprobe does not use becomes a plain ServiceError, reason INTERNAL.
     """
-    # Every call's error has these two; a bare RpcError, which its own type allows, has not.
+    # The error of a call has these two methods; a bare RpcError has neither.
     code: grpc.StatusCode = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
     message = (error.details() if hasattr(error, "details") else str(error)) or code.name
     info, violation = _details(error)
@@ -112,7 +112,7 @@ def _details(
     try:
         status = rpc_status.from_call(error)
     except (AttributeError, DecodeError, ValueError):
-        # A plain RpcError, or details that contradict the status: the status alone has to do.
+        # A plain RpcError, or details that contradict the status: use the status alone.
         status = None
     info = error_details_pb2.ErrorInfo()
     request = error_details_pb2.BadRequest()

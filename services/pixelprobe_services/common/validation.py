@@ -50,8 +50,15 @@ class FileModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def check(model: type[M], table: Mapping[str, Any], file: Path, context: Any = None) -> M:
-    """Return ``table``, the content of ``file``, as ``model``.
+def check(model: type[M], table: Any, file: Path, *, at: str = "", context: Any = None) -> M:
+    """Return a table of a file as ``model``.
+
+    Args:
+        model: what the table has to be.
+        table: as :func:`~pixelprobe_services.common.toml.read_toml` returns it, or a part of that.
+        file: where it comes from, for messages.
+        at: key path of the part.
+        context: for the model's validators.
 
     Raises:
         FileError: something in it is invalid; see :func:`one_line`.
@@ -59,14 +66,28 @@ def check(model: type[M], table: Mapping[str, Any], file: Path, context: Any = N
     try:
         return model.model_validate(table, context=context)
     except ValidationError as error:
-        raise FileError(one_line(error, model, file)) from error
+        raise FileError(one_line(error, model, file, at)) from error
 
 
-def one_line(error: ValidationError, model: type[BaseModel], file: Path) -> str:
+def one_line(error: ValidationError, model: type[BaseModel], file: Path, at: str = "") -> str:
     """Return "FILE: KEY: expected ..., got ..." for the first error, or "FILE: KEY: unknown key; ..."."""
     # A misspelt key explains why the right one is missing.
     details = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
-    return f"{file}: {_message(details[0], model)}"
+    return f"{file}: {_message(details[0], model, at)}"
+
+
+def unknown_key(at: str, key: str, known: Iterable[str]) -> str:
+    """Return "KEY: unknown key; did you mean ...?", or what was expected where no known key is alike."""
+    known = sorted(known)
+    close = difflib.get_close_matches(key[:_SHOWN], known, 1)
+    hint = f"did you mean {close[0]}?" if close else f"expected {', '.join(known)}"
+    return f"{key_path(at, key)}: unknown key; {hint}"
+
+
+def key_path(at: str, key: str) -> str:
+    """Return the path of a key below ``at``; a key that is not a plain word is quoted."""
+    shown_key = key if _BARE_KEY.fullmatch(key) and len(key) <= _SHOWN else repr(key[:_SHOWN])
+    return f"{at}.{shown_key}" if at else shown_key
 
 
 def expected(what: str, got: object = None, *, at: str = "") -> PydanticCustomError:
@@ -108,17 +129,14 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
+def _message(detail: ErrorDetails, model: type[BaseModel], path: str) -> str:
     unknown = detail["type"] == "extra_forbidden"
-    place = _Place(model)
+    place = _Place(model, path)
     for item in detail["loc"][:-1] if unknown else detail["loc"]:
         place.enter(item)
     context = detail.get("ctx", {})
     if unknown:
-        key, known = str(detail["loc"][-1]), place.keys()
-        close = difflib.get_close_matches(key[:_SHOWN], known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"expected {', '.join(sorted(known))}"
-        return f"{_joined(place.path, key)}: unknown key; {hint}"
+        return unknown_key(place.path, str(detail["loc"][-1]), place.keys())
     if detail["type"].startswith("union_tag"):
         place.enter(context["discriminator"].strip("'"))
     at, what = f"{place.path}{context.get('at', '')}", place.expected()
@@ -137,8 +155,8 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
 class _Place:
     """A position in a model, entered item by item along an error's ``loc``."""
 
-    def __init__(self, model: type[BaseModel]) -> None:
-        self.path = ""
+    def __init__(self, model: type[BaseModel], path: str) -> None:
+        self.path = path
         self.secret = False
         self._type: Any = model
         self._fields: list[FieldInfo] = []
@@ -149,27 +167,25 @@ class _Place:
         if _is_model(kind):
             field = _field(kind, str(item))
             if field is not None:
-                self._go(_joined(self.path, str(item)), field.annotation, [field])
+                self._go(key_path(self.path, str(item)), field.annotation, [field])
         elif isinstance(kind, list):
             self._enter_union(kind, str(item))
         elif typing.get_origin(kind) is dict:
             if item != "[key]":
-                self._go(_joined(self.path, str(item)), typing.get_args(kind)[1], [])
+                self._go(key_path(self.path, str(item)), typing.get_args(kind)[1], [])
         elif typing.get_origin(kind) in (tuple, list) and isinstance(item, int):
             self._go(f"{self.path}[{item}]", typing.get_args(kind)[0], [])
 
     def _enter_union(self, members: list[Any], item: str) -> None:
         """Choose the member that an item names: the value of its tag, or a tag's own key."""
-        for member in filter(_is_model, members):
-            for name, field in member.model_fields.items():
-                tags = [_value(tag) for tag in typing.get_args(field.annotation)]
-                if item in tags:
-                    self._type = member
-                    return
-                if item == name:
-                    every = [tag for one in filter(_is_model, members) for tag in _tags(one, name)]
-                    self._go(_joined(self.path, name), typing.Literal[tuple(every)], [])
-                    return
+        tables = [member for member in members if _is_model(member)]
+        for member in tables:
+            if any(item in _tags(member, name) for name in member.model_fields):
+                self._type = member
+                return
+        tags = [tag for member in tables for tag in _tags(member, item)]
+        if tags:
+            self._go(key_path(self.path, item), typing.Literal[tuple(tags)], [])
 
     def _go(self, path: str, kind: Any, fields: list[FieldInfo]) -> None:
         self.path, self._type, self._fields = path, kind, [*fields, *_field_infos(kind)]
@@ -258,8 +274,11 @@ def _choices(kind: Any) -> list[str]:
     return []
 
 
-def _tags(model: Any, name: str) -> list[Any]:
-    return [_value(tag) for tag in typing.get_args(model.model_fields[name].annotation)]
+def _tags(model: type[BaseModel], name: str) -> list[Any]:
+    """Return the values of a model's key if they are literals."""
+    field = model.model_fields.get(name)
+    literal = field is not None and typing.get_origin(field.annotation) is typing.Literal
+    return [_value(tag) for tag in typing.get_args(field.annotation)] if field and literal else []
 
 
 def _value(tag: Any) -> Any:
@@ -272,8 +291,3 @@ def _is_model(kind: Any) -> bool:
 
 def _field(model: type[BaseModel], key: str) -> FieldInfo | None:
     return next((f for name, f in model.model_fields.items() if key in (name, f.alias)), None)
-
-
-def _joined(path: str, key: str) -> str:
-    shown_key = key if _BARE_KEY.fullmatch(key) and len(key) <= _SHOWN else repr(key[:_SHOWN])
-    return f"{path}.{shown_key}" if path else shown_key

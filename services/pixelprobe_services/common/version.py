@@ -1,4 +1,4 @@
-"""Which version of pixelprobe this is."""
+"""The version of pixelprobe."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.metadata
 
 
 def own_version() -> str:
-    """Of the installed distribution; empty where the program runs without having been installed."""
+    """Return the version of the installed distribution; empty where it is not installed."""
     try:
         return importlib.metadata.version("pixelprobe")
     except importlib.metadata.PackageNotFoundError:

@@ -96,7 +96,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         records = await self._store.list_campaigns(size + 1, request.page_token)
         campaigns = [await self._campaign(record, with_images=False) for record in records[:size]]
         more = records[size - 1].id if len(records) > size else ""
-        return pb.ListCampaignsResponse(campaigns=campaigns, next_page_token=more)
+        return pb.ListCampaignsResponse(campaigns=campaigns, next_page_token=more, caller=caller.get().name)
 
     async def CancelCampaign(
         self, request: pb.CancelCampaignRequest, context: Context

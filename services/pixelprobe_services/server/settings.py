@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from pixelprobe_services.common import tracing
+from pixelprobe_services.common.address import split_address
 from pixelprobe_services.server import logs
 
 LOG_LEVEL_ENV = "PIXELPROBE_LOG_LEVEL"
@@ -41,9 +42,10 @@ def address(value: str) -> str:
     Raises:
         click.BadParameter: ``value`` is something else.
     """
-    host, _, port = value.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise click.BadParameter(f"'{value}' is no HOST:PORT")
+    try:
+        split_address(value, lowest_port=0)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
     return value
 
 

@@ -109,6 +109,7 @@ class CampaignServicer(FaultyServicer):
     """Keeps campaigns by request id, in the order of creation; each look moves a running one on."""
 
     def __init__(self) -> None:
+        self.caller = ""
         super().__init__()
         self.made: dict[str, campaign_pb2.Campaign] = {}
         self.resumed: list[str] = []
@@ -126,7 +127,9 @@ class CampaignServicer(FaultyServicer):
         start = int(request.page_token or 0)
         newest = [*self.made.values()][::-1]
         token = str(start + 2) if start + 2 < len(newest) else ""
-        return pb.ListCampaignsResponse(campaigns=newest[start : start + 2], next_page_token=token)
+        return pb.ListCampaignsResponse(
+            campaigns=newest[start : start + 2], next_page_token=token, caller=self.caller
+        )
 
     def GetCampaign(self, request: pb.GetCampaignRequest, context: Context) -> Any:
         self._enter("GetCampaign", context)

@@ -14,9 +14,8 @@ import pytest
 from rich.console import Console
 
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns import probe
-from pixelprobe.campaigns.names import find_campaigns, run_label, start_run
-from pixelprobe.campaigns.resolve import make_run
+from pixelprobe.campaigns import rate as probe
+from pixelprobe.campaigns.runs import find_campaigns, make_run, run_label, start_run
 from pixelprobe.cli import campaign_watch
 from pixelprobe.cli.campaign_watch import Pace, duration, follow
 from pixelprobe.model import AttackFinished, AttackProgress, Campaign, CampaignImage, CampaignState, Event
@@ -88,8 +87,24 @@ def test_campaigns_are_found_by_any_of_their_names(
     assert names("single") == [single.label]
     assert names("campaigns/005") == names("005") == ["pixelprobe attack"]
     for nobody in ("min", "mine/third", f"{RUN.label}0", "campaigns/9", "9", "pixelprobe", "/", ""):
-        with pytest.raises(NotFoundError, match=r"no campaign or run is called .*campaign list"):
+        with pytest.raises(NotFoundError, match=r"you have no campaign or run called .*campaign list"):
             find_campaigns(client, nobody)
+
+
+def test_another_clients_run_of_the_same_name_is_found_by_its_ids_alone(
+    client: PixelprobeClient, servicer: CampaignServicer
+) -> None:
+    start_run(client, RUN)
+    for made in servicer.made.values():
+        made.owner = "eve"
+    servicer.caller = "alice"
+    for name in (RUN.label, "mine", "mine/first"):
+        with pytest.raises(NotFoundError, match=r"you have no campaign .* by its id"):
+            find_campaigns(client, name)
+    (found,) = find_campaigns(client, "campaigns/001")
+    assert found.owner == "eve"
+    servicer.caller = "eve"
+    assert len(find_campaigns(client, "mine")) == 2
 
 
 def campaign(name: str = "a", **changes: Any) -> Campaign:
@@ -242,12 +257,13 @@ class Probed:
         self.answers = answers
         self.cancelled: list[str] = []
         self.targets: tuple[str, ...] = ()
+        self.most_queries = 0
 
     def upload_images(self, images: list[Any]) -> list[str]:
         return [f"{image.sum():064d}" for image in images]
 
     def create_campaign(self, spec: Any) -> Campaign:
-        self.targets = spec.targets
+        self.targets, self.most_queries = spec.targets, spec.budget * spec.attack_count
         assert spec.display_name == probe.PROBE_NAME
         assert all(isinstance(image, CampaignImage) for image in spec.images)
         return campaign("campaigns/p")
@@ -271,10 +287,21 @@ def test_the_rate_is_that_of_the_answers_and_the_probe_is_cancelled(answers: boo
     time = Time()
     probed = Probed(time, answers)
     images = [np.full((6, 8, 3), value, np.uint8) for value in (1, 2)]
-    rate = probe.measure_rate(probed, images, [TARGET], time)  # type: ignore[arg-type]
+    rate = probe.measure_rate(probed, images, [TARGET], 10_000, time)  # type: ignore[arg-type]
     assert rate == (pytest.approx(500, rel=0.1) if answers else None)
     assert probed.cancelled == ["campaigns/p"]
     assert probed.targets == ("net",)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 99, 100, 399, 401, 12_345])
+def test_the_rate_never_costs_more_queries_than_asked(most: int) -> None:
+    time = Time()
+    probed = Probed(time, answers=False)
+    images = [np.full((6, 8, 3), value, np.uint8) for value in range(9)]
+    targets = [TARGET, replace(TARGET, name="other")]
+    assert probe.measure_rate(probed, images, targets, most, time) is None  # type: ignore[arg-type]
+    assert probed.most_queries <= most
+    assert probed.most_queries >= most // 2
 
 
 class ColdStart(Probed):
@@ -294,5 +321,5 @@ def test_the_rate_is_measured_once_every_target_has_answered() -> None:
     time = Time()
     images = [np.full((6, 8, 3), value, np.uint8) for value in (1, 2)]
     targets = [TARGET, replace(TARGET, name="other")]
-    rate = probe.measure_rate(ColdStart(time, True), images, targets, time)  # type: ignore[arg-type]
+    rate = probe.measure_rate(ColdStart(time, True), images, targets, 10_000, time)  # type: ignore[arg-type]
     assert rate == pytest.approx(500, rel=0.1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pixelprobe.campaigns.spec_values import DataKind, DataSource, Spec
+from pixelprobe.campaigns.spec_file import DataKind, DataSource, Spec
 from pixelprobe.cli.campaign_start import Plan, make_plan
 from pixelprobe.inputs.images import save_png
 from pixelprobe.inputs.planned import PlanError
@@ -36,7 +36,7 @@ def spec(kind: DataKind, split: str, resize: Sizing | None = None, goal: str = "
 
 def planned(wanted: Spec, folder: Path) -> tuple[Plan, str]:
     messages = Console(file=io.StringIO(), width=150)
-    plan = make_plan(Nobody(), wanted, folder, None, messages)  # type: ignore[arg-type]
+    plan = make_plan(Nobody(), wanted, folder, messages, measure=5)  # type: ignore[arg-type]
     return plan, messages.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -46,7 +46,7 @@ def test_imagenets_targets_are_assumed_and_what_cannot_be_read_is_told(tmp_path:
     (tmp_path / TENCH / "cut.JPEG").write_bytes(jpeg(photograph(30))[:-100])
     plan, told = planned(spec(DataKind.IMAGENET, "val", Sizing.STRETCH), tmp_path)
     assert plan.images == 2
-    assert (plan.rate, plan.rate_origin) == (150.0, "assumed; --rate gives another")
+    assert (plan.rate, plan.rate_origin) == (150.0, "assumed; --measure N measures it, --rate gives it")
     ((_, made, cost),) = plan.groups
     assert made.image_preparation.startswith("as they are where 224 x 224, else stretched")
     assert cost.attacks == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pixelprobe.api import PixelprobeClient
-from pixelprobe.campaigns.run import run_campaign
+from pixelprobe.campaigns.follow import run_campaign
 from pixelprobe.model import CampaignState, Event
 from pixelprobe_services.common.errors import FailedPreconditionError
 from tests.unit.client.servicer import FaultyServicer

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from pixelprobe.campaigns.classes import class_labels
+from pixelprobe.campaigns.images import class_labels
 from pixelprobe.cli.root import cli
 from pixelprobe.cli.segment_folder import Segmented, add_to_record, read_record
 from pixelprobe.inputs.datasets.base import in_seeds_order

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelprobe.campaigns.spec_values import SpecError
+from pixelprobe.campaigns.spec_file import SpecError
 from pixelprobe.cli.review_file import SIDE, Decision, Entry, Verdict, read_review, review_sheet, review_text
 from pixelprobe.cli.segment_folder import Segmented, add_to_record, read_record
 from pixelprobe.inputs.planned import PlanError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixelprobe.campaigns.classes import class_labels
+from pixelprobe.campaigns.images import class_labels
 from pixelprobe.inputs.datasets.base import Entry
 from pixelprobe.inputs.datasets.imagenet_classes import imagenet_classes
 from pixelprobe.inputs.images import InputImage
@@ -52,7 +52,7 @@ def test_classes_are_numbered_as_the_target_numbers_them() -> None:
         (
             [labelled("cow")],
             [TARGET],
-            "'cow' is no class of net.*class_folders = false takes subfolders",
+            "'cow' is no class of net.*class_folders = false ignores the names",
         ),
         ([labelled("cow", 2)], [TARGET], "'cow' is no class of net; it knows cat, dog, Frog$"),
         ([labelled("cat")], [TARGET, OTHER], "'cat' is class 0 of net, 1 of other; attack them separately"),

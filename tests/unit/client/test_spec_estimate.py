@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelprobe.campaigns.estimate import CIFAR10, Cost, campaign_cost, expected_queries
+from pixelprobe.campaigns.cost import CIFAR10, Cost, campaign_cost, expected_queries
 from pixelprobe.model import (
     CampaignImage,
     CampaignSpec,

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pixelprobe.campaigns.spec_file import find_spec, read_spec, shipped_specs
-from pixelprobe.campaigns.spec_values import DataKind, Spec, SpecError
+from pixelprobe.campaigns.spec_file import DataKind, Spec, SpecError, find_spec, read_spec, shipped_specs
 from pixelprobe.inputs.sizing import Sizing
 from pixelprobe.model import Region, RegionMode, SearchSettings, Strategy
 
@@ -163,7 +162,8 @@ IMAGENET = '[data]\nkind = "imagenet"\n'
         ('name = "a@b"', "name: expected letters"),
         (f'name = "{"a" * 61}"', "name: expected letters"),
         ("name = 1", "name: expected letters, digits, dots, hyphens and underscores, at most 60, got 1"),
-        (HEAD, "data.kind: missing; expected one of cifar10, imagenet, folder"),
+        (HEAD, "data: missing; expected a table, [data]"),
+        (HEAD + "[data]", "data.kind: missing; expected one of cifar10, imagenet, folder"),
         (HEAD + "data = 3", "data: expected a table, [data], got 3"),
         (HEAD + '[data]\nkind = "mnist"', 'data.kind: expected one of cifar10, imagenet, folder, got "mn'),
         (HEAD + DATA + "count = 0", "data.count: expected a whole number from 1 to 100000, got 0"),

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from pixelprobe.campaigns.resolve import Run, group_spec, make_run, targets_of
-from pixelprobe.campaigns.spec_values import AttackGroup, Spec, SpecError
+from pixelprobe.campaigns.runs import Run, group_spec, make_run, targets_of
+from pixelprobe.campaigns.spec_file import AttackGroup, Spec, SpecError
 from pixelprobe.inputs.planned import PlanError
 from pixelprobe.inputs.sizing import Sizing
 from pixelprobe.model import CampaignImage, Goal, MaskSettings, Region, SearchSettings, Target

@@ -60,7 +60,7 @@ async def test_what_is_wrong_with_a_connection_is_told(authority: Authority) -> 
             await ask(address, Authority().peer())
         with pytest.raises(TlsError, match="not trusted"):
             await ask(address, Peer(tls=True))
-        with pytest.raises(TlsError, match="if it speaks TLS, give --tls-ca"):
+        with pytest.raises(TlsError, match="if it uses TLS, give --tls-ca"):
             await ask(address, PLAIN)
     async with locked(authority.security("elsewhere.example")) as address:
         with pytest.raises(TlsError, match=r"is for another name than '127\.0\.0\.1'"):
@@ -69,7 +69,7 @@ async def test_what_is_wrong_with_a_connection_is_told(authority: Authority) -> 
         with pytest.raises(TlsError, match="has expired"):
             await ask(address, authority.peer())
     async with locked(OPEN) as address:
-        with pytest.raises(TlsError, match="does not speak TLS"):
+        with pytest.raises(TlsError, match="does not use TLS"):
             await ask(address, authority.peer())
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from pixelprobe_services.common.files import state_folder
 from pixelprobe_services.orchestrator.store.errors import StoreSetupError
 
 FORMS = "memory://, sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE"
@@ -38,9 +38,7 @@ class StoreLocation:
 
 def default_location() -> str:
     """A file in the state folder, ``$PIXELPROBE_HOME`` or ``~/.pixelprobe``."""
-    home = os.environ.get("PIXELPROBE_HOME")
-    folder = Path(home).absolute() if home else Path.home() / ".pixelprobe"
-    return f"sqlite:///{folder / 'pixelprobe.db'}"
+    return f"sqlite:///{state_folder() / 'pixelprobe.db'}"
 
 
 def locate(url: str | None, file: Path | None, *, on_command_line: bool = False) -> StoreLocation:

@@ -43,7 +43,7 @@ def connect(location: StoreLocation) -> Connected:
     if location.file is not None:
         file = location.file
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(0o700, parents=True, exist_ok=True)
             lock = FileLock(file.with_name(file.name + ".lock"), LOCK_WAIT_SECONDS)
         except OSError as error:
             raise StoreSetupError(f"cannot be opened: {error.filename}: {error.strerror}") from error

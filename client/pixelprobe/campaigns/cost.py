@@ -1,8 +1,8 @@
-"""What attacks will cost, before any is made: at most, exactly; and expected, by what such attacks mostly do.
+"""The cost of attacks in queries: the exact maximum, and an expectation.
 
-The expectation takes success rates and masks like those measured on CIFAR-10 networks, and success rates
-like those that the paper tells of ImageNet's, and so is only as good as the likeness. Images that will be
-left out are not deducted: nobody knows them yet.
+The expectation assumes the success rates and mask areas that were measured on CIFAR-10 networks, and the
+paper's success rates for ImageNet; it is only as good as the likeness. Images that will be left out are not
+deducted, because they are not known beforehand.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ TYPICAL_AREA = {Region.WHOLE: 1.0, Region.FOREGROUND: 0.26, Region.BACKGROUND: 0
 
 @dataclass(frozen=True)
 class Typical:
-    """What attacks on images of one kind mostly do.
+    """Typical attacks on images of one kind.
 
     Attributes:
-        rate: queries a second on two CPU cores, where nobody has measured.
+        rate: queries a second on two CPU cores.
         success: share of untargeted attacks on the whole image that succeed, by pixels; others in between.
         image_pixels: height times width of an image.
     """
@@ -37,11 +37,11 @@ CIFAR10 = Typical(700.0, {1: 0.25, 3: 0.50, 5: 0.60})
 
 IMAGENET = Typical(150.0, {1: 0.06, 3: 0.12, 5: 0.15}, image_pixels=224 * 224)
 """EfficientNet-Lite0's rate. With one pixel the mean success of the paper's three networks (table III), with
-more pixels as much more as on CIFAR-10.
+more pixels, scaled as on CIFAR-10.
 """
 
 LARGE_SIDE = 100
-"""Images with a shorter side from here on are taken for ImageNet's."""
+"""From this shorter side on, images are assumed to be like ImageNet's."""
 
 TARGETED_SHARE = 0.25
 """Targeted success, as a share of untargeted."""
@@ -50,12 +50,11 @@ REGION_SHARE = {Region.WHOLE: 1.0, Region.FOREGROUND: 0.9, Region.BACKGROUND: 0.
 """Success in a region, as a share of that in the whole image."""
 
 GENERATIONS_TO_SUCCESS = 1.5
-"""Successes come early, if they come: after so many generations a third of them is still to come."""
+"""Most successes come early: after so many generations a third of them is still to come."""
 
 GENERATIONS_TO_REGION = 27.0
-"""The search moves into its region, where alone it can win: after so many generations a third of what was
-outside is still there. Of one-pixel candidates 0.25 were in the foreground at first, and 0.48 ten generations
-later.
+"""The search moves into its region: after so many generations a third of the candidates that were outside
+still are. Of one-pixel candidates 0.25 were in the foreground at first, and 0.48 ten generations later.
 """
 
 CORNERS = 8
@@ -72,7 +71,7 @@ _SCANS = (Strategy.CORNER_SCAN, Strategy.SKETCH)
 
 @dataclass(frozen=True)
 class Cost:
-    """Queries of some attacks, expected and at most."""
+    """Expected and most queries of some attacks."""
 
     attacks: int
     expected_queries: int
@@ -87,15 +86,15 @@ class Cost:
 
 
 def typical(target: Target) -> Typical:
-    """What attacks on a target are taken to do, by the size of its images."""
+    """Return the typical attacks on a target, judged by the size of its images."""
     kind = IMAGENET if min(target.width, target.height) >= LARGE_SIDE else CIFAR10
     return replace(kind, image_pixels=target.width * target.height) if target.available else kind
 
 
 def campaign_cost(spec: CampaignSpec, kind: Typical = CIFAR10) -> Cost:
-    """The cost of a campaign, were all its images attacked."""
+    """Return the cost of a campaign if all its images are attacked."""
     each = len(spec.images) * len(spec.targets)
-    # Of targeted attacks one is at the image's own class, which a look at the clean image ends.
+    # With several target classes one is the image's own class: that attack ends after the clean image.
     targeted = [goal for goal in spec.goals if goal.target_class is not None]
     own = 1 if len(targeted) > 1 else 0
     untargeted = len(spec.goals) - len(targeted)
@@ -122,13 +121,13 @@ def expected_queries(
     *,
     targeted: bool,
 ) -> float:
-    """Queries that one attack sends, on average."""
+    """Return the mean number of queries that one attack sends."""
     success = _success(kind, pixels) * REGION_SHARE[region] * (TARGETED_SHARE if targeted else 1.0)
     if search.strategy in _SCANS or search.strategy is Strategy.AUTO:
         return _expected_of_scan(search, region, pixels, budget, kind, success)
     queries = 1.0
     for generation in range(search.generations + 1):
-        # Half a generation: a success ends the generation in which it is found, on average in its middle.
+        # A success ends the search within a generation, on average in its middle.
         won = success * (1 - math.exp(-(generation + 0.5) / GENERATIONS_TO_SUCCESS))
         if not search.early_stop:
             won = 0.0
@@ -139,7 +138,7 @@ def expected_queries(
 def _expected_of_scan(
     search: SearchSettings, region: Region, pixels: int, budget: int | None, kind: Typical, success: float
 ) -> float:
-    """Queries of a search that finds early if at all: a failure sends all that it may."""
+    """Return the mean queries of a search that succeeds early or sends all that it may."""
     failed = float(_most_queries(search, None, kind) - 1)
     if pixels == 1:
         scanned = CORNERS * kind.image_pixels * TYPICAL_AREA[region]
@@ -150,7 +149,7 @@ def _expected_of_scan(
 
 
 def _most_queries(search: SearchSettings, budget: int | None, kind: Typical) -> int:
-    """Every candidate that the search can send, and the clean image."""
+    """Return the number of all candidates that the search can send, and the clean image."""
     candidates = search.population * (search.generations + 1)
     if search.strategy in _SCANS:
         candidates = CORNERS * kind.image_pixels
@@ -160,7 +159,7 @@ def _most_queries(search: SearchSettings, budget: int | None, kind: Typical) -> 
 
 
 def _share_sent(search: SearchSettings, region: Region, pixels: int, generation: int) -> float:
-    """Share of the candidates that have an edit inside the region; the others cost nothing."""
+    """Return the share of candidates with an edit inside the region; the others cost no query."""
     area = TYPICAL_AREA[region]
     if search.region_mode is RegionMode.PROJECT or area == 1.0:
         return 1.0

@@ -1,4 +1,4 @@
-"""How many queries a second a server answers now: measured by a short campaign of its own."""
+"""Measuring how many queries a second a server answers, by a short campaign within a budget."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pixelprobe.model import (
 
 PROBE_NAME = "rate probe"
 PROBE_SECONDS = 2.0
-"""Of answers, counted from when every target has given one: a model's first takes many times as long as the
-next. A server that answers more slowly gets until there are two of them."""
+"""Measured from when every target has answered: a model's first answer takes many times as long as the next.
+A server that answers more slowly is measured until its second answer."""
 
 PATIENCE_SECONDS = 20.0
 PROBE_IMAGES = 8
-"""Times the targets: so many attacks keep enough queries on their way."""
+"""For each target, enough attacks to keep the server busy."""
 
 _SEARCH = SearchSettings(population=100, generations=100_000, early_stop=False)
 
@@ -36,33 +36,41 @@ def measure_rate(
     client: PixelprobeClient,
     images: Sequence[NDArray[np.uint8]],
     targets: Sequence[Target],
+    most_queries: int,
     clock: Callable[[], float] = time.monotonic,
 ) -> float | None:
-    """Queries a second over all targets at once.
+    """Return the queries a second over all targets at once.
 
-    Leaves a cancelled campaign named PROBE_NAME behind.
+    The campaign that measures it is cancelled afterwards.
 
     Args:
-        client: where to.
-        images: some, (height, width, 3) uint8, in the targets' size.
-        targets: to ask.
+        client: of the server.
+        images: some images, (height, width, 3) uint8, in the targets' size.
+        targets: to query.
+        most_queries: budget of all targets together.
         clock: seconds.
 
     Returns:
-        None if too few answers came in PATIENCE_SECONDS to tell.
+        None if there were too few answers within the budget or PATIENCE_SECONDS.
 
     Raises:
         ServiceError: the campaign could not be started or followed.
     """
-    digests = client.upload_images(images[:PROBE_IMAGES])
+    # The more images, the more attacks share the budget; a search needs some queries to show a rate.
+    number = max(1, min(PROBE_IMAGES, most_queries // (len(targets) * _SEARCH.population)))
+    budget = most_queries // (number * len(targets))
+    if budget < 1:
+        return None
+    digests = client.upload_images(images[:number])
     spec = CampaignSpec(
         images=tuple(CampaignImage(digest) for digest in dict.fromkeys(digests)),
         targets=tuple(target.name for target in targets),
         search=_SEARCH,
+        budget=budget,
         display_name=PROBE_NAME,
     )
     name = client.create_campaign(spec).name
-    # The cancellation ends the watch too, which may be silent for longer than anybody wants to wait.
+    # A watch can be silent for longer than PATIENCE_SECONDS; the cancellation ends it.
     stop = threading.Timer(PATIENCE_SECONDS, client.cancel_campaign, [name])
     stop.start()
     try:
@@ -73,13 +81,14 @@ def measure_rate(
 
 
 def _rate_of(events: Iterable[Event], targets: int, clock: Callable[[], float]) -> float | None:
-    """The slope from the first answers of all targets to the last ones: what came before was on its way."""
+    """Return the slope from the first answers of all targets to the last: earlier ones include start-up."""
     answered: dict[str, int] = {}
     warm: set[int] = set()
     first: tuple[float, int] | None = None
+    rate: float | None = None
     for event in events:
         if isinstance(event, AttackFinished):
-            return None  # nothing but the cancellation ends these attacks
+            return rate  # by the budget or the cancellation: from here on the server is not fully used
         if isinstance(event, AttackProgress):
             answered[event.attack] = event.queries_sent
             # Attacks are numbered image by image, each at all targets in turn.
@@ -88,6 +97,8 @@ def _rate_of(events: Iterable[Event], targets: int, clock: Callable[[], float]) 
                 continue
             now, total = clock(), sum(answered.values())
             first = first or (now, total)
-            if now - first[0] >= PROBE_SECONDS and total > first[1]:
-                return (total - first[1]) / (now - first[0])
-    return None
+            if total > first[1] and now > first[0]:
+                rate = (total - first[1]) / (now - first[0])
+                if now - first[0] >= PROBE_SECONDS:
+                    return rate
+    return rate

@@ -1,4 +1,4 @@
-"""Running one campaign from start to end: start, watch, and never leave it running behind an interruption."""
+"""Running one campaign to its end in the foreground; an interruption cancels it on the server."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pixelprobe.model import Attack, Campaign, CampaignSpec, Event
 from pixelprobe_services.common.errors import ServiceError
 
 CANCEL_SECONDS = 20.0
-"""How long a cancelled campaign's attacks may take to finish before their results are read as they are."""
+"""How long the attacks of a cancelled campaign may take to finish before the results are read."""
 
 _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class CampaignRun:
-    """What came of a campaign.
+    """A campaign that has ended.
 
     Attributes:
-        campaign: its last state.
+        campaign: in its last state.
         attacks: the finished attacks, in the spec's order.
         interrupted: a KeyboardInterrupt cancelled it.
     """
@@ -39,21 +39,21 @@ def run_campaign(
     on_event: Callable[[Event], None],
     on_interrupt: Callable[[], None],
 ) -> CampaignRun:
-    """Start a campaign and stay with it until it ends.
+    """Start a campaign and watch it until it ends.
 
-    A KeyboardInterrupt cancels it on the server and its results so far are returned; a second one is
-    raised. Any other exception cancels it too, as far as the server can be reached, and is raised.
+    A KeyboardInterrupt cancels the campaign on the server, and the results so far are returned; a second
+    one is raised. Any other exception cancels it too, if the server can be reached, and is raised.
 
     Args:
-        client: where to.
+        client: of the server.
         spec: what to attack; its images must have been uploaded.
-        on_event: called with all that happens.
-        on_interrupt: called when the first KeyboardInterrupt has come, before the cancellation.
+        on_event: called with each event.
+        on_interrupt: called at the first KeyboardInterrupt, before the cancellation.
 
     Raises:
         ServiceError: as :meth:`PixelprobeClient.create_campaign` and :meth:`PixelprobeClient.watch_campaign`.
     """
-    # The id makes starting repeatable: whatever interrupts it, the same call names the campaign again.
+    # With the same request id an interrupted call can be repeated and returns the same campaign.
     request_id = uuid.uuid4().hex
     try:
         name = client.create_campaign(spec, request_id).name
@@ -73,7 +73,7 @@ def _cancelled_on_error(client: PixelprobeClient, name: str) -> Iterator[None]:
     try:
         yield
     except Exception:
-        # The error that is under way matters more than one from tidying up.
+        # The first error matters more than one from the cancellation.
         with contextlib.suppress(ServiceError):
             client.cancel_campaign(name)
         raise
