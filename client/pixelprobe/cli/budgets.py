@@ -10,7 +10,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from pixelprobe.campaigns.names import find_campaigns
+from pixelprobe.campaigns.runs import find_campaigns
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console
 from pixelprobe.cli.options import json_option, orchestrator_option
