@@ -7,12 +7,11 @@ from dataclasses import asdict
 from itertools import chain
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from pixelprobe.campaigns.runs import find_campaigns
 from pixelprobe.cli.connecting import open_client
-from pixelprobe.cli.console import make_console
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import json_option, orchestrator_option
 from pixelprobe.cli.shell import SectionedCommand
 from pixelprobe.inputs.planned import PlanError
@@ -65,14 +64,14 @@ def budgets(
     for table in tables:
         console.print(budget_table(table))
         for line in _lines(table):
-            console.print(f"  {escape(line)}", style="dim")
+            console.print(f"  {safe(line)}", style="dim")
         console.print()
 
 
 def budget_table(table: BudgetTable) -> Table:
     """One condition as a table."""
     pixels = "1 pixel" if table.pixels == 1 else f"{table.pixels} pixels"
-    shown = Table(title=escape(f"{table.target}, {table.region}, {pixels}"), box=None, title_justify="left")
+    shown = Table(title=safe(f"{table.target}, {table.region}, {pixels}"), box=None, title_justify="left")
     columns = ["budget", "fooled", "share", "95% interval", "queries an attack"]
     extra = [
         (title, name)

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.cli.connecting import open_client
-from pixelprobe.cli.console import make_console
+from pixelprobe.cli.console import make_console, safe
 from pixelprobe.cli.options import PATH, make_folder, orchestrator_option, output_options
 from pixelprobe.cli.shell import EXIT_FAILED, SectionedCommand, interrupt_on_terminate, sectioned
 from pixelprobe.inputs.planned import PlanError, PlannedImage, choose_targets, fit_to_target, load_images
@@ -42,7 +41,7 @@ class _Recorder:
         if isinstance(event, LoadStep):
             self.steps.append(event)
             self.windows.append([])
-            self.messages.print(escape(describe(event)))
+            self.messages.print(safe(describe(event)))
             return
         self.windows[-1].append(event)
         errors = f", {event.errors} failed" if event.errors else ""
@@ -199,8 +198,8 @@ def loadtest(
         console = make_console()
         console.print(step_table(record.steps))
         for line in verdicts:
-            console.print(escape(line))
-        console.print(f"\nload.html, load.json and load.csv are in {escape(str(out))}")
+            console.print(safe(line))
+        console.print(f"\nload.html, load.json and load.csv are in {safe(str(out))}")
     missed = not objectives and any(not step.achieved for step in record.steps)
     ctx.exit(EXIT_FAILED if broken or missed or (objectives and not highest) else 0)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelprobe.load.values import LoadSpec, LoadStep, LoadWindow
+from pixelprobe_services.common.text import csv_cell
 
 COLUMNS = (
     "offered_rate", "concurrency", "batch", "seconds", "requests", "achieved_rate", "queries_answered",
@@ -42,4 +43,4 @@ def write_csv(path: Path, steps: Sequence[LoadStep]) -> None:
         writer.writeheader()
         for step in steps:
             values = {**asdict(step), **asdict(step.latency), "error_share": step.error_share}
-            writer.writerow({name: values[name] for name in COLUMNS})
+            writer.writerow({name: csv_cell(values[name]) for name in COLUMNS})
