@@ -136,3 +136,13 @@ async def test_nothing_is_lost_where_many_count_at_once(store: Store) -> None:
     attacks = [await claimed(store, "ann") for _ in range(2)]
     await asyncio.gather(*(store.reserve_queries([QueryCount(attacks[n % 2], 3)]) for n in range(40)))
     assert await store.queries_today("ann") == 120
+
+
+async def test_a_day_of_a_target_is_never_exceeded(store: Store) -> None:
+    await store.spend_day("targets/t", 6, 10)
+    with pytest.raises(DayUsedUpError):
+        await store.spend_day("targets/t", 5, 10)
+    await store.spend_day("targets/t", 4, 10)
+    await store.spend_day("targets/other", 1, 10)
+    with pytest.raises(DayUsedUpError):
+        await store.spend_day("targets/t", 1, 10)

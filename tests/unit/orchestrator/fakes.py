@@ -11,6 +11,7 @@ import numpy as np
 from pixelprobe_services.common.values import Fate
 from pixelprobe_services.orchestrator.core.perturbation import apply_edits
 from pixelprobe_services.orchestrator.store.base import QueryCount
+from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
 from pixelprobe_services.orchestrator.targets.base import QueryBatch, Scores, Target, TargetInfo
 
 INFO = TargetInfo(
@@ -86,9 +87,15 @@ class ListLedger:
         self.reserved: list[QueryCount] = []
         self.settled: list[QueryCount] = []
         self.fates: Counter[Fate] = Counter()
+        self.days: Counter[str] = Counter()
 
     async def reserve_queries(self, counts: Sequence[QueryCount]) -> None:
         self.reserved += counts
+
+    async def spend_day(self, subject: str, queries: int, most: int) -> None:
+        if self.days[subject] + queries > most:
+            raise DayUsedUpError(subject, most)
+        self.days[subject] += queries
 
     async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate) -> None:
         self.settled += counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from pixelprobe_services.orchestrator.query.batcher import Batcher
 from pixelprobe_services.orchestrator.query.budget import Budget
 from pixelprobe_services.orchestrator.targets.base import (
     QueryBatch,
+    RateLimits,
     RejectedError,
     Scores,
     TargetInfo,
@@ -159,3 +161,30 @@ async def test_a_connection_that_broke_counts_as_not_answered() -> None:
     async with Batcher(target, INFO, ListLedger(), QUICK) as batcher:
         await batcher.query(attack(0), make_ask(1, 10), budget)
     assert budget.ledger == Ledger(20, answered=10, timed_out=10, retries=10)
+
+
+async def test_daily_queries_are_never_exceeded_and_the_target_is_waited_for() -> None:
+    info = replace(INFO, limits=RateLimits(daily_queries=55))
+    target, ledger = FakeTarget(info=info), ListLedger()
+    async with Batcher(target, info, ledger, QUICK) as batcher:
+        ask = make_ask(1, 40)
+        assert_same(await batcher.query(attack(0), ask, Budget(None)), alone(ask))
+        budget = Budget(None)
+        with pytest.raises(
+            RejectedError, match="the 55 daily_queries of target 'fake' are used up"
+        ) as caught:
+            await batcher.query(attack(1), make_ask(2, 20), budget)
+        assert caught.value.retry_after_seconds is not None
+        with pytest.raises(RejectedError):
+            batcher.require_patience()
+    assert (ledger.days, ledger.total, target.answered) == ({"targets/fake": 40}, 40, 40)
+    assert budget.ledger == Ledger(answered=0)
+
+
+async def test_a_rate_below_the_batch_makes_requests_smaller() -> None:
+    info = replace(INFO, limits=RateLimits(max_queries_per_second=1000.0, max_requests_per_second=5000.0))
+    target = FakeTarget(info=replace(info, max_batch=4000))
+    async with Batcher(target, replace(info, max_batch=4000), ListLedger(), QUICK) as batcher:
+        ask = make_ask(1, 1500)
+        assert_same(await batcher.query(attack(0), ask, Budget(None)), alone(ask))
+    assert [len(batch) for batch in target.batches] == [1000, 500]

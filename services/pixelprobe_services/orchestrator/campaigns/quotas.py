@@ -51,6 +51,10 @@ class QuotaLedger:
         """See Store.reserve_queries."""
         await self._store.reserve_queries(counts, self._quotas.most_a_day)
 
+    async def spend_day(self, subject: str, queries: int, most: int) -> None:
+        """See Store.spend_day."""
+        await self._store.spend_day(subject, queries, most)
+
     async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate = Fate.ANSWERED) -> None:
         """See Store.settle_queries."""
         await self._store.settle_queries(counts, fate)

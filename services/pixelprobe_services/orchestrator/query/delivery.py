@@ -7,7 +7,9 @@ settled after with what became of it. A retry passes it again.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +24,7 @@ from pixelprobe_services.orchestrator.query.pacing import Gate, RateLimiter, Req
 from pixelprobe_services.orchestrator.query.pending import Slice
 from pixelprobe_services.orchestrator.store.base import QueryCount
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
-from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
+from pixelprobe_services.orchestrator.store.limits import SECONDS_A_DAY, DayUsedUpError
 from pixelprobe_services.orchestrator.targets.base import (
     RejectedError,
     Scores,
@@ -47,6 +49,17 @@ class QueryLedger(Protocol):
 
     async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate) -> None:
         """Record what became of queries that were reserved."""
+
+    async def spend_day(self, subject: str, queries: int, most: int) -> None:
+        """Count queries of a target that may get ``most`` a day.
+
+        Raises:
+            DayUsedUpError: they would be more; none is counted.
+        """
+
+
+DAY_LOOK_SECONDS = 900.0
+"""Longest time between two looks at whether a target that has used up a day's queries has a new day."""
 
 
 def knobs(info: TargetInfo) -> str:
@@ -78,12 +91,17 @@ class Delivery:
         self._ledger = ledger
         self._retry = retry
         self._metrics = metrics
-        queries, requests = info.limits.max_queries_per_second, info.limits.max_requests_per_second
+        limits = info.limits
+        queries, requests = limits.max_queries_per_second, limits.max_requests_per_second
         self._queries = RateLimiter(queries) if queries else None
         self._requests = RateLimiter(requests) if requests else None
         self.gate = Gate(retry)
         self.size = RequestSize(
-            info.max_batch if queries is None else max(1, min(info.max_batch, math.floor(queries)))
+            min(
+                info.max_batch,
+                limits.daily_queries or info.max_batch,
+                max(1, math.floor(queries or info.max_batch)),
+            )
         )
 
     async def deliver(self, slices: Sequence[Slice]) -> None:
@@ -102,11 +120,13 @@ class Delivery:
             piece = _take(waiting, min(most, self.size.limit))
             async with self.gate.turn(self._target.check):
                 await self._within_rates(sum(map(len, piece)))
-                piece = await self._reserved(_affordable(piece))
-                if not piece:
-                    continue
-                queries = sum(map(len, piece))
+                sent = False
                 try:
+                    await self._within_day(sum(map(len, piece)))
+                    piece = await self._reserved(_affordable(piece))
+                    if not piece:
+                        continue
+                    queries, sent = sum(map(len, piece)), True
                     scores = await self._attempt(piece, queries)
                 except TargetUnavailableError as error:
                     failure = error
@@ -119,7 +139,7 @@ class Delivery:
                         part.pending.answer(part.start, answer)
                     pauses = self._retry.pauses()
                     continue
-            waiting.extendleft(part.again() for part in reversed(piece))
+            waiting.extendleft(part.again() if sent else part for part in reversed(piece))
             for part in piece:
                 part.pending.budget.on_trouble(failure.message)
             if isinstance(failure, TargetTimeoutError):
@@ -133,6 +153,26 @@ class Delivery:
             await self._requests.acquire(1)
         if self._queries:
             await self._queries.acquire(queries)
+
+    async def _within_day(self, queries: int) -> None:
+        """Count ``queries`` as today's of the target; also those that it turns away later.
+
+        Raises:
+            RejectedError: they would be more than the operator allows, until tomorrow (UTC).
+        """
+        most = self._info.limits.daily_queries
+        if not most:
+            return
+        name = self._info.name
+        subject = f"targets/{name if len(name) <= 48 else hashlib.sha256(name.encode()).hexdigest()[:48]}"
+        try:
+            await self._ledger.spend_day(subject, queries, most)
+        except DayUsedUpError as error:
+            left = SECONDS_A_DAY - time.time() % SECONDS_A_DAY
+            raise RejectedError(
+                f"the {most:,} daily_queries of target '{name}' are used up for today (UTC)",
+                retry_after_seconds=min(left + 1, DAY_LOOK_SECONDS),  # it is the database's clock that counts
+            ) from error
 
     async def _until_ready(
         self, pauses: Iterator[float], error: TargetUnavailableError, *, at_once: bool

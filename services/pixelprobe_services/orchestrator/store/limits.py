@@ -56,6 +56,14 @@ class DailyCount(ABC):
     async def queries_today(self, owner: str) -> int:
         """All queries reserved today for campaigns of ``owner``; of the nameless one none are counted."""
 
+    @abstractmethod
+    async def spend_day(self, subject: str, queries: int, most: int) -> None:
+        """Add ``queries`` to today's of ``subject``: ``targets/NAME``, which is no owner's name.
+
+        Raises:
+            DayUsedUpError: they would be more than ``most``; none is counted.
+        """
+
 
 def today() -> int:
     """Whole days since 1970-01-01 (UTC)."""

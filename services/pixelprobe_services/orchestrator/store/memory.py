@@ -239,6 +239,12 @@ class MemoryStore(Store):
             again = count.queries if count.is_retry else 0
             self._add(count.attack, Ledger(sent=count.queries, retries=again))
 
+    async def spend_day(self, subject: str, queries: int, most: int) -> None:
+        key = subject, quotas.today()
+        if self._days[key] + queries > most:
+            raise DayUsedUpError(subject, most)
+        self._days[key] += queries
+
     async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate = Fate.ANSWERED) -> None:
         for count in counts:
             if fate is Fate.ANSWERED:

@@ -23,9 +23,9 @@ from pixelprobe_services.orchestrator.store.base import (
     QueryCount,
 )
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError, StoreError
-from pixelprobe_services.orchestrator.store.limits import UNLIMITED
+from pixelprobe_services.orchestrator.store.limits import UNLIMITED, DayUsedUpError
 from pixelprobe_services.orchestrator.store.location import StoreLocation
-from pixelprobe_services.orchestrator.store.sql import attacks, checkpoints, leases, ledger
+from pixelprobe_services.orchestrator.store.sql import attacks, checkpoints, leases, ledger, quotas
 from pixelprobe_services.orchestrator.store.sql.attacks import Lease
 from pixelprobe_services.orchestrator.store.sql.campaign_store import SqlCampaignStore
 from pixelprobe_services.orchestrator.store.sql.connection import Connected, connect
@@ -157,6 +157,13 @@ class SqlStore(SqlCampaignStore):
             except Exception:
                 self._settled.update(settled)
                 raise
+
+    async def spend_day(self, subject: str, queries: int, most: int) -> None:
+        def spend(connection: sa.Connection) -> None:
+            if quotas.count(connection, {subject: queries}, {subject: most - queries + 1}):
+                raise DayUsedUpError(subject, most)
+
+        await self._database.write(spend)
 
     async def settle_queries(self, counts: Sequence[QueryCount], fate: Fate = Fate.ANSWERED) -> None:
         """Noted here and written later: until then, and if this process dies, they count as sent."""
