@@ -282,7 +282,8 @@ class AttackRun:
                     self._trace.unheld += 1
                     if held.asked:
                         continue
-            self._trace.offer(candidate, generation, sent, before + int(success.argmax()) + 1)
+            first = int(place) if questions.repeats > 1 else int(success.argmax())  # one that held
+            self._trace.offer(candidate, generation, sent, before + first + 1)
             return candidate.success
         return False
 
