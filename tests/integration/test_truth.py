@@ -16,6 +16,7 @@ from pixelprobe_services.orchestrator.targets.base import (
     RejectedError,
     Scores,
     TargetTimeoutError,
+    TargetUnavailableError,
 )
 from tests.integration.offline import offline, spec, undisturbed, without_sent
 from tests.unit.orchestrator.fakes import INFO, FakeTarget
@@ -96,6 +97,38 @@ async def test_a_throttled_target_gives_the_same_results_and_rejections_are_no_q
         ledger = (await running.store.progress(campaign_id)).ledger
     assert ledger.rejected > 0
     assert ledger.sent == ledger.answered
+
+
+async def test_a_target_with_all_faults_at_once_gives_the_results_of_a_calm_one() -> None:
+    class Shaky(FakeTarget):
+        faults = itertools.cycle(
+            [None] * 5
+            + [TargetTimeoutError("fake: no answer")]
+            + [None] * 4
+            + [TargetUnavailableError("fake: connection reset")]
+            + [None] * 3
+            + [RejectedError("fake: queue full")]
+            + [None] * 6
+            + [RejectedError("fake: HTTP 429", retry_after_seconds=0.01)]
+        )
+
+        async def query(self, batch: QueryBatch) -> Scores:
+            fault = next(self.faults)
+            if fault is not None:
+                raise fault
+            return await super().query(batch)
+
+    async with offline(MemoryStore(), target=Shaky()) as running:
+        campaign_id = await running.create()
+        await running.until(campaign_id, SUCCEEDED)
+        results = await running.results(campaign_id)
+        assert [without_sent(one) for one in results] == [without_sent(one) for one in await undisturbed()]
+        ledger = (await running.store.progress(campaign_id)).ledger
+    assert ledger.sent == (ledger.answered or 0) + ledger.timed_out
+    assert ledger.rejected > 0
+    assert ledger.timed_out > 0
+    assert ledger.retries > 0
+    assert running.target.answered == ledger.answered
 
 
 async def test_a_target_that_rejects_for_ever_is_waited_for_with_its_reason() -> None:
