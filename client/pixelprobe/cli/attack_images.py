@@ -52,7 +52,7 @@ class Finished:
 
     @property
     def problem(self) -> str:
-        """Why the exit code is not 0, in words; empty when it is."""
+        """The reason for an exit code other than 0, in words; empty for 0."""
         if self.interrupted:
             cancelled = sum(result_of(attack).outcome is Outcome.CANCELLED for attack in self.attacks)
             finished = count(len(self.attacks) - cancelled, "attack")

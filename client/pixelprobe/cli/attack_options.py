@@ -115,7 +115,7 @@ image_options = _in_order(
         "Implies --resize.",
     ),
 )
-"""What is known about the images, and how they are made to fit."""
+"""Labels and masks of the images, and how images are brought to the target's size."""
 
 search_options = _in_order(
     _search(

@@ -31,7 +31,7 @@ LISTED = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a spec would do.
+    """The campaigns that a spec stands for, and their cost.
 
     Attributes:
         images: that would be attacked.

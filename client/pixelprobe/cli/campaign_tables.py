@@ -74,7 +74,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def campaign_table(campaigns: Sequence[Campaign]) -> Table:
-    """One line a campaign."""
+    """Build a table with a line for each campaign."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("campaign", overflow="fold")
     table.add_column("called", overflow="fold")
@@ -101,7 +101,7 @@ def show_campaign(
     targets: Mapping[str, Target],
     console: Console,
 ) -> None:
-    """All about one campaign: its state, what it was asked to do, and what came of it so far.
+    """Print a campaign: its state, its spec, and its results so far.
 
     Args:
         campaign: as it is now.

@@ -97,7 +97,7 @@ PIXELS = (1, 3)
 
 @dataclass(frozen=True)
 class Demo:
-    """One demo.
+    """A demo as data: its images, targets and search.
 
     Attributes:
         title: of its contact sheet.

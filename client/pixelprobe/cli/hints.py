@@ -49,7 +49,7 @@ def make_hints(
     stroke_width: int,
     iterations: int | None,
 ) -> GrabCutOptions | None:
-    """All of them together; None when there are none."""
+    """Combine them into options for GrabCut; None when there are none."""
     strokes = [Stroke(True, points, stroke_width) for points in foreground]
     strokes += [Stroke(False, points, stroke_width) for points in background]
     if rectangle is None and not strokes and iterations is None:

@@ -148,7 +148,7 @@ def name_argument() -> Decorator:
 
 
 def data_option() -> Callable[..., Any]:
-    """Where the images are."""
+    """The option ``--data``: the folder of the images."""
     return sectioned(DATA)(
         "--data",
         type=PATH,

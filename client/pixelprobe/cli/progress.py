@@ -130,7 +130,7 @@ class CampaignProgress:
 
     @property
     def line(self) -> str:
-        """How far the campaign is, on one line; for ``console.print``."""
+        """The progress of the campaign on one line, for ``console.print``."""
         done = f"{self._done:,} of {count(_attack_count(self._spec), 'attack')}"
         running = f"{len(self._running):,} running"
         parts = [done, running, *self._summary(), safe(self._waiting_for)]

@@ -116,7 +116,7 @@ def report(
 
 
 def _campaigns(client: PixelprobeClient, names: tuple[str, ...]) -> list[Campaign]:
-    """All campaigns of these names, each once."""
+    """Find the campaigns of these names, each once."""
     found: dict[str, Campaign] = {}
     for name in names:
         found.update({campaign.name: campaign for campaign in find_campaigns(client, name)})

@@ -66,7 +66,7 @@ class Entry:
 
 
 def review_sheet(title: str, subtitle: str, entries: Sequence[Entry]) -> Image.Image:
-    """The sheet: each image as it is, and beside it with its background dimmed and the border drawn."""
+    """Draw each image as it is, and beside it with its background dimmed and the border drawn."""
     cell_width, cell_height = 2 * SIDE + 3 * _GAP, SIDE + _TEXT + _GAP
     across = max(2, min(ACROSS, len(entries)))  # room for the title
     rows = -(-len(entries) // across)
@@ -104,7 +104,7 @@ def _draw(sheet: Image.Image, pen: ImageDraw.ImageDraw, at: tuple[int, int], ent
 def _fitted(
     pixels: NDArray[np.uint8], mask: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-    """Both reduced so that the longer side is at most SIDE."""
+    """Reduce both so that the longer side is at most SIDE."""
     height, width = pixels.shape[:2]
     if max(height, width) <= SIDE:
         return pixels, mask
@@ -118,7 +118,7 @@ def _fitted(
 
 
 class Verdict(StrEnum):
-    """What becomes of a mask."""
+    """The decision on a mask."""
 
     ACCEPT = "accept"
     REJECT = "reject"

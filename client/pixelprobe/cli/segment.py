@@ -44,7 +44,7 @@ _hint = sectioned("Hints for GrabCut (the same for every image)")
 
 
 class MaskRecord(TypedDict):
-    """What ``--json`` prints of each image."""
+    """The output of ``--json`` for each image."""
 
     image: str
     segmenter: str
@@ -60,7 +60,7 @@ class MaskRecord(TypedDict):
 
 
 class SegmentCommand(SectionedCommand):
-    """``segment IMAGE...`` with ``segment review DIR`` below it: an image called review goes by ./review."""
+    """``segment IMAGE...`` with the subcommand ``segment review DIR``; an image called review is ./review."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any

@@ -47,22 +47,22 @@ def mask_id(mask: NDArray[np.bool_]) -> str:
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of the image called ``name`` is."""
+    """Path of the mask of the image called ``name``."""
     return folder / f"{name}_mask.png"
 
 
 def overlay_path(folder: Path, name: str) -> Path:
-    """Where its overlay is."""
+    """Path of its overlay."""
     return folder / f"{name}_overlay.png"
 
 
 def saliency_path(folder: Path, name: str) -> Path:
-    """Where its saliency map is, if there is one."""
+    """Path of its saliency map, if there is one."""
     return folder / f"{name}_saliency.png"
 
 
 def read_record(folder: Path) -> dict[str, Segmented]:
-    """What is in the folder, by name; empty where ``segment`` has written nothing yet.
+    """Read the folder's record, by name; empty where ``segment`` has written nothing yet.
 
     Raises:
         PlanError: the record is damaged.

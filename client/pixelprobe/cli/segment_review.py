@@ -1,4 +1,4 @@
-"""``pixelprobe segment review``: a person looks over the masks of a folder and says what becomes of each."""
+"""``pixelprobe segment review``: a person reviews the masks of a folder and decides on each."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _review = sectioned("Review")
 
 
 class ReviewRecord(TypedDict):
-    """What ``--json`` prints of each image; ``mask_path`` is None where it has no mask (yet)."""
+    """The output of ``--json`` for each image; ``mask_path`` is None where it has no mask (yet)."""
 
     image: str
     verdict: str
@@ -65,7 +65,7 @@ class ReviewRecord(TypedDict):
 @json_option()
 @segmentation_option()
 def review(folder: Path, apply_file: bool, force: bool, as_json: bool, segmentation: str | None) -> None:
-    """Look over the masks that `segment --out DIR` made.
+    """Review the masks that `segment --out DIR` made.
 
     Without --apply: writes a contact sheet, DIR/review.png, and DIR/review.toml, in which you mark each
     image: accept, reject, or redo with a rectangle or strokes of your own.

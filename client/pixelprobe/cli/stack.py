@@ -76,7 +76,7 @@ _EXIT_TERMINATED = 143
 
 @contextmanager
 def local_stack() -> Iterator[None]:
-    """The local stack runs inside; it is stopped afterwards if it was started here.
+    """Run the local stack inside the block; it is stopped afterwards if it was started here.
 
     Raises:
         click.exceptions.Exit: it could not be started, and has said why.
@@ -98,7 +98,7 @@ def local_stack() -> Iterator[None]:
 
 
 def is_running() -> bool:
-    """All three services of the local stack are healthy."""
+    """Whether all three services of the local stack are healthy."""
     try:
         status = subprocess.run(
             [sys.executable, "-m", "pixelprobe_deploy.local", "status", "--json"],

@@ -125,7 +125,7 @@ def load_mask(path: Path) -> NDArray[np.bool_]:
 
 
 def _mask_warnings(grey: NDArray[np.uint8], palette: str) -> tuple[str, ...]:
-    """What is odd about a mask with these grey (or alpha) values."""
+    """Describe what is unusual about a mask with these grey (or alpha) values."""
     low, high = int(grey.min()), int(grey.max())
     if high == 0:
         return ("all black: nothing is foreground",)

@@ -91,7 +91,7 @@ def load_images(images: Sequence[Path], masks: Sequence[Path]) -> list[PlannedIm
 
 
 def per_image(items: Sequence[Item], images: int, option: str) -> list[Item | None]:
-    """One item an image, from none, one for all, or one each.
+    """Assign one item to each image, from none, one for all, or one each.
 
     Raises:
         PlanError: another number; ``option`` is what the message calls them.
@@ -106,7 +106,7 @@ def per_image(items: Sequence[Item], images: int, option: str) -> list[Item | No
 
 
 def choose_targets(names: Sequence[str], known: Sequence[Target]) -> list[Target]:
-    """The targets of these names, each once, in the order given.
+    """Find the targets of these names, each once, in the order given.
 
     Raises:
         PlanError: an unknown name, or targets whose images differ in size.
@@ -133,7 +133,7 @@ def choose_targets(names: Sequence[str], known: Sequence[Target]) -> list[Target
 
 
 def choose_class(text: str, targets: Sequence[Target], option: str) -> int:
-    """The index of a class given as an index or a label, the same for all targets.
+    """Find the index of a class given as an index or a label, the same for all targets.
 
     Raises:
         PlanError: no such class, several of that label, or the targets number it differently.
@@ -165,7 +165,7 @@ def _classes(target: Target, text: str) -> str:
 def fit_to_target(
     planned: PlannedImage, target: Target, *, resize: bool, how: Sizing = Sizing.CROP
 ) -> PlannedImage:
-    """The image in the target's size; resized, with a note, where that was asked for.
+    """Return the image in the target's size; resized, with a note, where that was asked for.
 
     Raises:
         PlanError: the sizes differ and ``resize`` is off.

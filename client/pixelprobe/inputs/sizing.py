@@ -88,7 +88,7 @@ def resize_mask(
 
 
 def describe_sizing(how: Sizing | None, width: int, height: int) -> str:
-    """How images come to a target's size, for people; None is not at all: they must have it."""
+    """Describe how images are brought to a target's size; with None they must have it already."""
     if how is None:
         return "as they are"
     shorter = min(covering_size(width, height))
@@ -106,7 +106,7 @@ def covering_size(width: int, height: int) -> tuple[int, int]:
 
 
 def _whole(image: Image.Image, width: int, height: int, how: Sizing, method: Image.Resampling) -> Image.Image:
-    """All of an image, stretched, or covering what the centre is then cut from."""
+    """Resample a whole image: stretched, or until it covers the area that the centre is cut from."""
     if how is Sizing.STRETCH:
         return image.resize((width, height), method)
     wide, high = covering_size(width, height)

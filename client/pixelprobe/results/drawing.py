@@ -36,7 +36,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def enlarge(pixels: NDArray[np.uint8], scale: int) -> Image.Image:
-    """Each pixel as a crisp square of ``scale`` x ``scale``."""
+    """Enlarge an image: each pixel becomes a crisp square of ``scale`` x ``scale``."""
     return Image.fromarray(np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1))
 
 

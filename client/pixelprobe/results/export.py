@@ -21,7 +21,7 @@ from pixelprobe_services.common.text import csv_cell
 Row = dict[str, Any]
 
 PARQUET_ROWS = 2000
-"""So many rows are held at a time."""
+"""Rows that are held in memory at a time."""
 
 _PATHS = ("adversarial_path", "mask_path")  # the columns of `attack --json` that mean nothing here
 

@@ -53,7 +53,7 @@ def attack_figure(
     before: str,
     after: str,
 ) -> Image.Image:
-    """One attack, enlarged: the clean image, its mask where there is one, the adversarial one with rings.
+    """Draw one attack enlarged: the clean image, its mask where there is one, the adversarial one with rings.
 
     Args:
         clean: (height, width, 3) uint8.
@@ -107,7 +107,7 @@ def _edit_line(pen: ImageDraw.ImageDraw, top: int, edit: Edit, clean: NDArray[np
 
 @dataclass(frozen=True)
 class Cell:
-    """One image of a contact sheet with two lines below; ``image`` None is an empty, shaded square.
+    """A cell of a contact sheet: an image with two lines below; ``image`` None is an empty, shaded square.
 
     ``edits`` are ringed, ``scale`` being a pixel's side in ``image``; they call for a red frame.
     """
@@ -143,7 +143,7 @@ def contact_sheet(
     rows: Sequence[Sequence[Cell]],
     legend: str,
 ) -> Image.Image:
-    """Many images in a grid: a row each, columns in named groups.
+    """Draw many images in a grid: a row each, columns in named groups.
 
     Args:
         title: the first line.

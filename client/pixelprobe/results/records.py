@@ -11,7 +11,7 @@ from pixelprobe_services.common.errors import ServiceError
 
 
 class Record(TypedDict):
-    """One attack; classes are indices, labels their names where known, None where there is nothing to say.
+    """An attack; classes are indices, labels their names where known, None where there is nothing to say.
 
     ``adversarial_*`` and ``edits`` describe the best candidate, which met the goal only where ``outcome``
     is ``success``; ``adversarial_path`` is there for successes only. ``image_preparation`` says how images
@@ -53,7 +53,7 @@ class Record(TypedDict):
 
 @dataclass(frozen=True)
 class AttackFiles:
-    """Where an attack's images were written; None for those that it has not."""
+    """Paths of an attack's images; None for those that it has not."""
 
     adversarial: Path | None = None
     enlarged: Path | None = None

@@ -33,11 +33,11 @@ BATCHES = {
 BATCH_FOLDER = "cifar-10-batches-py"
 
 _Labelled = tuple[Callable[[], NDArray[np.uint8]], int]
-"""How to decode an image, and its label."""
+"""A function that decodes an image, and its label."""
 
 
 def cifar10_entries(folder: Path, split: str, on_skipped: Report = ignore) -> list[Entry]:
-    """One split (``train`` or ``test``) in its own order; an image's name is its place, say ``test-00042``.
+    """Return a split (``train`` or ``test``) in its own order; images are named by place, say ``test-00042``.
 
     Args:
         folder: holds the parquet files, in subfolders or not, or ``cifar-10-batches-py``, or is that.

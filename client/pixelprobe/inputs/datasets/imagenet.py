@@ -23,13 +23,13 @@ SIDE = 224
 """Width and height that the usual networks take, in pixels; the data's own images have any size."""
 
 FOLDERS = {"val": ("val", "validation"), "train": ("train",)}
-"""What a split's folder may be called."""
+"""Names of a split's folder."""
 
 _LISTED = 5
 
 
 def imagenet_entries(folder: Path, split: str, on_skipped: Report = ignore) -> list[Entry]:
-    """One split (``val`` or ``train``).
+    """Return one split (``val`` or ``train``).
 
     An image's name is its path from the split's folder; in parquet the file name that stands there, or its
     place, say ``val-00042``, where not every image has one of its own.

@@ -19,7 +19,7 @@ WORDNET_ID = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True)
 class ImageNetClass:
-    """One class: its number (0 to 999), WordNet id, name, and other names, WordNet's lemmas first."""
+    """A class: its number (0 to 999), WordNet id, name, and other names, WordNet's lemmas first."""
 
     index: int
     wordnet_id: str
@@ -29,14 +29,14 @@ class ImageNetClass:
 
 @cache
 def imagenet_classes() -> tuple[ImageNetClass, ...]:
-    """All of them, by number."""
+    """All classes, by number."""
     table = files("pixelprobe.inputs.datasets").joinpath("imagenet.tsv").read_text(encoding="utf-8")
     return tuple(_of_line(index, line) for index, line in enumerate(table.splitlines()))
 
 
 @cache
 def by_wordnet_id() -> dict[str, ImageNetClass]:
-    """All of them, by WordNet id."""
+    """All classes, by WordNet id."""
     return {known.wordnet_id: known for known in imagenet_classes()}
 
 

@@ -21,7 +21,7 @@ HELD_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class ParquetImage:
-    """One row.
+    """An image in a row of a parquet file.
 
     Attributes:
         label: its class, in range.
@@ -40,7 +40,7 @@ def parquet_files(folder: Path, split: str, on_skipped: Report) -> list[Path]:
 
 
 def parquet_images(files: Sequence[Path], column: str, classes: int) -> list[ParquetImage]:
-    """The rows of all files, in order.
+    """Return the rows of all files, in order.
 
     Args:
         files: with the columns ``label`` and ``column``, a struct with ``bytes`` (and ``path``, or not), or

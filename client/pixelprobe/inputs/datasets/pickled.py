@@ -69,12 +69,12 @@ def _checked(file: Path, content: Any) -> Batch:
 
 
 def _reconstruct(subtype: type, shape: Any, dtype: Any) -> NDArray[Any]:
-    """What NumPy pickles an array as: an empty one, whose state comes later."""
+    """Rebuild an array as NumPy pickles it: an empty one, whose state follows."""
     return np.ndarray.__new__(subtype, shape, dtype)
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """What Python 3 writes a byte string as, for Python 2 to read."""
+    """Rebuild a byte string as Python 3 pickles it for Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for text in {encoding!r}")
     return text.encode("latin1")
