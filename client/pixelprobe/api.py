@@ -32,6 +32,7 @@ from pixelprobe_services.common.peers import PLAIN, Peer
 from pixelprobe_services.common.wire import spec_to_pb
 
 CALL_SECONDS = 30.0
+CHECK_SECONDS = 600.0
 CHANGE_SECONDS = 120.0
 """Of calls that write a row for each attack of a campaign."""
 
@@ -104,6 +105,19 @@ class PixelprobeClient:
         with self._orchestrator_errors():
             response = self._attacks.ListTargets(attack_pb2.ListTargetsRequest(), timeout=CALL_SECONDS)
         return [convert.target(message) for message in response.targets]
+
+    def check_target(self, name: str, sample: NDArray[np.uint8]) -> model.TargetCheck:
+        """Have the orchestrator connect to a target and send it an image a few times.
+
+        What is wrong with the target is in the answer; ``sample``, (height, width, 3) uint8 RGB, may have any
+        size.
+
+        Raises:
+            NotFoundError: no target of that name.
+        """
+        request = attack_pb2.CheckTargetRequest(name=name, sample=from_array(sample))
+        with self._orchestrator_errors():
+            return convert.target_check(self._attacks.CheckTarget(request, timeout=CHECK_SECONDS))
 
     def orchestrator_version(self) -> str:
         """Return the orchestrator's version; empty if it is too old to report it."""

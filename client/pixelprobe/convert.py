@@ -42,6 +42,25 @@ def target(message: attack_service_pb2.Target) -> model.Target:
         labels=tuple(message.labels),
         sparse_queries=message.sparse_queries,
         weights_sha256=message.weights_sha256,
+        answers=message.answers,
+    )
+
+
+def target_check(message: attack_service_pb2.CheckTargetResponse) -> model.TargetCheck:
+    """Return what a check of a target found."""
+    verdicts = {
+        attack_service_pb2.TargetFinding.VERDICT_GOOD: True,
+        attack_service_pb2.TargetFinding.VERDICT_BAD: False,
+    }
+    return model.TargetCheck(
+        target=target(message.target),
+        metadata=tuple(message.metadata),
+        findings=tuple(
+            model.TargetFinding(one.name, verdicts.get(one.verdict), one.text) for one in message.findings
+        ),
+        top=tuple(model.ClassScore(one.class_index, one.probability) for one in message.top),
+        proposed_table=message.proposed_table,
+        queries_sent=message.queries_sent,
     )
 
 

@@ -35,7 +35,7 @@ __all__ = [
     "Attack", "AttackFinished", "AttackProgress", "AttackState", "Campaign", "CampaignChanged",
     "CampaignImage", "CampaignSpec", "CampaignState", "ClassScore", "Edit", "Event", "Goal", "Held",
     "InvalidSpecError", "MaskSettings", "Outcome", "Region", "RegionMode", "Result", "SearchSettings",
-    "Strategy", "Target",
+    "Strategy", "Target", "TargetCheck", "TargetFinding",
 ]  # fmt: skip
 
 
@@ -45,6 +45,7 @@ class Target:
 
     Attributes:
         weights_sha256: hex digest of the model's file; empty where the server does not report it.
+        answers: what an attacker sees of each answer, "probabilities", "top_k" or "labels".
     """
 
     name: str
@@ -56,6 +57,7 @@ class Target:
     labels: tuple[str, ...]
     sparse_queries: bool
     weights_sha256: str = ""
+    answers: str = ""
 
     def label(self, class_index: int) -> str | None:
         """Return a class's name, with its index where several share it; None where labels are unknown."""
@@ -77,6 +79,39 @@ class Target:
         if text.isascii() and text.isdecimal() and int(text) < self.classes:
             return (int(text),)
         return ()
+
+
+@dataclass(frozen=True)
+class TargetFinding:
+    """One line of a target's check; ``good`` is None for a measurement or what could not be found out."""
+
+    name: str
+    good: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class TargetCheck:
+    """What a check of a target found.
+
+    Attributes:
+        metadata: what the server says of the model, a line each.
+        top: the sample's best classes, best first.
+        proposed_table: a table for the targets file that fits where the file's does not; may be empty.
+        queries_sent: images sent to the target for this.
+    """
+
+    target: Target
+    metadata: tuple[str, ...]
+    findings: tuple[TargetFinding, ...]
+    top: tuple[ClassScore, ...]
+    proposed_table: str
+    queries_sent: int
+
+    @property
+    def good(self) -> bool:
+        """Whether the target can be attacked as it is configured."""
+        return all(finding.good is not False for finding in self.findings)
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,11 @@ def main(context: click.Context) -> None:
 @_ports
 @click.option("--free-ports", is_flag=True, help="Any free port for those not given by number.")
 @click.option("--only", type=click.Choice([TRITON]), help="Start Triton alone, without the services.")
+@click.option(
+    "--targets",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A targets file of your own: its targets join the stack's, now and at later starts.",
+)
 @_json
 @click.pass_obj
 def up(
@@ -75,6 +80,7 @@ def up(
     home: Path | None,
     free_ports: bool,
     only: str | None,
+    targets: Path | None,
     as_json: bool,
     **ports: int | None,
 ) -> None:
@@ -88,6 +94,7 @@ def up(
         names=(only,) if only else NAMES,
         ports={key: port for key, port in ports.items() if port is not None},
         free_ports=free_ports,
+        targets=targets,
     )
     stack = LocalStack(StateFolder(home), interrupts, lambda line: click.echo(line, err=as_json))
     found = _guarded(lambda: stack.up(wish))

@@ -89,15 +89,14 @@ def segmentation(ports: Ports) -> Part:
     return Part(SEGMENTATION, _service("segmentation", "--listen", where["grpc"]), environment, where)
 
 
-def orchestrator(ports: Ports, targets_file: Path) -> Part:
-    """Return the orchestrator."""
+def orchestrator(ports: Ports, targets_files: Iterable[str]) -> Part:
+    """Return the orchestrator, with the targets of these files."""
     where = addresses(ORCHESTRATOR, ports)
     command = _service(
         "orchestrator",
         "--listen",
         where["grpc"],
-        "--targets",
-        str(targets_file),
+        *(f"--targets={file}" for file in targets_files),
         "--segmentation",
         addresses(SEGMENTATION, ports)["grpc"],
     )

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pixelprobe_deploy.local import parts, starting
@@ -41,11 +42,13 @@ class Wish:
         names: the parts.
         ports: ports by key of KINDS; 0 lets the system choose.
         free_ports: the other ports are any that are free, instead of the usual ones.
+        targets: a targets file of the operator's own, which joins the stack's; None leaves it as it is.
     """
 
     names: Sequence[str] = NAMES
     ports: Ports = field(default_factory=dict)
     free_ports: bool = False
+    targets: Path | None = None
 
     def all_ports(self) -> dict[str, int]:
         """The ports of the parts in ``names``; 0 where the system chooses."""
@@ -78,6 +81,9 @@ class LocalStack:
             served = find_served(self._folder.zoo)
             record = self._folder.read()
             faults = self._faults(record, served) if record else {}
+            own_targets = str(wish.targets.absolute()) if wish.targets else record.targets if record else ""
+            if record and ORCHESTRATOR in record.parts and own_targets != record.targets:
+                faults.setdefault(ORCHESTRATOR, "the targets file is another")
             if record:
                 _refuse_other_ports(record, wish, faults)
                 if not faults and all(name in record.parts for name in wish.names):
@@ -97,7 +103,7 @@ class LocalStack:
             if record:
                 starting.stop(record, list(faults))
                 self._wait_until_free(wanted)
-            self._start(served, runtime, choose_ports(ports), record, kept)
+            self._start(served, runtime, choose_ports(ports), record, kept, own_targets)
             return self.status()
 
     def down(self) -> list[str]:
@@ -186,6 +192,7 @@ class LocalStack:
         ports: Ports,
         before: StackRecord | None,
         kept: Sequence[str],
+        own_targets: str,
     ) -> None:
         """Start every part that has ports and is not ``kept``."""
         prefix = f"pixelprobe_{secrets.token_hex(4)}_"
@@ -194,7 +201,9 @@ class LocalStack:
         makers: Mapping[str, Callable[[], Part]] = {
             TRITON: lambda: parts.triton(runtime, self._folder.models, ports, prefix, self._folder.logs),
             SEGMENTATION: lambda: parts.segmentation(ports),
-            ORCHESTRATOR: lambda: parts.orchestrator(ports, self._folder.targets_file),
+            ORCHESTRATOR: lambda: parts.orchestrator(
+                ports, [str(self._folder.targets_file), *filter(None, [own_targets])]
+            ),
         }
         triton_grpc = parts.addresses(TRITON, ports)["grpc"]
         replace_file(self._folder.targets_file, targets_toml(served.classifiers, triton_grpc))
@@ -204,6 +213,7 @@ class LocalStack:
             saliency=served.saliency_digests(),
             versions={"pixelprobe": own_version() or "not installed", **runtime.versions},
             shared_memory_prefix=prefix,
+            targets=own_targets,
             parts={name: before.parts[name] for name in kept} if before else {},
         )
         wanted = {KINDS[key].part for key in ports}

@@ -47,6 +47,7 @@ class StackRecord:
         saliency: sha256 of the ONNX file by name of the saliency model.
         versions: of what runs.
         shared_memory_prefix: of the names of Triton's files in /dev/shm.
+        targets: path of the operator's own targets file; empty without one.
     """
 
     complete: bool
@@ -54,6 +55,7 @@ class StackRecord:
     versions: dict[str, str]
     shared_memory_prefix: str
     saliency: dict[str, str] = field(default_factory=dict)
+    targets: str = ""
     parts: dict[str, PartRecord] = field(default_factory=dict)
 
 
@@ -165,6 +167,7 @@ def _from_json(fields: dict[str, Any]) -> StackRecord:
         raise ValueError("written by another version")
     common = {name: fields.pop(name) for name in ("complete", "models", "versions", "shared_memory_prefix")}
     common["saliency"] = fields.pop("saliency", {})
+    common["targets"] = fields.pop("targets", "")
     parts = {}
     for name, part in fields.items():
         process = ProcessId(int(part.pop("pid")), str(part.pop("started")))

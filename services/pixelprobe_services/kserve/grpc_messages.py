@@ -44,6 +44,8 @@ and Triton's answer where a header is missing."""
 _MENDED_SOON = ("Stub process", "is not healthy")
 """Parts of an INTERNAL answer that passes: Triton's Python backend says so while its process is starved of
 CPU or is being started again."""
+_BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+"""Part of gRPC's UNAVAILABLE for a server whose certificate is expired, of another name or not trusted."""
 _BROKEN = (
     "socket closed",
     "connection reset",
@@ -88,8 +90,8 @@ Part = bytes | memoryview
 
 def channel_options(timeout_seconds: float) -> list[tuple[str, Any]]:
     """Options of a channel whose retries, deadlines and share of several servers are its user's."""
-    # A connection that died without a word is found out within a deadline. More pings than that a call
-    # would make a server with gRPC's default settings hang up.
+    # Keepalive detects a silently lost connection within a deadline. More pings per call would make a
+    # server with gRPC's default settings hang up.
     keepalive_ms = max(10_000, int(timeout_seconds * 500))
     return [
         ("grpc.max_send_message_length", -1),
@@ -176,11 +178,14 @@ def _specs(tensors: Iterable[Any]) -> tuple[TensorSpec, ...]:
 
 
 def call_error(error: grpc.RpcError, place: str) -> CallError:
-    """What a failed call means for whoever sent it; ``place`` begins the message."""
+    """Return the exception for a failed call; ``place`` begins its message."""
     code, details = error.code(), error.details() or "no details"
     message = f"{place}: {code.name}: {short(details)}"
     if any(part in details for part in _NEVER_MENDED):
         return RefusedError(message)
+    _, rejected, reason = details.partition(_BAD_CERTIFICATE)
+    if rejected:
+        return TurnedAwayError(f"{place}: its TLS certificate is not accepted: {short(reason.lstrip(': '))}")
     match code:
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return TimedOutError(message)

@@ -41,7 +41,7 @@ class HttpClient(Client):
 
     async def metadata(self, model: str) -> ModelMetadata:
         document = await self._ask(model, _path(model))
-        if self._binary is None:  # found out here, so that a query is one exchange and no more
+        if self._binary is None:  # asked once here, so that a query is a single exchange
             self._binary = await self._has_binary_extension(model)
         try:
             return ModelMetadata(_specs(document["inputs"]), _specs(document["outputs"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import click
@@ -78,7 +79,8 @@ PLACES = {
     "--targets",
     "PIXELPROBE_TARGETS_FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The operator's file of targets (TOML).",
+    multiple=True,
+    help="A file of targets (TOML); may be given several times. Read again on SIGHUP.",
 )
 @setting(
     "--segmentation",
@@ -110,7 +112,7 @@ PLACES = {
 @metrics_setting
 def main(
     listen: str,
-    targets: Path,
+    targets: tuple[Path, ...],
     segmentation: str,
     attacks_in_flight: int,
     target_patience: float,
@@ -123,7 +125,7 @@ def main(
     configure_logging()
     check_peer(segmentation_peer, segmentation)
     try:
-        registry = Registry.from_file(targets)
+        registry = Registry.from_files(targets)
     except RegistryError as error:
         raise StartError(error.message) from error
     try:
@@ -188,6 +190,7 @@ async def _serve(
     async def ready() -> bool:
         return await store_works(store) and await any_target_answers(registry)
 
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, registry.reload)
     try:
         await campaigns.start()
         await serve(

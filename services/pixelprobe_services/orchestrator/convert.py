@@ -6,7 +6,7 @@ from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pixelprobe_api.attack.v1 import campaign_pb2, result_pb2
+from pixelprobe_api.attack.v1 import attack_service_pb2, campaign_pb2, result_pb2
 from pixelprobe_services.common.errors import InvalidArgumentError
 from pixelprobe_services.common.images import mask_from_array
 from pixelprobe_services.common.values import AttackResult, CampaignState, Held, MaskArray
@@ -26,6 +26,8 @@ from pixelprobe_services.orchestrator.store.base import (
     CampaignProgress,
     CampaignRecord,
 )
+from pixelprobe_services.orchestrator.targets.base import TargetInfo
+from pixelprobe_services.orchestrator.targets.checking import CheckReport
 
 MAX_NAME = 100
 """Characters of a resource's name."""
@@ -147,3 +149,37 @@ def _timestamp(moment: datetime | None) -> Timestamp | None:
     stamp = Timestamp()
     stamp.FromDatetime(moment)
     return stamp
+
+
+def target_to_pb(info: TargetInfo) -> attack_service_pb2.Target:
+    """A target that answers."""
+    return attack_service_pb2.Target(
+        name=info.name,
+        available=True,
+        width=info.width,
+        height=info.height,
+        classes=info.classes,
+        labels=info.labels,
+        sparse_queries=info.sparse_queries,
+        weights_sha256=info.weights_sha256,
+        answers=info.answers,
+    )
+
+
+def check_to_pb(name: str, report: CheckReport) -> attack_service_pb2.CheckTargetResponse:
+    """What ``targets check`` found out."""
+    finding = attack_service_pb2.TargetFinding
+    verdicts = {True: finding.VERDICT_GOOD, False: finding.VERDICT_BAD, None: finding.VERDICT_NONE}
+    return attack_service_pb2.CheckTargetResponse(
+        target=target_to_pb(report.info) if report.info else attack_service_pb2.Target(name=name),
+        metadata=report.metadata,
+        findings=[
+            finding(name=one.name, verdict=verdicts[one.good], text=one.text) for one in report.findings
+        ],
+        top=[
+            result_pb2.ClassScore(class_index=class_index, probability=score)
+            for class_index, score in report.top
+        ],
+        proposed_table=report.proposal,
+        queries_sent=report.queries,
+    )

@@ -21,6 +21,7 @@ from pixelprobe_services.orchestrator.attacks.run import Progress
 from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
 from pixelprobe_services.orchestrator.campaigns.watching import Shown
 from pixelprobe_services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
+from pixelprobe_services.orchestrator.targets.checking import check_target
 from pixelprobe_services.orchestrator.targets.registry import Registry
 from pixelprobe_services.server.caller import caller, check_owner
 
@@ -51,6 +52,12 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
     async def ListTargets(self, request: pb.ListTargetsRequest, context: Context) -> pb.ListTargetsResponse:
         described = await asyncio.gather(*(self._describe(name) for name in self._registry.names()))
         return pb.ListTargetsResponse(targets=described, orchestrator_version=own_version())
+
+    async def CheckTarget(self, request: pb.CheckTargetRequest, context: Context) -> pb.CheckTargetResponse:
+        config = self._registry.config(request.name)
+        sample = to_array(request.sample, field="sample")
+        report = await check_target(config, sample)
+        return convert.check_to_pb(request.name, report)
 
     async def UploadImages(
         self, request_iterator: AsyncIterator[pb.UploadImagesRequest], context: Context
@@ -196,16 +203,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         except (ServiceError, TimeoutError) as error:
             reason = f"no answer in {DESCRIBE_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
             return pb.Target(name=name, available=False, unavailable_reason=reason)
-        return pb.Target(
-            name=name,
-            available=True,
-            width=info.width,
-            height=info.height,
-            classes=info.classes,
-            labels=info.labels,
-            sparse_queries=info.sparse_queries,
-            weights_sha256=info.weights_sha256,
-        )
+        return convert.target_to_pb(info)
 
 
 def _progress_to_pb(sequence: int, attack: AttackId, progress: Progress) -> pb.WatchCampaignResponse:

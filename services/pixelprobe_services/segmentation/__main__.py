@@ -62,7 +62,7 @@ def command(listen: str, triton: str, metrics: str, triton_peer: Peer, security:
 async def main(
     listen: str, triton: str, triton_peer: Peer, security: Security, metrics: CollectorRegistry
 ) -> None:
-    """Serve until told to stop."""
+    """Serve until a signal stops it."""
     model = TritonSaliency(triton, peer=triton_peer) if triton else None
     salient = Salient(model) if model else UnconfiguredSalient()
     servicer = SegmentationServicer(Registry([GrabCut(), salient]), metrics=SegmentationMetrics(metrics))

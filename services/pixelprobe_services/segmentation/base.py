@@ -1,4 +1,4 @@
-"""What every way of splitting an image keeps to: an image and hints in, a foreground mask out."""
+"""The contract of segmenters: an image and hints in, a foreground mask out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class SegmentationStoppedError(Exception):
-    """Nobody waits for this mask any more; the work was given up between two steps."""
+    """The request was cancelled; the work was given up between two steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A mask and what became of it.
+    """A mask, and how it was made.
 
     Attributes:
         mask: (height, width) bool, True is foreground.
@@ -61,7 +61,7 @@ class Segmentation:
 
 
 class Segmenter(ABC):
-    """One way of splitting images. Called from several threads at once; same input, same mask."""
+    """A method of segmentation. Called from several threads at once; the same input gives the same mask."""
 
     id: str
     description: str
@@ -72,7 +72,7 @@ class Segmenter(ABC):
     """The kind of options it takes."""
 
     waits: bool = False
-    """Its time goes into waiting for another server, whose troubles must not hold up the others."""
+    """It spends its time waiting for another server, and so must not take a worker of the others."""
 
     @abstractmethod
     def unavailable_reason(self) -> str:

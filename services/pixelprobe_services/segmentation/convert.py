@@ -35,7 +35,7 @@ def to_options(request: pb.SegmentRequest, width: int, height: int) -> Options |
 
 
 def to_segment_response(found: Segmentation) -> pb.SegmentResponse:
-    """The answer that tells ``found``."""
+    """Return a segmentation as the RPC's answer."""
     return pb.SegmentResponse(
         mask=mask_from_array(found.mask),
         area_fraction=found.area_fraction,
@@ -48,7 +48,7 @@ def to_segment_response(found: Segmentation) -> pb.SegmentResponse:
 
 
 def to_list_response(listings: list[Listing]) -> pb.ListSegmentersResponse:
-    """The answer that tells ``listings``, in their order."""
+    """Return segmenters as the RPC's answer, in their order."""
     return pb.ListSegmentersResponse(
         segmenters=[
             pb.Segmenter(

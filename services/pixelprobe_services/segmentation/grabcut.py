@@ -99,7 +99,7 @@ def _cut(working: Pixels, classes: Seeds, iterations: int, stop: threading.Event
     cv2.setRNGSeed(_SEED)
     mode = cv2.GC_INIT_WITH_MASK
     try:
-        # One iteration a call, to notice in between that nobody waits any more.
+        # One iteration a call, so that a cancelled request is noticed in between.
         for _ in range(iterations):
             if stop.is_set():
                 raise SegmentationStoppedError

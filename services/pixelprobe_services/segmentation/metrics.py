@@ -1,4 +1,4 @@
-"""What the segmentation service counts for Prometheus."""
+"""Prometheus metrics of the segmentation service."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ACCEPTED, REVIEW, FAILED = "accepted", "review", "failed"
 
 @dataclass
 class Made:
-    """What came of a request; ``segmentation`` is set once there is one."""
+    """The result of a request; ``segmentation`` is set once there is one."""
 
     segmentation: Segmentation | None = None
 
 
 class SegmentationMetrics:
-    """All of them, under one registry; without one they count for nobody."""
+    """All metrics, in one registry; without one they are counted and not exposed."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self._made = Counter(
@@ -44,7 +44,7 @@ class SegmentationMetrics:
         )
 
     def watch_held(self, held: Callable[[], float]) -> None:
-        """Ask ``held`` whenever somebody wants to know."""
+        """Read the number of images held from ``held`` at each scrape."""
         self._held.set_function(held)
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Which segmenters there are, and which one runs: the one asked for, or "auto" by options and size."""
+"""The segmenters, and the choice of one: by name, or "auto" by options and image size."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class UnconfiguredSalient(Segmenter):
 
 @dataclass(frozen=True)
 class Listing:
-    """What a client is told of one way to segment; ``unavailable_reason`` is empty when it can be used."""
+    """A segmenter as clients see it; ``unavailable_reason`` is empty when it can be used."""
 
     id: str
     description: str
@@ -81,11 +81,11 @@ class Registry:
         return choice
 
     def known(self, name: str) -> str:
-        """``name`` if it is a segmenter's id; whatever else a client may say counts as "auto"."""
+        """Return ``name`` if it is a segmenter's id, else "auto"."""
         return name if name in self._by_id else AUTO
 
     def list(self) -> list[Listing]:
-        """What there is, "auto" first."""
+        """All segmenters, "auto" first."""
         auto = Listing(AUTO, f"GrabCut up to {SMALL_SIDE} pixels a side, else U2-Net if available", True, "")
         return [
             auto,

@@ -1,7 +1,7 @@
 """Salient object detection (U2-Net, Qin et al., 2020): the image's own size in and out of the model's.
 
-The model runs elsewhere (see :mod:`~pixelprobe_services.segmentation.saliency_server`); here an image is
-fitted to it and its answer turned into a mask, as the paper's authors do: min-max scaled, resized back, cut
+The model runs in Triton (see :mod:`~pixelprobe_services.segmentation.saliency_server`); this module fits an
+image to it and turns its answer into a mask, as the paper's authors do: min-max scaled, resized back, cut
 at a threshold.
 """
 
@@ -22,7 +22,7 @@ MODEL_SIDE = 320
 
 
 class SaliencyModel(Protocol):
-    """Whatever answers raw saliency. Called from several threads at once."""
+    """A model of saliency. Called from several threads at once."""
 
     def unavailable_reason(self) -> str:
         """Why it cannot be asked now; empty when it can."""

@@ -27,7 +27,7 @@ UNDRAWN = 255
 """In a map of strokes: no stroke covers this pixel."""
 
 _POINTS_A_LINE = 256
-"""Drawn without a look at whether anybody still waits: 0.1 s, if they are wide and cross a large image."""
+"""Points drawn between two checks of ``stop``: 0.1 s, if the stroke is wide and crosses a large image."""
 
 Seeds = NDArray[np.uint8]
 
@@ -77,7 +77,7 @@ def draw(
         if len(points) == 1:  # OpenCV draws nothing; a line to itself is a dot.
             points = np.repeat(points, 2, axis=0)
         colour = cv2.GC_FGD if stroke.foreground else cv2.GC_BGD
-        # Past 1, OpenCV draws one or two pixels more than it is told.
+        # Past 1, OpenCV draws one or two pixels more than asked for.
         thickness = max(1, round(stroke.width * scale) - 1)
         for start in range(0, len(points) - 1, _POINTS_A_LINE):
             if stop and stop.is_set():

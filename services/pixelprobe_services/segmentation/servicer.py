@@ -29,10 +29,10 @@ _SELF_TEST_SIDE = 16
 
 
 class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
-    """Cuts images in ``workers`` threads (one a core unless told), so that the event loop stays free.
+    """Segments images in ``workers`` threads (one per core by default), so that the event loop stays free.
 
-    Segmenters that wait for another server have as many threads of their own, and so has choosing one, which
-    may wait as well: whatever happens to U2-Net's server, GrabCut goes on.
+    Segmenters that wait for another server have a pool of their own, and so has the choice of a segmenter,
+    which may wait as well: GrabCut works on while U2-Net's server is slow or down.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
     async def Segment(self, request: pb.SegmentRequest, context: Context) -> pb.SegmentResponse:
         """See the proto. When the client goes away, the work stops at its next step."""
         image = to_array(request.image)
-        # A hundred thousand points take half a second, in which others want to be answered.
+        # A hundred thousand points take half a second, which would block the event loop.
         options = await asyncio.to_thread(
             convert.to_options, request, request.image.width, request.image.height
         )
@@ -77,10 +77,10 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         return convert.to_list_response(await asyncio.to_thread(self._registry.list))
 
     async def ready(self) -> bool:
-        """True once a tiny image has gone the whole way; later calls do not wait behind real work.
+        """Return True once a tiny image has been segmented; later calls do not wait behind real work.
 
-        By GrabCut, whose needs all come with the service. Whether U2-Net can be used is told by
-        ListSegmenters: its server's troubles make no service unready that is of use without it.
+        The test uses GrabCut, which needs no other server. Whether U2-Net can be used is in ListSegmenters:
+        the service is of use without it.
         """
         if not self._tested:
             image = np.zeros((_SELF_TEST_SIDE, _SELF_TEST_SIDE, 3), dtype=np.uint8)
@@ -90,7 +90,7 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         return True
 
     def close(self) -> None:
-        """Stop the workers; what still waits is dropped."""
+        """Stop the workers; requests that still wait are dropped."""
         for pool in (self._choosers, *self._pools.values()):
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -101,7 +101,7 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
         loop = asyncio.get_running_loop()
         self._held += 1
         try:
-            # The workers' log lines and questions to Triton are this request's.
+            # The workers' log lines and calls to Triton belong to this request.
             here = contextvars.copy_context()
             choice = await loop.run_in_executor(
                 self._choosers, here.run, self._registry.choose, name, image, options
@@ -109,13 +109,13 @@ class SegmentationServicer(pb_grpc.SegmentationServiceServicer):
             pool = self._pools[choice.segmenter.waits]
             return await loop.run_in_executor(pool, here.run, _segment, choice, image, options, stop)
         finally:
-            # Cancelled or past its deadline: nobody waits for the rest.
+            # Cancelled or past its deadline: the rest of the work is not needed.
             stop.set()
             self._held -= 1
 
 
 def _segment(choice: Choice, image: Pixels, options: Options | None, stop: threading.Event) -> Segmentation:
-    """In a worker thread."""
+    """Segment and review an image; runs in a worker thread."""
     segmenter, reason = choice
     cut = segmenter.segment(image, options, stop)
     area = float(cut.mask.mean())

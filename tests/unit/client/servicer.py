@@ -50,6 +50,16 @@ class FaultyServicer(pb_grpc.AttackServiceServicer):
         self._enter("ListTargets", context)
         return pb.ListTargetsResponse(targets=[pb.Target(name="net", available=True, width=8, labels=["a"])])
 
+    def CheckTarget(self, request: pb.CheckTargetRequest, context: Context) -> Any:
+        self._enter("CheckTarget", context)
+        finding = pb.TargetFinding
+        return pb.CheckTargetResponse(
+            target=pb.Target(name=request.name, labels=["a"]),
+            findings=[finding(name="scores", verdict=finding.VERDICT_BAD, text="logits")],
+            proposed_table="[targets.net]",
+            queries_sent=2,
+        )
+
     def UploadImages(self, request_iterator: Iterator[pb.UploadImagesRequest], context: Context) -> Any:
         images = [request.image for request in request_iterator]
         self._enter("UploadImages", context)

@@ -191,3 +191,10 @@ def test_events_of_a_kind_that_came_later_are_left_out(
 ) -> None:
     servicer.streams = [[pb.WatchCampaignResponse(sequence=1), ended(2)]]
     assert [event.sequence for event in client.watch_campaign(NAME)] == [2]
+
+
+def test_a_check_of_a_target_arrives(client: PixelprobeClient) -> None:
+    check = client.check_target("net", np.zeros((2, 3, 3), np.uint8))
+    assert (check.target.name, check.good, check.queries_sent) == ("net", False, 2)
+    assert [(one.name, one.good, one.text) for one in check.findings] == [("scores", False, "logits")]
+    assert check.proposed_table == "[targets.net]"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -81,14 +80,13 @@ def test_addresses_follow_the_ports() -> None:
 
 
 def test_services_are_started_as_agreed() -> None:
-    orchestrator = parts.orchestrator(DEFAULTS, Path("/home/targets.toml"))
+    orchestrator = parts.orchestrator(DEFAULTS, ["/home/targets.toml"])
     assert orchestrator.command[1:] == [
         "-m",
         "pixelprobe_services.orchestrator",
         "--listen",
         "127.0.0.1:50062",
-        "--targets",
-        "/home/targets.toml",
+        "--targets=/home/targets.toml",
         "--segmentation",
         "127.0.0.1:50061",
     ]

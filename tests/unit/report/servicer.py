@@ -77,6 +77,9 @@ class Campaigns(FaultyServicer):
     def ListTargets(self, request: pb.ListTargetsRequest, context: Any) -> Any:
         return pb.ListTargetsResponse(targets=self.targets)
 
+    def CheckTarget(self, request: pb.CheckTargetRequest, context: Any) -> Any:
+        raise NotImplementedError
+
     def GetCampaign(self, request: pb.GetCampaignRequest, context: Any) -> Any:
         return pb.GetCampaignResponse(campaign=self.campaigns[request.name])
 

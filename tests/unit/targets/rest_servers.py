@@ -17,12 +17,12 @@ from PIL import Image
 
 LABELS = ("cat", "dog", "frog", "hen", "owl", "pig", "rat")
 HEIGHT, WIDTH = 4, 6
-_WEIGHTS = np.random.default_rng(0).normal(0, 0.01, (HEIGHT * WIDTH * 3, len(LABELS))).astype(np.float32)
+WEIGHTS = np.random.default_rng(0).normal(0, 0.01, (HEIGHT * WIDTH * 3, len(LABELS))).astype(np.float32)
 
 
 def network(images: NDArray[Any]) -> NDArray[np.float32]:
     """(n, 7) softmax of a linear map of (n, 4, 6, 3) values from 0 to 255."""
-    logits = images.reshape(len(images), -1).astype(np.float64) @ _WEIGHTS.astype(np.float64)
+    logits = images.reshape(len(images), -1).astype(np.float64) @ WEIGHTS.astype(np.float64)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     scores: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return scores
@@ -34,7 +34,7 @@ def decoded(content: bytes) -> NDArray[np.uint8]:
 
 
 class RestServers:
-    """All of them in one; ``fault`` answers instead where a test sets it."""
+    """All protocols on one port; ``fault`` answers instead where a test sets it."""
 
     def __init__(self) -> None:
         self.fault: Any = None

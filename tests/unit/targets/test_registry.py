@@ -320,3 +320,36 @@ def test_a_byte_order_mark_is_no_part_of_a_label(file: Path) -> None:
     (file.parent / "labels.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
     file.write_text(SMALLEST + 'labels_file = "labels.txt"\n', encoding="utf-8-sig")
     assert load_targets(file)["toy"].labels == ("cat", "dog")
+
+
+def test_files_join_and_may_not_name_a_target_twice(file: Path) -> None:
+    other = file.parent / "own" / "more.toml"
+    other.parent.mkdir()
+    (other.parent / "labels.txt").write_text("cat\n")
+    file.write_text(SMALLEST)
+    other.write_text(SMALLEST.replace("toy", "own") + 'labels_file = "labels.txt"\n')
+    assert Registry.from_files([file, other]).names() == ("toy", "own")
+    other.write_text(SMALLEST)
+    with pytest.raises(RegistryError, match=r"more\.toml: targets\.toy: another targets file has"):
+        Registry.from_files([file, other])
+
+
+def test_reading_again(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file.write_text(SMALLEST + SMALLEST.replace("toy", "bear") + SMALLEST.replace("toy", "gone"))
+    registry = Registry.from_file(file)
+    used, _ = registry.get("bear"), registry.get("gone")
+    file.write_text(
+        SMALLEST + "max_batch = 7\n" + SMALLEST.replace("toy", "bear") + "max_batch = 8\n"
+        + SMALLEST.replace("toy", "new")
+    )  # fmt: skip
+    registry.reload()
+    assert registry.names() == ("toy", "bear", "new")
+    assert registry.config("toy").max_batch == 7
+    assert registry.get("bear") is used
+    assert "in use, so changed only by a restart: bear" in caplog.text
+    with pytest.raises(NotFoundError):
+        registry.get("gone")
+    file.write_text("[targets")
+    registry.reload()
+    assert registry.names() == ("toy", "bear", "new"), "a file that cannot be used changes nothing"
+    assert "is not TOML" in caplog.text

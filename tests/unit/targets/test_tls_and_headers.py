@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,13 @@ async def place(protocol: str, authority: trustme.CA) -> AsyncIterator[Place]:
 
 @asynccontextmanager
 async def serving(
-    protocol: str, authority: trustme.CA, clients: trustme.CA | None = None
+    protocol: str,
+    authority: trustme.CA,
+    clients: trustme.CA | None = None,
+    certificate: trustme.LeafCert | None = None,
 ) -> AsyncIterator[Place]:
     """A fake behind TLS, which asks for certificates of ``clients`` if there are any."""
-    certificate = authority.issue_cert("127.0.0.1")
+    certificate = certificate or authority.issue_cert("127.0.0.1")
     if protocol == "kserve-grpc":
         servicer = fake_grpc.FakeServer()
         chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems)
@@ -179,3 +183,15 @@ def test_a_certificate_that_cannot_be_used_is_refused_when_the_file_is_read(
         with pytest.raises(RegistryError) as refused:
             load_targets(file)
         assert told in refused.value.message
+
+
+async def test_an_expired_certificate_is_named(protocol: str, authority: trustme.CA) -> None:
+    past = datetime.now(UTC) - timedelta(days=1)
+    expired = authority.issue_cert("127.0.0.1", not_before=past - timedelta(days=9), not_after=past)
+    async with serving(protocol, authority, certificate=expired) as place:
+        target = open_target(
+            config(place.address, protocol, tls=True, tls_ca=authority.cert_pem.bytes().decode())
+        )
+        with pytest.raises(TargetUnavailableError, match=r"(?i)certificate.*expired"):
+            await target.describe()
+        await target.close()

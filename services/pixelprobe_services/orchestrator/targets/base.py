@@ -1,4 +1,4 @@
-"""What the orchestrator knows of a target: images and edits in, scores out. Nothing else is ever asked.
+"""The contract of targets: images and edits in, scores out.
 
 A :class:`Target` sends each query once, under a deadline. Retrying is the batcher's business, because a
 retry is a query too and must pass the ledger.

@@ -349,7 +349,7 @@ class _Reader:
     def _variable(self, key: str, name: str) -> str:
         value = os.environ.get(name)
         if value is None:
-            # The name is not repeated: somebody may have put the secret itself there.
+            # The name is not repeated: the secret itself may stand there by mistake.
             raise self.error(key, "expected the name of an environment variable that is set")
         return value
 

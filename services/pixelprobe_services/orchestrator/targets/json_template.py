@@ -104,11 +104,11 @@ class RequestForm:
 
     def _file(self, image: NDArray[Any], kind: str) -> bytes:
         file = io.BytesIO()
-        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        encoded = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
         if kind == "png":
-            picture.save(file, "PNG", compress_level=1)
+            encoded.save(file, "PNG", compress_level=1)
         else:
-            picture.save(file, "JPEG", quality=self.jpeg_quality, subsampling=0)
+            encoded.save(file, "JPEG", quality=self.jpeg_quality, subsampling=0)
         return file.getvalue()
 
 

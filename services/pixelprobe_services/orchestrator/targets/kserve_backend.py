@@ -63,7 +63,9 @@ class KServeBackend(Backend):
         size = self._steps.size_of(image.shape[1:])
         assert size is not None
         known = size if min(size) > 0 else None
-        classes = _class_count(output.shape) if self._config.output_kind != "labels" else None
+        listed = self._config.output_labels is not None
+        width = _class_count(output.shape)
+        classes = None if listed or self._config.output_kind == "labels" else width
         self._classes = classes
         self._input, self._outputs = image.name, (output.name,)
         if self._config.output_labels:
@@ -78,7 +80,8 @@ class KServeBackend(Backend):
             classes=classes,
             max_batch=limit if limit > 0 else None,
             fixed_batch=image.shape[0] if image.shape[0] > 0 else None,
-            sparse=known is not None and await self._takes_edits(*known),
+            default_top_k=width if listed else None,
+            sparse=classes is not None and known is not None and await self._takes_edits(*known),
             weights_sha256=served.parameters.get(WEIGHTS_PARAMETER, ""),
             metadata=_described(metadata, limit),
         )

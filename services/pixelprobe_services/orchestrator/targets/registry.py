@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from pixelprobe_services.common.errors import NotFoundError
+from pixelprobe_services.kserve.client import Client
 from pixelprobe_services.kserve.grpc_client import GrpcClient
 from pixelprobe_services.kserve.http_client import HttpClient
 from pixelprobe_services.orchestrator.targets.backend import ModelTarget
 from pixelprobe_services.orchestrator.targets.base import Target, TargetError
 from pixelprobe_services.orchestrator.targets.config import (
+    KSERVE,
     PLUGINS,
     REST,
     RegistryError,
@@ -34,15 +36,18 @@ def open_target(config: TargetConfig) -> Target:
     Raises:
         TargetError: the plugin of its protocol cannot be loaded.
     """
-    if config.protocol == "kserve-grpc":
-        return ModelTarget(config, KServeBackend(config, GrpcClient(config.endpoint)))
-    if config.protocol == "kserve-http":
-        return ModelTarget(config, KServeBackend(config, HttpClient(config.endpoint)))
+    if config.protocol in KSERVE:
+        return ModelTarget(config, KServeBackend(config, kserve_client(config)))
     if config.protocol in REST:
         return ModelTarget(config, RestBackend(config))
     if config.protocol == "python":
         return ModelTarget(config, PythonBackend(config))
     return _plugin(config)
+
+
+def kserve_client(config: TargetConfig) -> Client:
+    """A client of the KServe server that a configuration names."""
+    return (GrpcClient if config.protocol == "kserve-grpc" else HttpClient)(config.endpoint)
 
 
 def _plugin(config: TargetConfig) -> Target:
@@ -59,17 +64,59 @@ def _plugin(config: TargetConfig) -> Target:
     raise TargetError(f"target {config.name}: no plugin provides the protocol '{config.protocol}'")
 
 
+def _joined(paths: Sequence[Path]) -> dict[str, TargetConfig]:
+    configs: dict[str, TargetConfig] = {}
+    for path in paths:
+        for name, config in load_targets(path).items():
+            if name in configs:
+                raise RegistryError(f"{path}: targets.{name}: another targets file has a target of this name")
+            configs[name] = config
+    return configs
+
+
 class Registry:
     """The operator's targets; a client may only name one of them."""
 
-    def __init__(self, configs: Mapping[str, TargetConfig]) -> None:
+    def __init__(self, configs: Mapping[str, TargetConfig], files: Sequence[Path] = ()) -> None:
         self._configs = dict(configs)
+        self._files = tuple(files)
         self._open: dict[str, Target] = {}
 
     @classmethod
     def from_file(cls, path: Path) -> Registry:
         """Raises RegistryError when the file cannot be used."""
-        return cls(load_targets(path))
+        return cls.from_files([path])
+
+    @classmethod
+    def from_files(cls, paths: Sequence[Path]) -> Registry:
+        """The targets of several files together.
+
+        Raises:
+            RegistryError: a file cannot be used, or two name the same target.
+        """
+        return cls(_joined(paths), paths)
+
+    def reload(self) -> None:
+        """Read the files again; where one cannot be used, keep everything as it is and log why.
+
+        New targets can be used at once, removed ones cannot be named any more. A target that is in use keeps
+        its connection and its old configuration until the orchestrator starts again.
+        """
+        try:
+            configs = _joined(self._files)
+        except RegistryError as error:
+            _log.error("targets are not read again: %s", error.message)
+            return
+        changed = sorted(
+            name
+            for name in self._open
+            if name in self._configs and configs.get(name, self._configs[name]) != self._configs[name]
+        )
+        kept = {name: self._configs[name] for name in changed}
+        self._configs = {**configs, **kept}
+        _log.info("read %d targets again", len(configs))
+        if changed:
+            _log.warning("in use, so changed only by a restart: %s", ", ".join(changed))
 
     def names(self) -> tuple[str, ...]:
         """In the file's order."""

@@ -112,7 +112,7 @@ class RestBackend(Backend):
 
     async def ready(self) -> bool:
         path = self._protocol.ready_path
-        # A HEAD says whether somebody is there, and is no query.
+        # A HEAD request shows that the server is up, and is no query.
         answer = await self._exchange("HEAD" if path is None else "GET", self._of_model(path or self._path))
         if path is None:
             return answer.status not in _BUSY

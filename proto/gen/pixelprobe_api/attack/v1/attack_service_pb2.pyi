@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from pixelprobe_api.attack.v1 import campaign_pb2 as _campaign_pb2
 from pixelprobe_api.attack.v1 import result_pb2 as _result_pb2
 from pixelprobe_api.image.v1 import image_pb2 as _image_pb2
@@ -34,6 +35,7 @@ class Target(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     SPARSE_QUERIES_FIELD_NUMBER: _builtins.int
     WEIGHTS_SHA256_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     available: _builtins.bool
     unavailable_reason: _builtins.str
@@ -45,6 +47,8 @@ class Target(_message.Message):
     """It takes sparse queries: edits instead of whole images."""
     weights_sha256: _builtins.str
     """SHA-256 in hex of the model's file, where the server tells it (Triton: the parameter weights_sha256)."""
+    answers: _builtins.str
+    """What an attacker sees of each answer: "probabilities", "top_k" or "labels"."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One a class, or empty when unknown."""
@@ -61,10 +65,11 @@ class Target(_message.Message):
         labels: _abc.Iterable[_builtins.str] | None = ...,
         sparse_queries: _builtins.bool = ...,
         weights_sha256: _builtins.str = ...,
+        answers: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "classes", b"classes", "height", b"height", "labels", b"labels", "name", b"name", "sparse_queries", b"sparse_queries", "unavailable_reason", b"unavailable_reason", "weights_sha256", b"weights_sha256", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "available", b"available", "classes", b"classes", "height", b"height", "labels", b"labels", "name", b"name", "sparse_queries", b"sparse_queries", "unavailable_reason", b"unavailable_reason", "weights_sha256", b"weights_sha256", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -108,6 +113,123 @@ class ListTargetsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTargetsResponse: _TypeAlias = ListTargetsResponse  # noqa: Y015
+
+@_typing.final
+class CheckTargetRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Of a target, from ListTargets."""
+    @_builtins.property
+    def sample(self) -> _image_pb2.Image:
+        """Of any size: it is resized to the target's."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        sample: _image_pb2.Image | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sample", b"sample"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "sample", b"sample"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckTargetRequest: _TypeAlias = CheckTargetRequest  # noqa: Y015
+
+@_typing.final
+class CheckTargetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    PROPOSED_TABLE_FIELD_NUMBER: _builtins.int
+    QUERIES_SENT_FIELD_NUMBER: _builtins.int
+    proposed_table: _builtins.str
+    """A [targets.NAME] table that fits where the file's does not; empty if none is known."""
+    queries_sent: _builtins.int
+    """Images sent to the target for this."""
+    @_builtins.property
+    def target(self) -> Global___Target:
+        """The target as configured; its sizes are unset where it could not be described."""
+
+    @_builtins.property
+    def metadata(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the server says of the model, a line each."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetFinding]: ...
+    @_builtins.property
+    def top(self) -> _containers.RepeatedCompositeFieldContainer[_result_pb2.ClassScore]:
+        """The sample's best classes, best first, at most five."""
+
+    def __init__(
+        self,
+        *,
+        target: Global___Target | None = ...,
+        metadata: _abc.Iterable[_builtins.str] | None = ...,
+        findings: _abc.Iterable[Global___TargetFinding] | None = ...,
+        top: _abc.Iterable[_result_pb2.ClassScore] | None = ...,
+        proposed_table: _builtins.str = ...,
+        queries_sent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "metadata", b"metadata", "proposed_table", b"proposed_table", "queries_sent", b"queries_sent", "target", b"target", "top", b"top"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckTargetResponse: _TypeAlias = CheckTargetResponse  # noqa: Y015
+
+@_typing.final
+class TargetFinding(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Verdict:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TargetFinding._Verdict.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        VERDICT_UNSPECIFIED: TargetFinding._Verdict.ValueType  # 0
+        VERDICT_GOOD: TargetFinding._Verdict.ValueType  # 1
+        VERDICT_BAD: TargetFinding._Verdict.ValueType  # 2
+        VERDICT_NONE: TargetFinding._Verdict.ValueType  # 3
+        """A measurement, or something that could not be found out."""
+
+    class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper): ...
+    VERDICT_UNSPECIFIED: TargetFinding.Verdict.ValueType  # 0
+    VERDICT_GOOD: TargetFinding.Verdict.ValueType  # 1
+    VERDICT_BAD: TargetFinding.Verdict.ValueType  # 2
+    VERDICT_NONE: TargetFinding.Verdict.ValueType  # 3
+    """A measurement, or something that could not be found out."""
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What was asked: "answers", "layout", "scores", "deterministic", "latency", "batch", "cost"."""
+    verdict: Global___TargetFinding.Verdict.ValueType
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        verdict: Global___TargetFinding.Verdict.ValueType = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "text", b"text", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TargetFinding: _TypeAlias = TargetFinding  # noqa: Y015
 
 @_typing.final
 class UploadImagesRequest(_message.Message):

@@ -39,6 +39,11 @@ class AttackServiceStub(object):
                 request_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ListTargetsRequest.SerializeToString,
                 response_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ListTargetsResponse.FromString,
                 _registered_method=True)
+        self.CheckTarget = channel.unary_unary(
+                '/pixelprobe.attack.v1.AttackService/CheckTarget',
+                request_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.CheckTargetRequest.SerializeToString,
+                response_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.CheckTargetResponse.FromString,
+                _registered_method=True)
         self.UploadImages = channel.stream_unary(
                 '/pixelprobe.attack.v1.AttackService/UploadImages',
                 request_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.UploadImagesRequest.SerializeToString,
@@ -101,6 +106,14 @@ class AttackServiceServicer(object):
 
     def ListTargets(self, request, context):
         """The targets that the operator registered, each asked for its metadata.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckTarget(self, request, context):
+        """Connects to one target and sends it a sample image a few times. What is wrong with the target is in the
+        response, not a status. NOT_FOUND: no target of that name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,6 +205,11 @@ def add_AttackServiceServicer_to_server(servicer, server):
                     request_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ListTargetsRequest.FromString,
                     response_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ListTargetsResponse.SerializeToString,
             ),
+            'CheckTarget': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckTarget,
+                    request_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.CheckTargetRequest.FromString,
+                    response_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.CheckTargetResponse.SerializeToString,
+            ),
             'UploadImages': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadImages,
                     request_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.UploadImagesRequest.FromString,
@@ -275,6 +293,33 @@ class AttackService(object):
             '/pixelprobe.attack.v1.AttackService/ListTargets',
             pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ListTargetsRequest.SerializeToString,
             pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ListTargetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckTarget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pixelprobe.attack.v1.AttackService/CheckTarget',
+            pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.CheckTargetRequest.SerializeToString,
+            pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.CheckTargetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,10 @@ class AttackServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AttackServiceAsyncStub: ...
     ListTargets: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.ListTargetsRequest, _attack_service_pb2.ListTargetsResponse]
     """The targets that the operator registered, each asked for its metadata."""
+    CheckTarget: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.CheckTargetRequest, _attack_service_pb2.CheckTargetResponse]
+    """Connects to one target and sends it a sample image a few times. What is wrong with the target is in the
+    response, not a status. NOT_FOUND: no target of that name.
+    """
     UploadImages: _grpc.StreamUnaryMultiCallable[_attack_service_pb2.UploadImagesRequest, _attack_service_pb2.UploadImagesResponse]
     """Stores images by content; uploading one twice is harmless."""
     GetImage: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.GetImageRequest, _attack_service_pb2.GetImageResponse]
@@ -63,6 +67,10 @@ class AttackServiceAsyncStub(AttackServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTargets: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.ListTargetsRequest, _attack_service_pb2.ListTargetsResponse]  # type: ignore[assignment]
     """The targets that the operator registered, each asked for its metadata."""
+    CheckTarget: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.CheckTargetRequest, _attack_service_pb2.CheckTargetResponse]  # type: ignore[assignment]
+    """Connects to one target and sends it a sample image a few times. What is wrong with the target is in the
+    response, not a status. NOT_FOUND: no target of that name.
+    """
     UploadImages: _aio.StreamUnaryMultiCallable[_attack_service_pb2.UploadImagesRequest, _attack_service_pb2.UploadImagesResponse]  # type: ignore[assignment]
     """Stores images by content; uploading one twice is harmless."""
     GetImage: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.GetImageRequest, _attack_service_pb2.GetImageResponse]  # type: ignore[assignment]
@@ -96,6 +104,16 @@ class AttackServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_attack_service_pb2.ListTargetsResponse, _abc.Awaitable[_attack_service_pb2.ListTargetsResponse]]:
         """The targets that the operator registered, each asked for its metadata."""
+
+    @_abc_1.abstractmethod
+    def CheckTarget(
+        self,
+        request: _attack_service_pb2.CheckTargetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_attack_service_pb2.CheckTargetResponse, _abc.Awaitable[_attack_service_pb2.CheckTargetResponse]]:
+        """Connects to one target and sends it a sample image a few times. What is wrong with the target is in the
+        response, not a status. NOT_FOUND: no target of that name.
+        """
 
     @_abc_1.abstractmethod
     def UploadImages(
