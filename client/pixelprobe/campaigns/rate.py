@@ -16,9 +16,11 @@ from pixelprobe.model import (
     CampaignImage,
     CampaignSpec,
     Event,
+    Outcome,
     SearchSettings,
     Target,
 )
+from pixelprobe_services.common.values import MAX_GENERATIONS, MIN_POPULATION
 
 PROBE_NAME = "rate probe"
 PROBE_SECONDS = 2.0
@@ -29,7 +31,9 @@ PATIENCE_SECONDS = 20.0
 PROBE_IMAGES = 8
 """For each target, enough attacks to keep the server busy."""
 
-_SEARCH = SearchSettings(population=100, generations=100_000, early_stop=False)
+MOST_POPULATION = 100
+QUERIES_EACH = 200
+"""At least so many for each attack, where the budget allows: a rate takes several generations."""
 
 
 def measure_rate(
@@ -56,16 +60,16 @@ def measure_rate(
     Raises:
         ServiceError: the campaign could not be started or followed.
     """
-    # The more images, the more attacks share the budget; a search needs some queries to show a rate.
-    number = max(1, min(PROBE_IMAGES, most_queries // (len(targets) * _SEARCH.population)))
+    number = max(1, min(PROBE_IMAGES, most_queries // (len(targets) * QUERIES_EACH)))
     budget = most_queries // (number * len(targets))
     if budget < 1:
         return None
+    population = max(MIN_POPULATION, min(MOST_POPULATION, budget // 10))
     digests = client.upload_images(images[:number])
     spec = CampaignSpec(
         images=tuple(CampaignImage(digest) for digest in dict.fromkeys(digests)),
         targets=tuple(target.name for target in targets),
-        search=_SEARCH,
+        search=SearchSettings(population=population, generations=MAX_GENERATIONS, early_stop=False),
         budget=budget,
         display_name=PROBE_NAME,
     )
@@ -82,23 +86,26 @@ def measure_rate(
 
 def _rate_of(events: Iterable[Event], targets: int, clock: Callable[[], float]) -> float | None:
     """Return the slope from the first answers of all targets to the last: earlier ones include start-up."""
-    answered: dict[str, int] = {}
-    warm: set[int] = set()
+    sent: dict[str, int] = {}
     first: tuple[float, int] | None = None
     rate: float | None = None
     for event in events:
-        if isinstance(event, AttackFinished):
-            return rate  # by the budget or the cancellation: from here on the server is not fully used
         if isinstance(event, AttackProgress):
-            answered[event.attack] = event.queries_sent
-            # Attacks are numbered image by image, each at all targets in turn.
-            warm.add(int(event.attack.rpartition("/")[2]) % targets)
-            if len(warm) < targets:
-                continue
-            now, total = clock(), sum(answered.values())
-            first = first or (now, total)
-            if total > first[1] and now > first[0]:
-                rate = (total - first[1]) / (now - first[0])
-                if now - first[0] >= PROBE_SECONDS:
-                    return rate
+            sent[event.attack] = event.queries_sent
+        elif isinstance(event, AttackFinished) and event.attack.result is not None:
+            sent[event.attack.name] = event.attack.result.queries_sent
+            if event.attack.result.outcome is not Outcome.BUDGET_EXHAUSTED:
+                return rate
+        else:
+            continue
+        # Attacks are numbered image by image, each at all targets in turn.
+        warm = {int(name.rpartition("/")[2]) % targets for name in sent}
+        if len(warm) < targets:
+            continue
+        now, total = clock(), sum(sent.values())
+        first = first or (now, total)
+        if total > first[1] and now > first[0]:
+            rate = (total - first[1]) / (now - first[0])
+            if now - first[0] >= PROBE_SECONDS:
+                return rate
     return rate
