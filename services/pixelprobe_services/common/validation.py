@@ -28,6 +28,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, StringConstr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from pixelprobe_services.common.text import terminal_text
 from pixelprobe_services.common.toml import FileError
 
 M = TypeVar("M", bound=BaseModel)
@@ -125,7 +126,7 @@ def shown(value: object) -> str:
         text = f"[{', '.join(map(shown, value[:_SHOWN]))}]"
     else:
         text = f'"{value}"' if isinstance(value, str) else str(value)
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: 2 * _SHOWN])
+    text = terminal_text(text[: 2 * _SHOWN])
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
