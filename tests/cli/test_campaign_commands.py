@@ -157,7 +157,10 @@ def test_a_plan_sends_queries_only_when_asked(cli: Cli, images: Path) -> None:
     done = cli("campaign", "plan", spec, "--measure", 500)
     assert done.returncode == 0, done.stderr
     assert "queries/s (measured just now)" in done.stdout
-    assert cli.json("campaign", "list") == before
+    probe, *others = cli.json("campaign", "list")
+    assert others == before
+    assert (probe["display_name"], probe["state"]) == ("rate probe", "cancelled")
+    assert 0 < probe["queries_sent"] <= 500
     done = cli("campaign", "plan", spec, "--measure", 500, "--rate", 100)
     assert (done.returncode, done.stderr.splitlines()) == (
         2,
@@ -294,4 +297,4 @@ def test_a_plan_without_a_server_says_what_it_assumes(offline: Cli) -> None:
     assert done.returncode == 0, done.stderr
     assert "The orchestrator does not answer: targets are not checked." in done.stderr
     assert "500 images, 148,500 attacks" in done.stdout
-    assert "At 700 queries/s (assumed; --rate gives another)" in done.stdout
+    assert "At 700 queries/s (assumed; --measure N measures it, --rate gives it)" in done.stdout
