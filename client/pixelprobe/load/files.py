@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelprobe.load.values import LoadSpec, LoadStep, LoadWindow
+from pixelprobe_services.common.files import write_text
 from pixelprobe_services.common.text import csv_cell
 
 COLUMNS = (
@@ -33,14 +35,15 @@ def as_record(
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Write what :func:`as_record` gives."""
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(record, indent=2) + "\n")
 
 
 def write_csv(path: Path, steps: Sequence[LoadStep]) -> None:
     """One row for each step; latencies in seconds."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for step in steps:
-            values = {**asdict(step), **asdict(step.latency), "error_share": step.error_share}
-            writer.writerow({name: csv_cell(values[name]) for name in COLUMNS})
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    for step in steps:
+        values = {**asdict(step), **asdict(step.latency), "error_share": step.error_share}
+        writer.writerow({name: csv_cell(values[name]) for name in COLUMNS})
+    write_text(path, text.getvalue())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable
 from dataclasses import fields
@@ -27,6 +28,7 @@ from pixelprobe.report.tables import TableRow
 from pixelprobe.results.captions import percent
 from pixelprobe.results.drawing import ARROW
 from pixelprobe.results.gallery import Cell, clean_cell, contact_sheet, mask_cell, success_cell
+from pixelprobe_services.common.files import write_bytes, write_text
 from pixelprobe_services.common.text import csv_cell
 
 PAGE = "report.html"
@@ -55,16 +57,16 @@ def write_report(material: Material, out: Path, made: datetime | None = None) ->
     page = build_page(material, numbers, charts, made)
     write_numbers(out / "tables", numbers)
     _write_figures(material, charts, out / "figures")
-    (out / PROVENANCE).write_text(json.dumps(as_json(material, made), indent=2) + "\n", encoding="utf-8")
-    (out / PAGE).write_text(page, encoding="utf-8")
+    write_text(out / PROVENANCE, json.dumps(as_json(material, made), indent=2) + "\n")
+    write_text(out / PAGE, page)
     return out / PAGE
 
 
 def _write_figures(material: Material, charts: Charts, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for chart in charts.all:
-        (folder / f"{chart.name}.svg").write_bytes(chart.svg)
-        (folder / f"{chart.name}.png").write_bytes(chart.png)
+        write_bytes(folder / f"{chart.name}.svg", chart.svg)
+        write_bytes(folder / f"{chart.name}.png", chart.png)
     if material.gallery.images:
         name = f"figure_{dataset_of(material.classes).gallery}.png"
         save_png(folder / name, gallery_sheet(material))
@@ -78,13 +80,14 @@ def write_csv(path: Path, kind: type[DataclassInstance], rows: Iterable[Dataclas
     """Write rows of one kind; a file without rows has its header still.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; it is named.
     """
-    with path.open("w", encoding="utf-8", newline="") as file:
-        names = [field.name for field in fields(kind)]
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
+    text = io.StringIO(newline="")
+    names = [field.name for field in fields(kind)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
+    write_text(path, text.getvalue())
 
 
 def write_numbers(folder: Path, numbers: Numbers) -> list[Path]:

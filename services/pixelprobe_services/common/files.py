@@ -44,10 +44,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             Path(partial).unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, as :func:`replacing` does; OSError names ``path``."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file as :func:`replacing` does; OSError names ``path``."""
     with replacing(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8, newlines as they are, as :func:`replacing` does; OSError names ``path``."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def state_folder(given: Path | None = None) -> Path:
