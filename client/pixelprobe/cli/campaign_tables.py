@@ -22,8 +22,8 @@ from pixelprobe.results.records import result_of
 
 _STATE_COLOURS = {
     CampaignState.PENDING: "dim",
-    CampaignState.RUNNING: "cyan",
-    CampaignState.SUCCEEDED: "green",
+    CampaignState.RUNNING: "blue",
+    CampaignState.SUCCEEDED: "cyan",
     CampaignState.CANCELLED: "yellow",
     CampaignState.PAUSED: "bold yellow",
     CampaignState.WAITING: "bold yellow",

@@ -24,9 +24,10 @@ _NUMBER = re.compile(r"\d[\d,]*")
 _SHORT = ("region", "pixels")
 """Columns whose texts need not be broken."""
 
+# Red against cyan, never against green: told apart by colour-blind people too.
 _COLOURS = {
     Outcome.SUCCESS: "bold red",
-    Outcome.FAILURE: "green",
+    Outcome.FAILURE: "cyan",
     Outcome.NOT_APPLICABLE: "dim",
     Outcome.BUDGET_EXHAUSTED: "yellow",
     Outcome.CANCELLED: "yellow",

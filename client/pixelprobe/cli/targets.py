@@ -12,10 +12,11 @@ from rich.table import Table
 
 from pixelprobe.cli.connecting import open_client
 from pixelprobe.cli.console import make_console, safe
-from pixelprobe.cli.options import json_option, orchestrator_option
+from pixelprobe.cli.options import complete_target, json_option, orchestrator_option
 from pixelprobe.cli.shell import SectionedCommand
 from pixelprobe.model import TargetCheck
 from pixelprobe.samples import load_photographs
+from pixelprobe_services.common.text import terminal_text
 
 
 @click.group()
@@ -40,7 +41,7 @@ def list_command(as_json: bool, orchestrator: str | None) -> None:
         if target.available:
             size = f"{target.width} x {target.height}"
             sparse = "yes" if target.sparse_queries else "no"
-            table.add_row(safe(target.name), "[green]ready", size, str(target.classes), sparse)
+            table.add_row(safe(target.name), "[cyan]ready", size, str(target.classes), sparse)
         else:
             table.add_row(safe(target.name), "[red]not available")
     console = make_console()
@@ -51,7 +52,7 @@ def list_command(as_json: bool, orchestrator: str | None) -> None:
 
 
 @targets.command("check", cls=SectionedCommand)
-@click.argument("name")
+@click.argument("name", shell_complete=complete_target)
 @json_option()
 @orchestrator_option()
 @click.pass_context
@@ -77,13 +78,13 @@ def _print_check(check: TargetCheck) -> None:
     console = make_console()
     for line in check.metadata:
         console.print(safe(line), style="dim", highlight=False)
-    marks = {True: "[green]good[/]", False: "[red]bad [/]", None: "[dim]  - [/]"}
+    marks = {True: "[cyan]good[/]", False: "[red]bad [/]", None: "[dim]  - [/]"}
     for finding in check.findings:
-        console.print(f"{marks[finding.good]}  {finding.name}: {safe(finding.text)}", highlight=False)
+        console.print(f"{marks[finding.good]}  {safe(finding.name)}: {safe(finding.text)}", highlight=False)
     for score in check.top:
         label = check.target.label(score.class_index) or f"class {score.class_index}"
         console.print(f"      {safe(label)}: {score.probability:.3f}", highlight=False)
     console.print(f"{check.queries_sent} images were sent to the target", style="dim", highlight=False)
     if check.proposed_table:
         console.print("\nThis table in the targets file would fit:\n")
-        click.echo(check.proposed_table)
+        click.echo(terminal_text(check.proposed_table, keep_lines=True))
