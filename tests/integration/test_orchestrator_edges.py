@@ -149,6 +149,14 @@ def append(name: str, value: object) -> Callable[[campaign_pb2.CampaignSpec], No
     return lambda spec: getattr(spec, name).append(value)
 
 
+def three_pixels(strategy: campaign_pb2.Strategy.ValueType) -> Callable[[campaign_pb2.CampaignSpec], None]:
+    def change(spec: campaign_pb2.CampaignSpec) -> None:
+        spec.search.strategy = strategy
+        spec.pixel_counts.append(3)
+
+    return change
+
+
 BAD_SPECS = [
     ("images", clear("images")),
     ("targets", clear("targets")),
@@ -169,6 +177,8 @@ BAD_SPECS = [
     ("search.mutation_low", spoil("search.mutation_low", 3.0)),
     ("search.strategy", spoil("search.strategy", 77)),
     ("search.region_mode", spoil("search.region_mode", 77)),
+    ("search.strategy", three_pixels(campaign_pb2.STRATEGY_CORNER_SCAN)),
+    ("search.strategy", three_pixels(campaign_pb2.STRATEGY_SKETCH)),
 ]
 
 
