@@ -1,4 +1,4 @@
-"""The tokens file: who may call a service, what for, and how much of it.
+"""Tokens file: the clients that may call a service, with their scopes and limits.
 
     [clients.ci]
     token_sha256 = "..."            # of the token, in hex; the token itself is only with the client
@@ -6,8 +6,8 @@
     max_running_campaigns = 4       # optional
     max_queries_per_day = 2000000   # optional
 
-TOML, read once, at start: another token is another start. Tokens are long random texts, so that a plain hash
-keeps them; the file gives nobody access, and must only be safe from being written.
+TOML, read once, at start: a new token needs a restart. Tokens are long random texts, so that a plain hash
+protects them: reading the file gives no access, and it must only be safe from being written.
 """
 
 from __future__ import annotations
@@ -16,23 +16,62 @@ import hashlib
 import hmac
 import re
 import stat
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pixelprobe_services.server.caller import SCOPES, Caller
+from pydantic import AfterValidator, Field, StringConstraints
+
+from pixelprobe_services.common.toml import FileError, read_toml
+from pixelprobe_services.common.validation import FileModel, Whole, check
+from pixelprobe_services.server.caller import Caller
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_KEYS = ("token_sha256", "scopes", "max_running_campaigns", "max_queries_per_day")
-_LIMITS = _KEYS[2:]
-_LARGEST_LIMIT = 2**53
+
+_Limit = Annotated[Whole, Field(ge=1, le=2**53)]
 
 
-class TokensFileError(Exception):
-    """The tokens file cannot be used; one line that names the file, the key and the cure."""
+class TokensFileError(FileError):
+    """A tokens file cannot be used; one line that names the file, the key and what to do."""
+
+
+def _each_once(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(scopes)) < len(scopes):
+        raise ValueError("expected each scope at most once")
+    return scopes
+
+
+class ClientTable(FileModel):
+    """A ``[clients.NAME]`` table."""
+
+    token_sha256: Annotated[
+        str,
+        StringConstraints(strict=True, pattern=r"^[0-9a-f]{64}$"),
+        # Messages must not show what stands there: it may be the token itself.
+        Field(repr=False, description="the token's SHA-256, 64 lower-case hex digits"),
+    ]
+    scopes: Annotated[
+        tuple[Literal["read", "attack", "admin"], ...],
+        AfterValidator(_each_once),
+        Field(min_length=1, description="a list of read, attack, admin, each at most once"),
+    ]
+    max_running_campaigns: _Limit | None = None
+    max_queries_per_day: _Limit | None = None
+
+    def caller(self, name: str) -> Caller:
+        """Return the client that this table describes."""
+        limits = self.model_dump(exclude={"token_sha256", "scopes"})
+        return Caller(name, frozenset(self.scopes), **limits)
+
+
+class TokensFile(FileModel):
+    """A tokens file."""
+
+    clients: Annotated[
+        dict[str, ClientTable],
+        Field(min_length=1, description="at least one [clients.NAME] table"),
+    ]
 
 
 @dataclass(frozen=True)
@@ -44,18 +83,22 @@ class Entry:
 
 
 class Tokens:
-    """All clients of a tokens file."""
+    """All clients of a tokens file.
+
+    >>> tokens = load_tokens(Path("tokens.toml"))
+    >>> tokens.find("the token that a client sent")
+    """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = tuple(entries)
 
     @property
     def callers(self) -> tuple[Caller, ...]:
-        """All clients, in the file's order."""
+        """Return all clients, in the file's order."""
         return tuple(entry.caller for entry in self._entries)
 
     def find(self, token: str) -> Caller | None:
-        """Whose token it is. Takes the same time whatever the token, found or not."""
+        """Return the client whose token it is. Takes the same time for every token, found or not."""
         digest = token_digest(token)
         found: Caller | None = None
         for entry in self._entries:
@@ -65,7 +108,7 @@ class Tokens:
 
 
 def token_digest(token: str) -> bytes:
-    """SHA-256 of a token."""
+    """Return the SHA-256 of a token."""
     return hashlib.sha256(token.encode()).digest()
 
 
@@ -77,63 +120,37 @@ def load_tokens(path: Path) -> Tokens:
     """
     try:
         mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise TokensFileError(f"{path}: cannot be read: {reason}") from error
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise TokensFileError(f"{path}: others than its owner may write it: run chmod go-w {path}")
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TokensFileError(f"{path}: not valid TOML: {error}") from error
-    return Tokens(_entries(path, document))
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise TokensFileError(f"{path}: others than its owner may write it: run chmod go-w {path}")
+        document = read_toml(path)
+        _check_names(path, document.get("clients"))
+        return Tokens(_entries(path, check(TokensFile, document, path)))
+    except OSError as error:
+        raise TokensFileError(f"{path}: {error.strerror or error}") from error
+    except TokensFileError:
+        raise
+    except FileError as error:
+        raise TokensFileError(str(error)) from error
 
 
-def _entries(path: Path, document: dict[str, Any]) -> list[Entry]:
-    for key in document.keys() - {"clients"}:
-        raise TokensFileError(f"{path}: {key}: unknown key; expected [clients.NAME] tables")
-    tables = document.get("clients")
-    if not isinstance(tables, dict) or not tables:
-        raise TokensFileError(f"{path}: clients: expected at least one [clients.NAME] table")
-    entries = [_entry(path, name, table) for name, table in tables.items()]
-    owners: dict[bytes, str] = {}
-    for entry in entries:
-        if entry.digest in owners:
+def _check_names(path: Path, clients: Any) -> None:
+    for name in clients if isinstance(clients, dict) else ():
+        if not _NAME.fullmatch(name):
             raise TokensFileError(
-                f"{path}: clients.{entry.caller.name}.token_sha256: the same token as"
-                f" clients.{owners[entry.digest]}'s; each client needs its own"
+                f"{path}: clients.{name!r}: expected a name of letters, digits, '_', '.' and '-', at most 63"
             )
-        owners[entry.digest] = entry.caller.name
-    return entries
 
 
-def _entry(path: Path, name: str, table: Any) -> Entry:
-    where = f"{path}: clients.{name}"
-    if not _NAME.fullmatch(name):
-        raise TokensFileError(
-            f"{path}: clients.{name!r}: expected a name of letters, digits, '_', '.' and '-', at most 63"
-        )
-    if not isinstance(table, dict):
-        raise TokensFileError(f"{where}: expected a table")
-    for key in table.keys() - set(_KEYS):
-        raise TokensFileError(f"{where}.{key}: unknown key; known are {', '.join(_KEYS)}")
-    digest = table.get("token_sha256")
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        # Without what stands there: it may be the token itself.
-        raise TokensFileError(f"{where}.token_sha256: expected the token's SHA-256, 64 lower-case hex digits")
-    limits = {key: _limit(where, key, table[key]) for key in _LIMITS if key in table}
-    return Entry(Caller(name, _scopes(where, table.get("scopes")), **limits), bytes.fromhex(digest))
-
-
-def _scopes(where: str, value: Any) -> frozenset[str]:
-    known = isinstance(value, list) and value and all(scope in SCOPES for scope in value)
-    if not known or len(set(value)) < len(value):
-        raise TokensFileError(f"{where}.scopes: expected a list of {', '.join(SCOPES)}, each at most once")
-    return frozenset(value)
-
-
-def _limit(where: str, key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST_LIMIT:
-        raise TokensFileError(f"{where}.{key}: expected a whole number, at least 1")
-    return value
+def _entries(path: Path, file: TokensFile) -> list[Entry]:
+    owners: dict[str, str] = {}
+    for name, client in file.clients.items():
+        if client.token_sha256 in owners:
+            raise TokensFileError(
+                f"{path}: clients.{name}.token_sha256: the same token as"
+                f" clients.{owners[client.token_sha256]}'s; each client needs its own"
+            )
+        owners[client.token_sha256] = name
+    return [
+        Entry(client.caller(name), bytes.fromhex(client.token_sha256))
+        for name, client in file.clients.items()
+    ]
