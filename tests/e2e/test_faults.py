@@ -176,8 +176,8 @@ def test_a_full_volume_pauses_a_campaign_until_there_is_room(
         run.until_midway(reference.queries)
 
         assert stack.python("orchestrator", FILL.replace("FOLDER", folder)).strip() == NO_SPACE
-        paused = run.until(lambda campaign: campaign.state is CampaignState.PAUSED)
-        assert "full" in paused.state_reason
+        waiting = run.until(lambda campaign: campaign.state is CampaignState.WAITING)
+        assert "full" in waiting.state_reason
         unready = time.monotonic() + 60
         while stack.health("orchestrator") == "healthy":
             assert time.monotonic() < unready, "full, and called healthy"

@@ -271,12 +271,12 @@ def test_quotas_of_a_client(secured: Secured) -> None:
         assert refused.value.reason == "QUOTA_EXCEEDED"
         for event in frugal.watch_campaign(name):
             campaign = getattr(event, "campaign", None)
-            if campaign is not None and campaign.state is CampaignState.PAUSED:
+            if campaign is not None and campaign.state is CampaignState.WAITING:
                 break
-        paused = frugal.get_campaign(name)
-        assert "its 60 queries of today (UTC) are used up" in paused.state_reason
-        assert paused.waits
-        assert not paused.ended
+        waiting = frugal.get_campaign(name)
+        assert "its 60 queries of today (UTC) are used up" in waiting.state_reason
+        assert waiting.waits
+        assert not waiting.ended
         with pytest.raises(ResourceExhaustedError, match="used up"):
             frugal.resume_campaign(name)
         frugal.cancel_campaign(name)

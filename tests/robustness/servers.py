@@ -17,7 +17,7 @@ from tests import processes
 from tests.processes import RunningService
 from tests.unit.targets import fake_grpc
 
-ALARMS = ("nobody foresaw", "unexpectedly", "Traceback")
+ALARMS = ("unexpectedly", "Traceback")
 """In a service's log these mean a bug."""
 
 TARGET, SIDE = "toy", fake_grpc.SIDE

@@ -166,10 +166,17 @@ class OrchestratorMetrics:
         """One attack has a result."""
         self.attacks_ended.labels(target, region.value, outcome.value).inc()
 
-    def count_campaigns(self, by_state: Mapping[CampaignState, int]) -> None:
-        """How many campaigns the store holds; states not named have none."""
-        for state in CampaignState:
-            self._campaigns.labels(state.value).set(by_state.get(state, 0))
+    def count_campaigns(self, by_state: Mapping[CampaignState, int], waiting: int = 0) -> None:
+        """Set the numbers of campaigns in the store; states not named have none.
+
+        ``waiting``: how many of the running ones wait here, which the store does not know.
+        """
+        counts = {state: by_state.get(state, 0) for state in CampaignState}
+        waiting = min(waiting, counts[CampaignState.RUNNING])
+        counts[CampaignState.RUNNING] -= waiting
+        counts[CampaignState.WAITING] += waiting
+        for state, count in counts.items():
+            self._campaigns.labels(state.value).set(count)
 
     @contextlib.contextmanager
     def store_operation(self, name: str, failure: type[Exception]) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Who may call which RPC: bearer tokens, and the one table of the scopes that the RPCs need."""
+"""Authorization of RPCs: bearer tokens, and the table of the scopes that each RPC needs."""
 
 from __future__ import annotations
 
@@ -36,20 +36,23 @@ NEEDED: dict[str, tuple[str, ...]] = {
     f"{_MASKS}ListSegmenters": (READ,),
     f"{_REFLECTION}ServerReflectionInfo": (READ,),
 }
-"""By RPC, the scopes of which a caller needs one. An RPC that is not listed is refused to everybody.
+"""Scopes by RPC, of which a caller needs one. An RPC that is not listed is refused to all callers.
 
-Reading is not divided by owner: whoever may read sees all campaigns. Cancelling and resuming a campaign of
-somebody else takes ADMIN, which pixelprobe_services.orchestrator.servicer sees to.
+Reading is not divided by owner: a caller with READ sees all campaigns. Cancelling and resuming another
+owner's campaign needs ADMIN, which pixelprobe_services.orchestrator.servicer checks.
 """
 
 OPEN = ("/grpc.health.v1.Health/",)
-"""Services that need no token: whoever starts, stops and balances servers has none."""
+"""Services that need no token: supervisors and load balancers have none."""
 
 _SCHEME = "bearer "
 
 
 class Authorization(AroundInterceptor):
-    """Lets an RPC pass if its caller's token allows it, and sets ``caller`` for it."""
+    """Admits an RPC if its caller's token allows it, and sets ``caller`` for it.
+
+    >>> server = grpc.aio.server(interceptors=(Authorization(load_tokens(path)),))
+    """
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -59,7 +62,7 @@ class Authorization(AroundInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """The handler, or one that refuses without having read the request, which may be large."""
+        """Return the handler, or one that refuses without reading the request, which may be large."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or method.startswith(OPEN):
@@ -72,7 +75,7 @@ class Authorization(AroundInterceptor):
 
     @contextlib.asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
-        """Sets ``caller`` for the rest of the RPC's task."""
+        """Set ``caller`` for the rest of the RPC's task."""
         caller.set(self._caller(call.context.invocation_metadata()))
         yield
 
@@ -91,14 +94,14 @@ class Authorization(AroundInterceptor):
 
 
 def check(who: Caller, method: str) -> None:
-    """See that ``who`` has a scope that ``method`` takes.
+    """Check that ``who`` has one of the scopes that ``method`` needs.
 
     Raises:
-        PermissionDeniedError: it has none.
+        PermissionDeniedError: it has none of them.
     """
     wanted = NEEDED.get(method, ())
     if not who.scopes.intersection(wanted):
-        scopes = " or ".join(repr(scope) for scope in wanted) or "of nobody"
+        scopes = " or ".join(repr(scope) for scope in wanted) or "that no client has"
         raise PermissionDeniedError(
             f"{method.rpartition('/')[2]} needs the scope {scopes}, which client {who.name!r} lacks",
             reason="SCOPE_MISSING",
@@ -109,6 +112,6 @@ def _refusal(error: ServiceError) -> Handler:
     async def refuse(requests: Any, context: Context) -> None:  # noqa: ARG001 - gRPC gives them
         raise error
 
-    # A stream of requests is read only when somebody asks for it, and on the wire all kinds are the same.
+    # A stream of requests is read only on demand, and on the wire all kinds of methods are the same.
     refusal: Handler = grpc.stream_stream_rpc_method_handler(refuse)
     return refusal

@@ -1,10 +1,10 @@
-"""What a client may ask of a server by its mere way of sending: how long, and how much at once.
+"""Bounds on how clients send: how long a request may take to arrive, and how many arrive at once.
 
-gRPC reads a single request whole before any handler or interceptor sees it, however long that takes, and says
-nothing at all to a client that ends its stream without one. So here every method is served as one that takes
-a stream, which is the same on the wire, and its request is read inside: under a limit of time, and, for
-methods whose requests are large, only once there is a place for it. Until then it stays with its sender,
-held back by HTTP/2's flow control, and costs this process next to nothing.
+gRPC reads a single request whole before any handler or interceptor sees it, however long that takes, and does
+not answer a client that ends its stream without one. Therefore every method is served as one that takes a
+stream, which is the same on the wire, and its request is read here: under a time limit, and, for methods
+with large requests, only once there is a place for it. Until then HTTP/2's flow control holds it back at its
+sender, and it costs this process next to nothing.
 """
 
 from __future__ import annotations
@@ -21,26 +21,30 @@ from pixelprobe_services.common.errors import InvalidArgumentError, ResourceExha
 from pixelprobe_services.server.interceptors import Context, Handler
 
 MESSAGE_SECONDS = 60.0
-"""Within so long a request, or the next one of a stream, has come whole: the largest image at 7 Mbit/s."""
+"""Time limit for a request, or the next one of a stream, to arrive: the largest image at 7 Mbit/s."""
 
 STREAM_SECONDS = 600.0
-"""Within so long a client has sent its whole stream: a message now and then must not hold a call forever."""
+"""Time limit for a whole stream: a message now and then must not hold a call for ever."""
 
 READING_A_CONNECTION = 16
-"""Requests of one connection that are being read at once: 1 GiB, if all are as large as a message can be."""
+"""Requests of one connection that are read at once: 1 GiB if all have the largest size."""
 
 WAITING = 1024
-"""RPCs that wait for a place before more are refused; each costs some kilobytes."""
+"""RPCs that may wait for a place, at some kilobytes each; further ones are refused."""
 
 
 class Places:
-    """So many RPCs at once, and of one connection at most ``share`` of them; the others wait in order.
+    """Limits how many RPCs run at once, and of one connection at most ``share``; the others wait in order.
 
-    A connection that fills its share with requests that never end coming does not stand in the others' way.
+    A connection that fills its share with requests that never arrive whole does not block the others.
+
+    >>> places = Places(64, share=8)
+    >>> async with places.one(context.peer()):
+    ...     ...
     """
 
     def __init__(self, count: int | None, share: int) -> None:
-        """``count`` None: there is no limit but each connection's ``share``."""
+        """Limit to ``count`` in all; None is no limit but each connection's ``share``."""
         self._all = asyncio.Semaphore(count) if count else contextlib.nullcontext()
         self._share = share
         self._shares: dict[str, asyncio.Semaphore] = {}
@@ -48,7 +52,7 @@ class Places:
 
     @contextlib.asynccontextmanager
     async def one(self, peer: str) -> AsyncIterator[None]:
-        """A place, for as long as the block runs; ``peer`` names the connection.
+        """Hold a place for as long as the block runs; ``peer`` names the connection.
 
         Raises:
             ResourceExhaustedError: WAITING others wait already.
@@ -67,7 +71,7 @@ class Places:
 
 
 class Bounds(grpc.aio.ServerInterceptor):
-    """Stands next to the handlers, inside of all others: what it raises, they tell and log."""
+    """Innermost interceptor, next to the handlers: the others report and log what it raises."""
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ class Bounds(grpc.aio.ServerInterceptor):
         message_seconds: float = MESSAGE_SECONDS,
         stream_seconds: float = STREAM_SECONDS,
     ) -> None:
-        """Limits for all methods.
+        """Set the limits for all methods.
 
         Args:
             places: by method (``/package.Service/Method``): its RPCs hold a place from before they are read
@@ -95,7 +99,7 @@ class Bounds(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """The handler, bounded; None (no such method) stays None."""
+        """Return the handler, bounded; None (no such method) stays None."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
@@ -108,7 +112,7 @@ class Bounds(grpc.aio.ServerInterceptor):
 
         @contextlib.asynccontextmanager
         async def asked(received: AsyncIterator[Any], peer: str) -> AsyncIterator[Any]:
-            """What the handler is given, and a place to work on it."""
+            """Yield the handler's argument, while holding a place."""
             async with places.one(peer) if places else contextlib.nullcontext():
                 if handler.request_streaming:
                     async with contextlib.aclosing(self._stream(received)) as stream:
@@ -125,7 +129,7 @@ class Bounds(grpc.aio.ServerInterceptor):
         async def streamed(received: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             async with asked(received, context.peer()) as argument:
                 answer = inner(argument, context)
-                if not hasattr(answer, "__aiter__"):  # it writes its answers itself
+                if not hasattr(answer, "__aiter__"):  # it writes its responses itself
                     await answer
                     return
                 async with contextlib.aclosing(answer):
@@ -138,14 +142,14 @@ class Bounds(grpc.aio.ServerInterceptor):
         return bounded
 
     async def _only(self, received: AsyncIterator[Any]) -> Any:
-        """The single request of a method that takes one."""
+        """Return the single request of a method that takes one."""
         async with contextlib.aclosing(self._stream(received)) as stream:
             async for request in stream:
                 return request
         raise InvalidArgumentError("", "the stream ended without a request")
 
     async def _stream(self, received: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-        """What comes, as it comes, while it comes in time."""
+        """Yield messages while they arrive in time."""
         end = asyncio.get_running_loop().time() + self._stream_seconds
         # Closed at the end, whatever ends it: gRPC's iterator holds the last message and is part of a cycle,
         # so that every large image would stay until Python's next full collection, hundreds of calls later.

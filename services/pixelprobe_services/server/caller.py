@@ -1,4 +1,4 @@
-"""Who makes the RPC in hand, and what they may do."""
+"""The client that makes the current RPC, and what it may do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCOPES = (READ, ATTACK, ADMIN)
 
 @dataclass(frozen=True)
 class Caller:
-    """A client of the tokens file; the nameless one stands for everybody where there is no such file.
+    """A client of the tokens file; the nameless one is every client where there is no such file.
 
     Attributes:
         scopes: of SCOPES; none implies another.
@@ -30,19 +30,19 @@ class Caller:
 NOBODY = Caller()
 
 caller: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
-"""Of the RPC in hand."""
+"""Caller of the current RPC."""
 
 
 def check_owner(owner: str, what: str) -> None:
-    """See that the caller may change what ``owner`` made: its owner may, and whoever has the scope admin.
+    """Check that the caller may change what ``owner`` made: it is the owner, or has the scope admin.
 
     Raises:
-        PermissionDeniedError: neither.
+        PermissionDeniedError: it is neither.
     """
     who = caller.get()
     if who.name != owner and ADMIN not in who.scopes:
         raise PermissionDeniedError(
-            f"{what} belongs to {f'client {owner!r}' if owner else 'nobody'}; client {who.name!r} may change"
-            f" its own alone, as it lacks the scope {ADMIN!r}",
+            f"{what} belongs to {f'client {owner!r}' if owner else 'no client'}; client {who.name!r} may only"
+            f" change its own, as it lacks the scope {ADMIN!r}",
             reason="NOT_THE_OWNER",
         )

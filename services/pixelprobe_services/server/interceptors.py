@@ -1,4 +1,4 @@
-"""What surrounds every RPC of a server: its request id, a line in the log, and errors turned into statuses.
+"""Interceptors around every RPC: request id, access log, and exceptions turned into statuses.
 
 Each interceptor is an async context manager around the handler; :func:`wrap` puts it around all four kinds.
 """
@@ -29,11 +29,11 @@ from pixelprobe_services.server.caller import caller
 REQUEST_ID_KEY = "x-request-id"
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
-"""The id of the request in hand, "-" outside of one."""
+"""Id of the current request, "-" outside of one."""
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 QUIET = ("/grpc.health.", "/grpc.reflection.")
-"""How the methods begin that are asked all day by machines."""
+"""Prefixes of methods that machines call all day."""
 
 _access = logging.getLogger("pixelprobe_services.access")
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 @dataclass(frozen=True)
 class Call:
-    """One RPC in hand: ``method`` is ``/package.Service/Method``, ``request`` a message or an iterator."""
+    """One RPC: ``method`` is ``/package.Service/Method``, ``request`` a message or an iterator."""
 
     method: str
     request: Any
@@ -56,14 +56,22 @@ Around = Callable[[Call], AbstractAsyncContextManager[None]]
 
 
 class AroundInterceptor(grpc.aio.ServerInterceptor):
-    """An interceptor that is told as a context manager around each RPC."""
+    """Base of interceptors that are a context manager around each RPC.
+
+    >>> class Timer(AroundInterceptor):
+    ...     @contextlib.asynccontextmanager
+    ...     async def around(self, call):
+    ...         start = time.perf_counter()
+    ...         yield
+    ...         print(call.method, time.perf_counter() - start)
+    """
 
     @abstractmethod
     def around(self, call: Call) -> AbstractAsyncContextManager[None]:
-        """Entered before the handler runs, left when it is done, with its exception if it raised."""
+        """Return what is entered before the handler runs, and left with its exception if it raised."""
 
     def deserializer(self, handler: Handler) -> Callable[[bytes], Any] | None:
-        """How requests are parsed: as ``handler`` does, unless an interceptor wants it otherwise."""
+        """Return what parses requests: the handler's own parser, unless an interceptor needs another."""
         return handler.request_deserializer
 
     async def intercept_service(
@@ -71,7 +79,7 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """The handler with this interceptor around it; None (no such method) stays None."""
+        """Return the handler with this interceptor around it; None (no such method) stays None."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
@@ -79,14 +87,14 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
 
 
 class RequestIds(AroundInterceptor):
-    """Takes the caller's ``x-request-id``, or makes one, and returns it in the trailing metadata."""
+    """Accepts the caller's ``x-request-id``, or makes one, and returns it in the trailing metadata."""
 
     @contextlib.asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
-        """Sets ``request_id`` for the rest of the RPC's task."""
+        """Set ``request_id`` for the rest of the RPC's task."""
         metadata: dict[str, Any] = dict(call.context.invocation_metadata() or ())
         offered = metadata.get(REQUEST_ID_KEY, "")
-        # What would not be safe to log as it is gets replaced.
+        # An id that is not safe to log is replaced.
         value = offered if _ACCEPTED_ID.fullmatch(offered) else uuid.uuid4().hex
         request_id.set(value)
         call.context.set_trailing_metadata(((REQUEST_ID_KEY, value),))
@@ -94,11 +102,11 @@ class RequestIds(AroundInterceptor):
 
 
 class AccessLog(AroundInterceptor):
-    """One line an RPC: method, code, milliseconds, peer, whose token, what went wrong. Health at DEBUG."""
+    """Logs one line an RPC: method, code, milliseconds, peer, client, error. Health checks at DEBUG."""
 
     @contextlib.asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
-        """Logs when the RPC ends, however it ends."""
+        """Log when the RPC ends, however it ends."""
         start = time.perf_counter()
         level = logging.DEBUG if call.method.startswith(QUIET) else logging.INFO
         code: grpc.StatusCode | None = None
@@ -124,13 +132,13 @@ class AccessLog(AroundInterceptor):
 
 
 class Errors(AroundInterceptor):
-    """Every exception becomes a rich status; what nobody expected is logged and told as INTERNAL."""
+    """Turns exceptions into rich statuses; an unexpected one is logged and becomes INTERNAL."""
 
     def __init__(self, error_map: ErrorMap | None = None) -> None:
         self._error_map = error_map or {}
 
     def deserializer(self, handler: Handler) -> Callable[[bytes], Any] | None:
-        """A single request that cannot be parsed comes in as a ``_Malformed``.
+        """Return a parser that gives a ``_Malformed`` for a single request that cannot be parsed.
 
         gRPC parses it before the handler runs, out of reach of any context manager.
         """
@@ -139,7 +147,7 @@ class Errors(AroundInterceptor):
 
     @contextlib.asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
-        """Aborts the RPC when it raises; cancellation by the client passes."""
+        """Abort the RPC when it raises; cancellation by the client passes."""
         try:
             if isinstance(call.request, _Malformed):
                 raise call.request.error
@@ -149,9 +157,9 @@ class Errors(AroundInterceptor):
             if task and task.cancelling():
                 raise
             # Something that this RPC waited for was cancelled; gRPC would leave the client hanging.
-            await _abort(call.context, UnavailableError("the server gave this work up", reason="CANCELLED"))
+            await _abort(call.context, UnavailableError("the server cancelled this work", reason="CANCELLED"))
         except grpc.aio.BaseError:
-            # Already aborted, or the connection is gone: nobody is left to tell.
+            # Already aborted, or the connection is gone.
             raise
         except Exception as error:
             await _abort(call.context, self._expected(error) or _unexpected(error, call.method))
@@ -168,7 +176,7 @@ class Errors(AroundInterceptor):
 def wrap(
     handler: Handler, method: str, around: Around, deserializer: Callable[[bytes], Any] | None
 ) -> Handler:
-    """``handler`` with ``around`` around it, of whichever of the four kinds it is.
+    """Return ``handler`` with ``around`` around it, whichever of the four kinds it is.
 
     Handlers must be coroutine functions or async generator functions. A generator is driven from within,
     so that it is closed in this very task when the client goes away, and not when it is collected.
@@ -193,7 +201,7 @@ def wrap(
 
 
 def code_of(call: Call, *, cancelled: bool = False) -> grpc.StatusCode:
-    """How a call ended: read when it is over, outside of :class:`Errors`."""
+    """Return how a call ended: to be read when it is over, outside of :class:`Errors`."""
     if cancelled:
         # The client went away or its deadline passed; a deadline leaves no time.
         over = call.context.time_remaining() == 0
@@ -207,7 +215,7 @@ def interceptors(
     watching: Sequence[AroundInterceptor] = (),
     inner: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> tuple[grpc.aio.ServerInterceptor, ...]:
-    """The house's set, outermost first.
+    """Return the interceptors of every server, outermost first.
 
     ``watching`` see each RPC with its request id and its final code; the exceptions of ``inner`` become
     statuses as those of the handlers do.
@@ -217,7 +225,7 @@ def interceptors(
 
 @dataclass(frozen=True)
 class _Malformed:
-    """Stands in for a request whose bytes could not be parsed."""
+    """Replaces a request whose bytes could not be parsed."""
 
     error: DecodeError
 
@@ -233,7 +241,7 @@ def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 def _unexpected(error: Exception, method: str) -> ServiceError:
-    _log.error("%s failed in a way nobody foresaw", method, exc_info=error)
+    _log.error("%s failed unexpectedly", method, exc_info=error)
     return ServiceError(
         f"internal error; see the server's log for request {request_id.get()}", reason="INTERNAL"
     )

@@ -1,4 +1,4 @@
-"""Log lines: as text for people, or as JSON for machines, one object a line."""
+"""Log formats: text for people, or JSON for machines, one object a line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _attack: ContextVar[int | None] = ContextVar("attack", default=None)
 
 @contextlib.contextmanager
 def about(campaign: str, attack: int | None = None) -> Iterator[None]:
-    """Lines logged inside, and by tasks begun inside, say which campaign and which of its attacks."""
+    """Add the campaign and the attack's number to lines logged inside, and by tasks started inside."""
     campaign_before, attack_before = _campaign.set(campaign), _attack.set(attack)
     try:
         yield
@@ -32,14 +32,14 @@ def about(campaign: str, attack: int | None = None) -> Iterator[None]:
 
 
 class JsonFormatter(logging.Formatter):
-    """Keys: time (RFC 3339, UTC), level, logger, message, request_id ("-" outside of a request).
+    """Formats lines with the keys time (RFC 3339, UTC), level, logger, message and request_id ("-": none).
 
-    Where there is one: campaign (its id), attack (its number), trace_id, exception (with its traceback).
+    Where there is one, also campaign (its id), attack (its number), trace_id, exception (with its traceback).
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, of ASCII characters only."""
-        told = {
+        """Return one line of ASCII characters."""
+        fields = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -51,7 +51,7 @@ class JsonFormatter(logging.Formatter):
             "exception": self.formatException(record.exc_info) if record.exc_info else None,
             "stack": self.formatStack(record.stack_info) if record.stack_info else None,
         }
-        return json.dumps({key: value for key, value in told.items() if value is not None})
+        return json.dumps({key: value for key, value in fields.items() if value is not None})
 
 
 class TextFormatter(logging.Formatter):
@@ -70,10 +70,10 @@ class TextFormatter(logging.Formatter):
 
 
 FORMATTERS: dict[str, Callable[[], logging.Formatter]] = {"text": TextFormatter, "json": JsonFormatter}
-"""By what PIXELPROBE_LOG_FORMAT says."""
+"""Formatters by the value of PIXELPROBE_LOG_FORMAT."""
 
 
 def stamp(record: logging.LogRecord) -> bool:
-    """A filter that passes everything and notes the request in hand, for the text format."""
+    """Filter that passes everything and adds the current request's id, for the text format."""
     record.request_id = request_id.get()
     return True

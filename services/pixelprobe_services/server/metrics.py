@@ -1,7 +1,7 @@
-"""What a service tells Prometheus: the metrics that all services have, and the page they are read from.
+"""Prometheus metrics that all services have, and the HTTP page that serves them.
 
-Each service makes one registry and hands it down; nothing is registered globally. Labels take few values, all
-of them known beforehand: methods, codes, targets and outcomes, never ids or what a client wrote.
+Each service makes one registry and passes it on; nothing is registered globally. Labels have few values, all
+known beforehand: methods, codes, targets and outcomes, never ids or texts from clients.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def new_registry(service: str) -> CollectorRegistry:
-    """A registry that says which program this is, and what the process takes of its machine."""
+    """Return a registry with the program's version and the process's use of resources."""
     registry = CollectorRegistry()
     build = Gauge(
         "pixelprobe_build_info",
@@ -50,16 +50,16 @@ class RpcMetrics(AroundInterceptor):
             buckets=RPC_SECONDS,
             registry=registry,
         )
-        self._in_flight = Gauge("pixelprobe_rpcs_in_flight", "RPCs in hand now.", registry=registry)
+        self._in_flight = Gauge("pixelprobe_rpcs_in_flight", "RPCs in progress.", registry=registry)
 
     @contextlib.asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
-        """Counts when the RPC ends, however it ends."""
+        """Count when the RPC ends, however it ends."""
         method = call.method.removeprefix("/")
         start = time.perf_counter()
         code = ""
         self._in_flight.inc()
-        self._ended.labels(method, "INTERNAL")  # told as 0, so that the first one is seen as a change
+        self._ended.labels(method, "INTERNAL")  # exposed as 0, so that the first one is a change
         try:
             yield
         except asyncio.CancelledError:
@@ -73,10 +73,10 @@ class RpcMetrics(AroundInterceptor):
 
 @contextlib.contextmanager
 def exposed(registry: CollectorRegistry, listen: str) -> Iterator[None]:
-    """Answers HTTP GET /metrics on ``listen`` (HOST:PORT; "" for nowhere) until the block ends.
+    """Serve HTTP GET /metrics on ``listen`` (HOST:PORT; "" for nowhere) until the block ends.
 
     Raises:
-        StartError: the address cannot be had.
+        StartError: it cannot listen on that address.
     """
     if not listen:
         yield

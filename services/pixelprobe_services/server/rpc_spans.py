@@ -1,4 +1,4 @@
-"""A span for each RPC of a server, under the caller's where the call carries one."""
+"""Span of each RPC of a server, under the caller's span where the call carries one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pixelprobe_services.server.interceptors import QUIET, AroundInterceptor, Ca
 
 
 class RpcSpans(AroundInterceptor):
-    """Health checks and reflection have none."""
+    """Traces every RPC but health checks and reflection."""
 
     @contextlib.asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
-        """The span ends with the RPC, and says with which code."""
+        """Trace the RPC to its end, with its code."""
         if not tracing.is_on() or call.method.startswith(QUIET):
             yield
             return

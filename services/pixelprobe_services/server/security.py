@@ -1,4 +1,4 @@
-"""How a service is locked: its TLS certificate, the authority of its clients' certificates, their tokens."""
+"""Security settings of a service: TLS certificate, authority of clients' certificates, tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PATH = click.Path(path_type=Path)
 
 @dataclass(frozen=True)
 class Security:
-    """What a server asks of whoever connects. The empty one asks nothing and speaks plaintext on loopback.
+    """What a server requires of clients. The default requires nothing, in plaintext, on loopback only.
 
     Attributes:
         certificate: certificate chain (PEM), with ``key``; None for plaintext.
@@ -45,7 +45,7 @@ class Security:
     allow_plaintext: bool = False
 
     def add_port(self, server: grpc.aio.Server, listen: str) -> int:
-        """Let ``server`` listen there. Returns the port.
+        """Make ``server`` listen there and return the port.
 
         Raises:
             RuntimeError: gRPC cannot.
@@ -60,10 +60,10 @@ class Security:
         return server.add_secure_port(listen, credentials)
 
     def check_address(self, listen: str) -> None:
-        """See that nothing secret goes over a network in plaintext unasked.
+        """Check that nothing secret goes over a network in plaintext unless that was asked for.
 
         Raises:
-            StartError: ``listen`` is not loopback, and there is neither TLS nor leave to do without.
+            StartError: ``listen`` is not loopback, without TLS or ``allow_plaintext``.
         """
         if self.certificate is None and not self.allow_plaintext and not is_loopback(listen):
             raise StartError(
@@ -82,7 +82,7 @@ OPEN = Security()
 
 
 def security_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give ``command`` the options of its server; it gets one argument, ``security``, a Security."""
+    """Add the options of a server to ``command``, which gets one argument, ``security``, a Security."""
 
     @_option("--tls-cert", "PIXELPROBE_TLS_CERT", type=_PATH, help="Certificate chain (PEM) to serve with.")
     @_option("--tls-key", "PIXELPROBE_TLS_KEY", type=_PATH, help="File of its private key (PEM).")
@@ -96,7 +96,7 @@ def security_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--tokens-file",
         "PIXELPROBE_TOKENS_FILE",
         type=_PATH,
-        help="Clients, hashes of their tokens, scopes and quotas (TOML); without it nobody needs a token.",
+        help="Clients, hashes of their tokens, scopes and quotas (TOML); without it no client needs a token.",
     )
     @_option(
         "--allow-plaintext",
@@ -131,7 +131,7 @@ def read_security(
     tokens_file: Path | None,
     allow_plaintext: bool,
 ) -> Security:
-    """Read the files.
+    """Read the files of the options.
 
     Raises:
         PeerError: a certificate or key cannot be read or used, or one of the pair is missing.
@@ -153,9 +153,9 @@ def read_security(
 
 
 def peer_options(prefix: str, what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Options of the connection to ``what``, as ``--PREFIX-tls-ca`` and ``PIXELPROBE_PREFIX_TLS_CA``.
+    """Return a decorator that adds the options of the connection to ``what``.
 
-    The command gets one argument, ``PREFIX_peer``, a Peer.
+    They are called ``--PREFIX-tls-ca``, ``PIXELPROBE_PREFIX_TLS_CA`` and so on. The command gets one argument, ``PREFIX_peer``, a Peer.
     """
     variable = f"PIXELPROBE_{prefix.upper()}"
     keys = {
@@ -197,7 +197,7 @@ def peer_options(prefix: str, what: str) -> Callable[[Callable[..., Any]], Calla
 
 
 def check_peer(peer: Peer, address: str) -> None:
-    """See at the start that the connection may be made at all.
+    """Check at the start that the connection may be made.
 
     Raises:
         StartError: a token would travel unencrypted to another machine.

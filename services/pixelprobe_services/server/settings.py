@@ -1,4 +1,4 @@
-"""How a service is started: options from the command line or the environment, logging, one-line errors.
+"""Start of a service: options from command line or environment, logging, one-line errors.
 
 @click.command()
 @setting("--listen", "PIXELPROBE_LISTEN", type=address, help="HOST:PORT to listen on.")
@@ -31,7 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class StartError(click.ClickException):
-    """The service cannot start as it is set up: one line on stderr and exit code 2."""
+    """A service cannot start as it is configured: one line on stderr and exit code 2."""
 
     exit_code = 2
 
@@ -55,13 +55,13 @@ def optional_address(value: str) -> str:
 
 
 def setting(option: str, env: str, **attributes: Any) -> Callable[[F], F]:
-    """A click option that may come from ``env`` instead; required unless it has a default."""
+    """Return a click option that may come from ``env``; required unless it has a default."""
     attributes.setdefault("required", "default" not in attributes)
     return click.option(option, envvar=env, show_envvar=True, **attributes)
 
 
 def metrics_setting(command: F) -> F:
-    """Where Prometheus finds the service's metrics."""
+    """Add the option of the address that serves metrics to Prometheus."""
     return setting(
         "--metrics",
         "PIXELPROBE_METRICS_LISTEN",
@@ -109,10 +109,10 @@ def configure_logging() -> None:
 
 @contextlib.contextmanager
 def traces(program: str) -> Iterator[None]:
-    """Traces while the block runs, if an endpoint is set (see :mod:`~pixelprobe_services.common.tracing`).
+    """Export traces while the block runs if an endpoint is set; see pixelprobe_services.common.tracing.
 
     Raises:
-        StartError: what makes them is not installed.
+        StartError: the packages for them are not installed.
     """
     try:
         tracing.configure(program)

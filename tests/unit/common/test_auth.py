@@ -55,7 +55,7 @@ def test_the_table_names_every_rpc_and_no_other() -> None:
 
 
 def test_an_rpc_that_the_table_does_not_name_is_refused_to_everybody() -> None:
-    with pytest.raises(PermissionDeniedError, match="Invented needs the scope of nobody"):
+    with pytest.raises(PermissionDeniedError, match="Invented needs the scope that no client has"):
         check(Caller("root"), "/pixelprobe.attack.v1.AttackService/Invented")
 
 

@@ -227,7 +227,7 @@ class CampaignManager:
         for campaign_id in self._tasks.keys() - set(unfinished):
             if (await self._store.get_campaign(campaign_id)).state is CampaignState.CANCELLED:
                 await self._end_attacks(campaign_id)
-        self._metrics.count_campaigns(await self._store.count_campaigns())
+        self._metrics.count_campaigns(await self._store.count_campaigns(), waiting=len(self._waits))
 
     async def _end_attacks(self, campaign_id: str) -> None:
         """End a cancelled campaign's attacks and wait until all have ended; simultaneous calls share it."""
