@@ -1,7 +1,7 @@
-"""What the orchestrator needs to be of use: a store that can write, and at least one target that answers.
+"""Readiness of the orchestrator: a store that can write, and at least one target that answers.
 
-The segmentation service is not among it: attacks on whole images, and those that come with masks, do
-without, and campaigns that need it wait for it.
+The segmentation service is not part of it: attacks on whole images, and on images with masks, do not need it,
+and campaigns that do wait for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pixelprobe_services.orchestrator.targets.registry import Registry
 
 
 async def store_works(store: Store) -> bool:
-    """Whether it can write now."""
+    """Whether the store can write now."""
     try:
         await store.check()
     except StoreError:
@@ -26,7 +26,7 @@ async def store_works(store: Store) -> bool:
 async def any_target_answers(registry: Registry) -> bool:
     """Whether one of the targets can be described and says that it is ready.
 
-    All are asked at once: one that hangs must not hide another that answers.
+    All are checked at once: one that hangs must not hide another that answers.
     """
     checks = [asyncio.create_task(registry.get(name).check()) for name in registry.names()]
     try:

@@ -155,7 +155,8 @@ def read_security(
 def peer_options(prefix: str, what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds the options of the connection to ``what``.
 
-    They are called ``--PREFIX-tls-ca``, ``PIXELPROBE_PREFIX_TLS_CA`` and so on. The command gets one argument, ``PREFIX_peer``, a Peer.
+    They are called ``--PREFIX-tls-ca``, ``PIXELPROBE_PREFIX_TLS_CA`` and so on. The command gets
+    one argument, ``PREFIX_peer``, a Peer.
     """
     variable = f"PIXELPROBE_{prefix.upper()}"
     keys = {

@@ -1,4 +1,4 @@
-"""Masks from the segmentation service, each made once however many attacks need it."""
+"""Masks from the segmentation service, each made once for all attacks that need it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RETRIED_CODES = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many images wait there already
+        grpc.StatusCode.RESOURCE_EXHAUSTED,  # too many images are waiting there
     }
 )
 
@@ -38,21 +38,25 @@ class MaskError(ServiceError):
 
 
 class MaskUnavailableError(UnavailableError, MaskError):
-    """The segmentation service could not be reached or did not answer in time; asking again is safe."""
+    """The segmentation service was out of reach or did not answer in time; a retry is safe."""
 
     reason = "SEGMENTATION_UNAVAILABLE"
 
 
 @dataclass(frozen=True, eq=False)
 class MadeMask:
-    """``mask``: (height, width) bool; ``review_reason`` is empty unless a person should look at it."""
+    """A mask, (height, width) bool; ``review_reason`` is empty unless a person should review it."""
 
     mask: MaskArray
     review_reason: str
 
 
 class MaskSource:
-    """Client of the segmentation service at ``address``; safe for many tasks of one event loop."""
+    """Client of the segmentation service at ``address``; safe for many tasks of one event loop.
+
+    >>> masks = MaskSource("127.0.0.1:50061")
+    >>> made = await masks.mask_for(image, digest, MaskSettings())
+    """
 
     def __init__(self, address: str, retry: RetryPolicy | None = None, peer: Peer = PLAIN) -> None:
         self._address = address
@@ -69,7 +73,7 @@ class MaskSource:
         self._made: OrderedDict[tuple[str, MaskSettings], asyncio.Task[MadeMask]] = OrderedDict()
 
     async def mask_for(self, image: Pixels, digest: str, settings: MaskSettings) -> MadeMask:
-        """The mask of an image; asked for once, kept for later attacks.
+        """Return the mask of an image; requested once, kept for later attacks.
 
         Raises:
             MaskError: refused.
@@ -111,7 +115,7 @@ class MaskSource:
                     raise kind(f"segmentation service {self._address}: {message}") from error
                 await asyncio.sleep(pause)
                 continue
-            if response is None:  # so says grpc.aio when it cannot parse what came
+            if response is None:  # grpc.aio could not parse the response
                 raise MaskError(f"segmentation service {self._address}: its answer is no message")
             mask = mask_to_array(response.mask)
             if mask.shape != image.shape[:2]:

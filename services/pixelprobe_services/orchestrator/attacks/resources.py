@@ -1,4 +1,4 @@
-"""Tells a shortage of this machine (descriptors, memory, disk errors) from damaged data and from bugs."""
+"""Distinguishes a shortage of this machine (descriptors, memory, disk errors) from damaged data and from bugs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def resources_named() -> Iterator[None]:
     """Raise OutOfResourcesError for a shortage that nothing within the block named.
 
     Raises:
-        OutOfResourcesError: an OSError or MemoryError told of a shortage.
+        OutOfResourcesError: an OSError or MemoryError showed a shortage.
     """
     try:
         yield

@@ -11,9 +11,9 @@ from pixelprobe_services.orchestrator.store.base import Store
 from pixelprobe_services.orchestrator.targets.base import TargetInfo, TargetUnavailableError
 
 MAX_TEXT = 1000
-"""Characters of a name for people."""
+"""Characters of a display name."""
 MAX_HINTS = 16 * 1024
-"""Bytes of the options for masks, which hold for all images: a page of campaigns repeats them."""
+"""Bytes of the mask options, which hold for all images: each page of campaigns repeats them."""
 
 
 async def check_spec(spec: CampaignSpec, store: Store, batchers: BatcherPool) -> None:
@@ -53,7 +53,11 @@ async def check_targets(spec: CampaignSpec, batchers: BatcherPool, patience: Pat
 
 
 def check_texts(spec: CampaignSpec) -> None:
-    """Raises InvalidArgumentError for a text, or mask options, too long to be repeated in answers."""
+    """Check the lengths of texts and mask options, which answers repeat.
+
+    Raises:
+        InvalidArgumentError: one is too long.
+    """
     texts = [("display_name", spec.display_name), ("masks.segmenter", spec.masks.segmenter)]
     texts += [(f"images[{n}].display_name", image.display_name) for n, image in enumerate(spec.images)]
     for field, text in texts:
@@ -64,7 +68,12 @@ def check_texts(spec: CampaignSpec) -> None:
 
 
 async def check_images(store: Store, spec: CampaignSpec, infos: list[TargetInfo]) -> None:
-    """Raises NotFoundError for an image never uploaded, InvalidArgumentError for one that does not fit."""
+    """Check that all images were uploaded and fit the targets.
+
+    Raises:
+        NotFoundError: an image was not uploaded.
+        InvalidArgumentError: an image, its mask or its label does not fit a target.
+    """
     digests = {image.digest for image in spec.images}
     sizes = await store.image_sizes(digests)
     missing = digests - sizes.keys()
@@ -98,7 +107,11 @@ def _check_image(field: str, image: CampaignImage, size: tuple[int, int], info: 
 
 
 def check_goals(spec: CampaignSpec, infos: list[TargetInfo]) -> None:
-    """Raises InvalidArgumentError for a class that a target does not know."""
+    """Check the goals' classes.
+
+    Raises:
+        InvalidArgumentError: a target has no such class.
+    """
     for index, goal in enumerate(spec.goals):
         for info in infos:
             if goal.target_class is not None and goal.target_class >= info.classes:
@@ -109,7 +122,7 @@ def check_goals(spec: CampaignSpec, infos: list[TargetInfo]) -> None:
 
 
 def same_request(one: CampaignSpec, other: CampaignSpec) -> bool:
-    """Equal specs; masks, which have no cheap equality, by their pixels."""
+    """Whether two specs are equal; masks are compared by their pixels."""
 
     def plain(spec: CampaignSpec) -> tuple[object, ...]:
         images = [

@@ -37,7 +37,7 @@ class SharedReads:
         self._since = time.monotonic()
 
     def clear(self) -> None:
-        """Read anew from now on, even while an older read is under way."""
+        """Drop all answers: the next read sees the store as it is, even while an older read is running."""
         self._answers = {}
         self._since = time.monotonic()
 
