@@ -1,4 +1,4 @@
-"""Distinguishes a shortage of this machine (descriptors, memory, disk errors) from damaged data and from bugs."""
+"""Shortages of this machine (descriptors, memory, disk errors), as opposed to damaged data and bugs."""
 
 from __future__ import annotations
 
