@@ -11,14 +11,16 @@ import pytest
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec, MaskSettings
 from pixelprobe_services.common.values import CampaignState, MaskArray, Outcome, Pixels
 from pixelprobe_services.orchestrator.attacks.masks import MadeMask, MaskSource, MaskUnavailableError
+from pixelprobe_services.orchestrator.campaigns.watching import Shown
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.targets.base import (
     QueryBatch,
+    RejectedError,
     Scores,
     TargetInfo,
     TargetUnavailableError,
 )
-from tests.integration.offline import MASK, QUICK, offline, spec, undisturbed, without_sent
+from tests.integration.offline import MASK, QUICK, offline, spec, undisturbed, until, without_sent
 from tests.unit.orchestrator.fakes import FakeTarget
 
 SUCCEEDED, WAITING = CampaignState.SUCCEEDED, CampaignState.WAITING
@@ -130,3 +132,43 @@ async def test_masks_that_never_come_end_in_errors() -> None:
         await running.until(campaign_id, SUCCEEDED)
         results = await running.results(campaign_id)
     assert {one.outcome for one in results if one} == {Outcome.ERROR}
+
+
+class Throttled(FakeTarget):
+    """Turns requests away, and says for how long, while ``is_busy``."""
+
+    is_busy = True
+
+    async def query(self, batch: QueryBatch) -> Scores:
+        if self.is_busy:
+            raise RejectedError("asks to wait 0.05 s (429)", retry_after_seconds=0.05)
+        return await super().query(batch)
+
+
+async def test_what_a_running_campaign_waits_for_is_shown() -> None:
+    """In the campaign, and to watchers, as it comes and as it goes."""
+    target, shown = Throttled(), []
+    patient = replace(QUICK, target_attempts=1000)
+    async with offline(MemoryStore(), target=target, timing=patient) as running:
+        campaign_id = await running.create()
+
+        async def watch() -> None:
+            async for _, item in running.manager.watch(campaign_id, 0):
+                if isinstance(item, Shown):
+                    shown.append(item)
+
+        watching = asyncio.create_task(watch())
+        reason = f"target {target.name}: asks to wait 0.05 s (429)"
+        seen = await until(lambda: running.seen(campaign_id), lambda record: bool(record.state_reason))
+        assert (seen.state, seen.state_reason) == (CampaignState.RUNNING, reason)
+
+        async def told() -> int:
+            return len(shown)
+
+        await until(told, lambda count: count == 1)
+        target.is_busy = False
+        await running.until(campaign_id, SUCCEEDED)
+        await watching
+        assert (await running.seen(campaign_id)).state_reason == ""
+    assert shown[0] == Shown(CampaignState.RUNNING, reason)
+    assert all(one.state is CampaignState.RUNNING for one in shown)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+
 from pixelprobe_services.common.values import CampaignState, SearchSettings
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from tests.integration.offline import offline, spec, undisturbed, without_sent
+from tests.unit.orchestrator.fakes import FakeTarget
 from tests.unit.orchestrator.test_journal import no_descriptors
 
 SUCCEEDED, WAITING = CampaignState.SUCCEEDED, CampaignState.WAITING
@@ -24,3 +27,20 @@ async def test_checkpoints_outlast_a_shortage_of_descriptors() -> None:
         found = await running.results(campaign_id)
     assert {result.started_over for result in found if result} == {""}
     assert [without_sent(one) for one in found] == [without_sent(one) for one in await undisturbed(wanted)]
+
+
+async def test_a_shortage_anywhere_in_an_attack_is_waited_for() -> None:
+    lacking = True
+
+    def fault(_: int) -> None:
+        if lacking:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    async with offline(MemoryStore(), target=FakeTarget(fault)) as running:
+        campaign_id = await running.create()
+        waiting = await running.until(campaign_id, WAITING)
+        assert waiting.state_reason == "this machine: too many open files"
+        lacking = False
+        await running.until(campaign_id, SUCCEEDED)
+        found = await running.results(campaign_id)
+    assert [without_sent(one) for one in found] == [without_sent(one) for one in await undisturbed()]

@@ -1,4 +1,4 @@
-"""``python -m pixelprobe_services.orchestrator``: the attack service. Wiring only."""
+"""``python -m pixelprobe_services.orchestrator``: starts the attack service."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ SERVICE = attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_n
 LOAD_SERVICE = load_test_service_pb2.DESCRIPTOR.services_by_name["LoadTestService"].full_name
 PLACES = {
     f"/{SERVICE}/UploadImages": Places(64, share=8),
-    f"/{SERVICE}/CreateCampaign": Places(8, share=4),  # a spec's masks take eight times their bytes
+    f"/{SERVICE}/CreateCampaign": Places(8, share=4),  # masks take eight times their bytes on the wire
 }
 
 

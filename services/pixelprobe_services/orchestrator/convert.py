@@ -1,4 +1,4 @@
-"""Campaigns and attacks between the domain and the wire (``pixelprobe.attack.v1``), and their names."""
+"""Conversion of campaigns and attacks to ``pixelprobe.attack.v1``, and their resource names."""
 
 from __future__ import annotations
 
@@ -30,21 +30,25 @@ from pixelprobe_services.orchestrator.targets.base import TargetInfo
 from pixelprobe_services.orchestrator.targets.checking import CheckReport
 
 MAX_NAME = 100
-"""Characters of a resource's name."""
+"""Characters of a resource name."""
 
 
 def campaign_name(campaign_id: str) -> str:
-    """``campaigns/{id}``."""
+    """Return ``campaigns/{id}``."""
     return f"campaigns/{campaign_id}"
 
 
 def attack_name(attack: AttackId) -> str:
-    """``campaigns/{campaign}/attacks/{number}``."""
+    """Return ``campaigns/{campaign}/attacks/{number}``."""
     return f"{campaign_name(attack.campaign_id)}/attacks/{attack.number}"
 
 
 def parse_campaign_name(name: str, field: str = "name") -> str:
-    """The id in ``campaigns/{id}``."""
+    """Return the id in ``campaigns/{id}``.
+
+    Raises:
+        InvalidArgumentError: ``name`` has another form.
+    """
     match _parts(name):
         case ["campaigns", campaign_id] if campaign_id:
             return campaign_id
@@ -52,7 +56,11 @@ def parse_campaign_name(name: str, field: str = "name") -> str:
 
 
 def parse_attack_name(name: str) -> AttackId:
-    """The campaign and number in ``campaigns/{campaign}/attacks/{number}``."""
+    """Return the campaign and number in ``campaigns/{campaign}/attacks/{number}``.
+
+    Raises:
+        InvalidArgumentError: ``name`` has another form.
+    """
     match _parts(name):
         case ["campaigns", campaign_id, "attacks", number] if (
             campaign_id and number.isascii() and number.isdigit() and len(number) < 10
@@ -62,7 +70,7 @@ def parse_attack_name(name: str) -> AttackId:
 
 
 def _parts(name: str) -> list[str]:
-    """Between the slashes; none of a name that is far longer than any that this service gave."""
+    """Return the parts between slashes; none for a name longer than any of this service."""
     return name.split("/") if len(name) <= MAX_NAME else []
 
 
@@ -94,7 +102,7 @@ def campaign_to_pb(
 
 
 def attack_to_pb(record: AttackRecord) -> result_pb2.Attack:
-    """The attack resource, with its result once there is one."""
+    """Return the attack resource, with its result once it has finished."""
     message = result_pb2.Attack(
         name=attack_name(record.id),
         image_index=record.image_index,

@@ -1,8 +1,8 @@
-"""What the orchestrator counts for Prometheus: queries, attacks, campaigns, the store.
+"""Prometheus metrics of the orchestrator: queries, attacks, campaigns, the store.
 
-A request of many queries is one step of each counter, so that a query costs nothing. Counters tell what this
-process did: where a crash makes it do something again, it counts again, as the ledger does with queries.
-Without a registry all of this counts for nobody.
+A request of many queries increments each counter once, so that a query costs nothing. Counters hold what this
+process did: what is repeated after a crash counts again, as in the ledger. Without a registry nothing is
+exposed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LimitedBudget(Protocol):
 
 
 class TargetMetrics:
-    """Those of one target, ready to be counted on."""
+    """Metrics of one target."""
 
     def __init__(self, metrics: OrchestratorMetrics, target: str) -> None:
         self._fates = metrics.fates
@@ -59,7 +59,7 @@ class TargetMetrics:
 
     @contextlib.contextmanager
     def request(self, unavailable: type[Exception], refused: type[Exception]) -> Iterator[None]:
-        """Around one request; which of these it raises tells how it ended. One cancelled is not counted."""
+        """Count a request by the exception it raises, if any; a cancelled one is not counted."""
         start = time.perf_counter()
         self._in_flight.inc()
         try:
@@ -81,7 +81,11 @@ class TargetMetrics:
 
 
 class OrchestratorMetrics:
-    """All of them, under one registry."""
+    """All metrics, in one registry.
+
+    >>> metrics = OrchestratorMetrics(new_registry("orchestrator"))
+    >>> metrics.of_target("resnet50").sent.inc(40)
+    """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -125,12 +129,17 @@ class OrchestratorMetrics:
             "pixelprobe_target_batch_fill", "Queries in a request, of the most that fit one.", FILL, "target"
         )
         self.attacks_ended = counter(
-            "pixelprobe_attacks", "Attacks that ended here.", "target", "region", "outcome"
+            "pixelprobe_attacks",
+            "Attacks that ended here; those cancelled before they ran are not counted.",
+            "target",
+            "region",
+            "outcome",
         )
         self.attacks_in_flight = gauge("pixelprobe_attacks_in_flight", "Attacks under way here.")
         self._campaigns = gauge("pixelprobe_campaigns", "Campaigns in the store.", "state")
         self.campaigns_stalled = gauge(
-            "pixelprobe_campaigns_stalled", "Campaigns that wait for the store or for a target."
+            "pixelprobe_campaigns_stalled",
+            "Campaigns that wait here: for the store, a target, masks, or a new day.",
         )
         self._store_seconds = histogram(
             "pixelprobe_store_operation_seconds", "How long the store took.", STORE_SECONDS, "operation"
@@ -147,12 +156,12 @@ class OrchestratorMetrics:
         )
 
     def of_target(self, name: str) -> TargetMetrics:
-        """Those of one of the operator's targets; they are told as 0 from now on."""
+        """Return the metrics of a target of the operator's; they are exposed as 0 from now on."""
         return TargetMetrics(self, name)
 
     @contextlib.contextmanager
     def spending(self, budget: LimitedBudget) -> Iterator[None]:
-        """While an attack runs on ``budget``, what is left of it is told."""
+        """Expose what is left of ``budget`` while an attack runs on it."""
         if budget.limit is None:
             yield
             return
@@ -163,7 +172,7 @@ class OrchestratorMetrics:
             self._budgets.discard(budget)
 
     def attack_ended(self, target: str, region: Region, outcome: Outcome) -> None:
-        """One attack has a result."""
+        """Count an attack that has a result."""
         self.attacks_ended.labels(target, region.value, outcome.value).inc()
 
     def count_campaigns(self, by_state: Mapping[CampaignState, int], waiting: int = 0) -> None:
@@ -180,7 +189,7 @@ class OrchestratorMetrics:
 
     @contextlib.contextmanager
     def store_operation(self, name: str, failure: type[Exception]) -> Iterator[None]:
-        """Around one operation of the store; raising ``failure`` counts as one."""
+        """Time an operation of the store; ``failure`` raised within counts as a failure."""
         start = time.perf_counter()
         try:
             yield
@@ -191,5 +200,5 @@ class OrchestratorMetrics:
             self._store_seconds.labels(name).observe(time.perf_counter() - start)
 
     def expect_store_operation(self, name: str) -> None:
-        """Tell it as 0 before it happens, so that the first failure is seen as a change."""
+        """Expose its failures as 0, so that the first one is a change."""
         self._store_failures.labels(name)

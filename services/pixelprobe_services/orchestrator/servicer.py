@@ -1,4 +1,4 @@
-"""AttackService over gRPC: validate, call, convert. Exceptions become statuses in the interceptor."""
+"""AttackService over gRPC: validates, calls, converts. The interceptor turns exceptions into statuses."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from pixelprobe_services.server.caller import caller, check_owner
 
 MAX_PAGE = 1000
 MAX_PAGE_BYTES = 16 * 2**20
-"""A page ends early beyond: a thousand long searches' histories are more than a message may be."""
+"""A page ends early beyond this: the histories of a thousand long searches exceed a message."""
 MAX_IMAGES_A_CALL = 10_000
 IMAGES_AT_ONCE = 64
-"""Put away together: a durable store shares one flush among them."""
+"""Stored together: a durable store shares one flush among them."""
 BYTES_AT_ONCE = 16 * 2**20
-"""Put away together at most, the last image not counted: 64 of the largest would be 3 GiB."""
+"""Stored together at most, the last image not counted: 64 of the largest would be 3 GiB."""
 MAX_REQUEST_ID = 128
 MAX_SEQUENCE = 2**63 - 1
-"""Databases have no larger number."""
+"""The largest integer of the databases."""
 DESCRIBE_SECONDS = 5.0
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class AttackServicer(pb_grpc.AttackServiceServicer):
-    """One object for all RPCs."""
+    """Implements all RPCs of AttackService."""
 
     def __init__(self, store: Store, campaigns: CampaignManager, registry: Registry) -> None:
         self._store = store
@@ -168,7 +168,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         return attacks, more
 
     async def _own(self, name: str) -> str:
-        """The id of a campaign that the caller may change."""
+        """Return the id of a campaign that the caller may change."""
         campaign_id = convert.parse_campaign_name(name)
         check_owner((await self._store.get_campaign(campaign_id)).owner, name)
         return campaign_id
@@ -201,7 +201,9 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
             async with asyncio.timeout(DESCRIBE_SECONDS):
                 info = await self._registry.get(name).check()
         except (ServiceError, TimeoutError) as error:
-            reason = f"no answer in {DESCRIBE_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
+            reason = (
+                f"no answer within {DESCRIBE_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
+            )
             return pb.Target(name=name, available=False, unavailable_reason=reason)
         return convert.target_to_pb(info)
 
@@ -231,5 +233,5 @@ def _page_size(asked: int, *, default: int) -> int:
 
 def _page_start(token: str) -> int:
     if token and not (token.isascii() and token.isdigit() and len(token) < 10):
-        raise InvalidArgumentError("page_token", "is none that this service gave")
+        raise InvalidArgumentError("page_token", "was not returned by this service")
     return int(token or 0)

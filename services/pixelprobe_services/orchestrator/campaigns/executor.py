@@ -139,18 +139,18 @@ class LocalExecutor:
     async def _run_attack(self, record: AttackRecord, spec: CampaignSpec) -> None:
         run: AttackRun | None = None
         try:
-            batcher = await self._batchers.get(record.key.target)
-            run = AttackRun(
-                record,
-                spec,
-                store=self._store,
-                masks=self._masks,
-                batcher=batcher,
-                on_progress=lambda progress: self._on_progress(record, run, progress),
-                metrics=self._metrics,
-                save_seconds=self._timing.save,
-            )
             with resources_named():
+                batcher = await self._batchers.get(record.key.target)
+                run = AttackRun(
+                    record,
+                    spec,
+                    store=self._store,
+                    masks=self._masks,
+                    batcher=batcher,
+                    on_progress=lambda progress: self._on_progress(record, run, progress),
+                    metrics=self._metrics,
+                    save_seconds=self._timing.save,
+                )
                 result = await run.execute()
         except (asyncio.CancelledError, Exception) as error:
             ended = await self._result_after(error, record, run)

@@ -18,6 +18,7 @@ from pixelprobe_services.common.errors import (
 )
 from pixelprobe_services.common.spec import CampaignSpec
 from pixelprobe_services.common.values import CampaignState
+from pixelprobe_services.orchestrator.attacks.resources import resources_named
 from pixelprobe_services.orchestrator.campaigns.admission import check_spec, check_targets, same_request
 from pixelprobe_services.orchestrator.campaigns.events import EventHub
 from pixelprobe_services.orchestrator.campaigns.executor import LocalExecutor
@@ -78,6 +79,7 @@ class CampaignManager:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._endings: dict[str, asyncio.Task[None]] = {}
         self._waits = Waits(self._timing)
+        self._targets: dict[str, tuple[str, ...]] = {}  # of the campaigns that run here
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._polling: asyncio.Task[None] | None = None
         self._metrics = metrics or OrchestratorMetrics()
@@ -200,7 +202,7 @@ class CampaignManager:
         """Return what an unfinished campaign waits for."""
         if reason := self._waits.reason(campaign_id):
             return Shown(CampaignState.WAITING, reason)
-        return Shown(CampaignState.RUNNING, "")
+        return Shown(CampaignState.RUNNING, self._batchers.waiting_for(self._targets.get(campaign_id, ())))
 
     def runs_here(self, campaign_id: str) -> bool:
         """Whether attacks of the campaign may run, or be ending, in this process."""
@@ -263,19 +265,21 @@ class CampaignManager:
         def remove(_: asyncio.Task[None]) -> None:
             if self._tasks.get(campaign_id) is task:
                 del self._tasks[campaign_id]
+                self._targets.pop(campaign_id, None)
             self._events.notify(campaign_id)
 
         task.add_done_callback(remove)
 
     async def _run(self, campaign_id: str) -> None:
         try:
-            await self._store.check()
-            await self._begin(campaign_id)
-            await self._executor.run_campaign(campaign_id)
-            while not await self._store.finish_campaign(campaign_id):
-                # Other orchestrators run the remaining attacks, or died while they ran them.
-                await asyncio.sleep(self._timing.poll)
+            with resources_named():
+                await self._store.check()
+                await self._begin(campaign_id)
                 await self._executor.run_campaign(campaign_id)
+                while not await self._store.finish_campaign(campaign_id):
+                    # Other orchestrators run the remaining attacks, or died while they ran them.
+                    await asyncio.sleep(self._timing.poll)
+                    await self._executor.run_campaign(campaign_id)
         except ConflictError:
             log.info("campaign %s changed state meanwhile", campaign_id)
         except (StoreError, UnavailableError) as error:
@@ -296,6 +300,7 @@ class CampaignManager:
         """
         record = await self._store.get_campaign(campaign_id)
         await self._quotas.check_day(self._store, record.owner)
+        self._targets[campaign_id] = record.spec.targets
         await check_targets(record.spec, self._batchers, self._patience)
         with contextlib.suppress(ConflictError):  # it runs already, here or elsewhere
             await self._store.change_campaign_state(

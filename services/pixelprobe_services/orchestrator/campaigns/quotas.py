@@ -1,4 +1,4 @@
-"""Who may use how much: the limits of the tokens file, and the ledger that holds queries to them."""
+"""Quotas: the limits of the tokens file, and the ledger that enforces those on queries."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from pixelprobe_services.server.caller import Caller
 
 
 class Quotas:
-    """Limits by the owner's name. Whoever is not listed has none: nobody's campaigns, and those of clients
-    that were removed, go on until an admin cancels them.
+    """Limits by owner. An owner that is not listed has none: campaigns without an owner, and those of clients
+    that were removed from the file, continue until an admin cancels them.
+
+    >>> quotas = Quotas(load_tokens(path).callers)
+    >>> quotas.of("ci").running_campaigns
+    4
     """
 
     def __init__(self, callers: Iterable[Caller] = ()) -> None:
@@ -26,14 +30,14 @@ class Quotas:
         }
 
     def of(self, owner: str) -> Limits:
-        """The limits of ``owner``."""
+        """Return the limits of ``owner``."""
         return self._limits.get(owner, NO_LIMITS)
 
     async def check_day(self, store: Store, owner: str) -> None:
-        """See that ``owner`` may send queries today.
+        """Check that ``owner`` may send queries today.
 
         Raises:
-            DayUsedUpError: not any more.
+            DayUsedUpError: its queries of today are used up.
         """
         limit = self.most_a_day.get(owner)
         if limit is not None and await store.queries_today(owner) >= limit:
@@ -41,7 +45,7 @@ class Quotas:
 
 
 class QuotaLedger:
-    """The store's ledger, which refuses the queries of owners who have used up their day."""
+    """The store's ledger, which refuses queries of owners whose queries of today are used up."""
 
     def __init__(self, store: Store, quotas: Quotas) -> None:
         self._store = store

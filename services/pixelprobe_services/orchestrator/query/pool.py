@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterable
 
 from pixelprobe_services.common.retry import RetryPolicy
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
@@ -59,6 +60,13 @@ class BatcherPool:
         """
         (await self.get(name)).require_patience()
         await self._registry.get(name).check()
+
+    def waiting_for(self, names: Iterable[str]) -> str:
+        """Return what requests to these targets wait for just now, for people; empty if they do not wait."""
+        opened = {name: self._batchers[name] for name in names if name in self._batchers}
+        return "; ".join(
+            f"target {name}: {batcher.waiting_for}" for name, batcher in opened.items() if batcher.waiting_for
+        )
 
     async def close(self) -> None:
         """Stop all batchers. Idempotent."""
