@@ -13,7 +13,7 @@ import trustme
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from pixelprobe_api.attack.v1 import attack_service_pb2
+from pixelprobe_api.attack.v1 import attack_service_pb2, load_test_service_pb2
 from pixelprobe_api.segmentation.v1 import segmentation_service_pb2
 from pixelprobe_services.common.peers import Peer
 from pixelprobe_services.server.caller import SCOPES, Caller, caller
@@ -23,6 +23,7 @@ from pixelprobe_services.server.tokens import Entry, Tokens
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
     attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"],
+    load_test_service_pb2.DESCRIPTOR.services_by_name["LoadTestService"],
     segmentation_service_pb2.DESCRIPTOR.services_by_name["SegmentationService"],
 )
 RPCS: dict[str, MethodDescriptor] = {
@@ -72,7 +73,7 @@ class Authority:
 
 @contextlib.asynccontextmanager
 async def locked(security: Security, seen: list[Caller] | None = None) -> AsyncIterator[str]:
-    """A server of all RPCs of both services, which answers each with an empty message; its address.
+    """A server of all RPCs of all services, which answers each with an empty message; its address.
 
     ``seen`` takes the callers of the RPCs that were let through.
     """

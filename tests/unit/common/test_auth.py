@@ -16,7 +16,7 @@ from pixelprobe_services.common.status import from_rpc_error
 from pixelprobe_services.server.auth import NEEDED, check
 from pixelprobe_services.server.caller import SCOPES, Caller, caller, check_owner
 from pixelprobe_services.server.security import Security
-from tests.unit.common.locks import RPCS, kind, locked, one_each, token_of
+from tests.unit.common.locks import RPCS, SERVICES, kind, locked, one_each, token_of
 
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
@@ -125,7 +125,7 @@ async def test_health_is_open_and_reflection_takes_read(channel: grpc.aio.Channe
         return await stub.ServerReflectionInfo(iter([request]), timeout=5, metadata=metadata).read()
 
     listed = await ask(("authorization", f"Bearer {token_of('read')}"))
-    assert len(listed.list_services_response.service) == 4
+    assert len(listed.list_services_response.service) == len(SERVICES) + 2  # health and reflection
     for metadata in ((), (("authorization", f"bearer {token_of('attack')}"),)):
         with pytest.raises(grpc.RpcError):
             await ask(*metadata)
