@@ -68,6 +68,11 @@ class Batcher:
         """What the target said of itself."""
         return self._info
 
+    @property
+    def waiting_for(self) -> str:
+        """Why requests are held back just now, for people; empty where they are not."""
+        return self._delivery.gate.waiting_for
+
     def require_patience(self) -> None:
         """See that the target can be asked soon.
 
