@@ -20,6 +20,7 @@ _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/"
 
 NEEDED: dict[str, tuple[str, ...]] = {
     f"{_ATTACKS}ListTargets": (READ,),
+    f"{_ATTACKS}CheckTarget": (ATTACK,),
     f"{_ATTACKS}UploadImages": (ATTACK,),
     f"{_ATTACKS}GetImage": (READ,),
     f"{_ATTACKS}CreateCampaign": (ATTACK,),
