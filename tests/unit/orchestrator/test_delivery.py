@@ -135,8 +135,10 @@ async def test_an_unreachable_target_costs_no_queries_while_it_is_away() -> None
 
         async def check(self) -> TargetInfo:
             self.checks += 1
-            if self.checks < 3:
+            if self.checks == 1:
                 raise RejectedError("connection refused")
+            if self.checks == 2:
+                raise TargetUnavailableError("is not ready")
             return await super().check()
 
     def fail_once(batch: int) -> None:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from pixelprobe_services.common.retry import RetryPolicy
-from pixelprobe_services.orchestrator.targets.base import RejectedError
+from pixelprobe_services.orchestrator.targets.base import RejectedError, TargetUnavailableError
 
 LONGEST_WAIT = 30.0
 """A target that asks for a longer pause than this is not waited for here: its campaigns wait instead."""
@@ -112,7 +112,6 @@ class Gate:
 
         Raises:
             RejectedError: the pause is too long to be waited for here, or there were too many in a row.
-            TargetUnavailableError: ``check`` raised it.
         """
         if not self.is_open:
             async with self._turn:
@@ -132,7 +131,7 @@ class Gate:
                 return True
             try:
                 await check()
-            except RejectedError as error:
+            except TargetUnavailableError as error:
                 self.rejected(error)
             else:
                 return True
@@ -155,16 +154,17 @@ class Gate:
                 f"{self.waiting_for} ({again})", retry_after_seconds=left if self._asked else None
             )
 
-    def rejected(self, error: RejectedError) -> None:
+    def rejected(self, error: TargetUnavailableError) -> None:
         """Close the gate, for as long as ``error`` asks or else for longer each time."""
+        asked = error.retry_after_seconds if isinstance(error, RejectedError) else None
         self._rejections += 1
         self.waiting_for = error.message
-        self._asked = error.retry_after_seconds is not None
-        if error.retry_after_seconds is None:
+        self._asked = asked is not None
+        if asked is None:
             doublings = min(self._rejections - 1, 32)
             pause = min(self._retry.first_pause * 2**doublings, self._retry.longest_pause)
         else:
-            pause = min(max(error.retry_after_seconds, self._retry.first_pause), MOST_SECONDS)
+            pause = min(max(asked, self._retry.first_pause), MOST_SECONDS)
         pause *= 1 + JITTER * random.random()  # noqa: S311 - no secret
         if self._now() + pause > self._until:
             self._until = self._now() + pause
