@@ -36,6 +36,21 @@ def test_targets_are_listed(cli: Cli) -> None:
     assert all(name in table for name in TARGETS)
 
 
+def test_a_target_is_checked(cli: Cli) -> None:
+    check = cli.json("targets", "check", "allconv_cifar10")
+    assert check["good"]
+    assert {one["name"]: one["good"] for one in check["findings"]} == {
+        **dict.fromkeys(("answers", "layout", "scores", "deterministic", "batch"), True),
+        "latency": None,
+    }
+    assert check["queries_sent"] == 5 + 400
+    assert len(check["top"]) == 5
+    assert check["proposed_table"] == ""
+    printed = cli("targets", "check", "allconv_cifar10").stdout
+    assert "input 'image' UINT8 [-1, 32, 32, 3]" in printed
+    assert "good  scores: a distribution over all classes" in printed
+
+
 def test_segment_writes_masks_that_attack_takes(cli: Cli) -> None:
     records = cli.json("segment", CAT, DOG, "--out", "masks")
     assert [record["image"] for record in records] == [str(CAT), str(DOG)]
