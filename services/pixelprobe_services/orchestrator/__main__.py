@@ -69,6 +69,7 @@ SERVICE = attack_service_pb2.DESCRIPTOR.services_by_name["AttackService"].full_n
 LOAD_SERVICE = load_test_service_pb2.DESCRIPTOR.services_by_name["LoadTestService"].full_name
 PLACES = {
     f"/{SERVICE}/UploadImages": Places(64, share=8),
+    f"/{SERVICE}/CheckTarget": Places(4, share=2),  # each sends queries of its own
     f"/{SERVICE}/CreateCampaign": Places(8, share=4),  # masks take eight times their bytes on the wire
 }
 

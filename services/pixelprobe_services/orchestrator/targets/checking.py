@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass, replace
@@ -92,6 +93,7 @@ async def check_target(config: TargetConfig, sample: Pixels) -> CheckReport:
             return await _proposed(config, sample, None, tuple(findings), 0)
         metadata = await target.metadata()
         findings.append(Finding("answers", True, f"{config.protocol} at {config.address or config.callable}"))
+        sample = await asyncio.to_thread(fitted, sample, info)  # a photograph takes a while
         batch = clean_queries(sample, info, 1)
         try:
             first, seconds = await _timed(target, batch)
@@ -124,11 +126,17 @@ _SEEN = {
 }
 
 
+def fitted(sample: Pixels, info: TargetInfo) -> Pixels:
+    """The sample at the target's size."""
+    if sample.shape[:2] == (info.height, info.width):
+        return sample
+    image: Pixels = resized(sample[None], info.height, info.width, "bilinear-antialias")[0]
+    return image
+
+
 def clean_queries(sample: Pixels, info: TargetInfo, queries: int) -> QueryBatch:
     """The sample at the target's size, unchanged, as so many queries."""
-    image = sample[None]
-    if image.shape[1:3] != (info.height, info.width):
-        image = resized(image, info.height, info.width, "bilinear-antialias")
+    image = fitted(sample, info)[None]
     nothing = np.array([[[0, 0, *image[0, 0, 0]]]], np.int16)
     return QueryBatch(
         images=image,
