@@ -186,7 +186,7 @@ class PixelprobeClient:
         """Yield campaigns, newest first, fetched page by page; with ``own`` only the calling client's."""
 
         def page(token: str) -> attack_pb2.ListCampaignsResponse:
-            request = attack_pb2.ListCampaignsRequest(page_size=_PAGE_SIZE, page_token=token)
+            request = attack_pb2.ListCampaignsRequest(page_size=_PAGE_SIZE, page_token=token, mine=own)
             return self._attacks.ListCampaigns(request, timeout=CALL_SECONDS)
 
         for response in self._pages(page):
@@ -205,6 +205,18 @@ class PixelprobeClient:
         request = attack_pb2.ResumeCampaignRequest(name=name)
         with self._orchestrator_errors():
             return convert.campaign(self._attacks.ResumeCampaign(request, timeout=CHANGE_SECONDS).campaign)
+
+    def delete_campaign(self, name: str) -> None:
+        """Remove an ended campaign with its results, for good.
+
+        Raises:
+            FailedPreconditionError: it has not ended; cancel it first.
+            NotFoundError: there is none of that name.
+            PermissionDeniedError: it belongs to another client.
+        """
+        request = attack_pb2.DeleteCampaignRequest(name=name)
+        with self._orchestrator_errors():
+            self._attacks.DeleteCampaign(request, timeout=CHANGE_SECONDS)
 
     def watch_campaign(self, name: str, after_sequence: int = 0) -> Iterator[model.Event]:
         """Yield events as they happen, until the campaign ends.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import sqlalchemy as sa
 
 from pixelprobe_services.common.spec import CampaignImage, CampaignSpec
 from pixelprobe_services.common.values import (
@@ -17,6 +18,10 @@ from pixelprobe_services.common.values import (
     image_digest,
 )
 from pixelprobe_services.orchestrator.store.base import AttackRecord, CampaignRecord, Store
+from pixelprobe_services.orchestrator.store.limits import SECONDS_A_DAY
+from pixelprobe_services.orchestrator.store.memory import MemoryStore
+from pixelprobe_services.orchestrator.store.sql.schema import query_days
+from pixelprobe_services.orchestrator.store.sql.store import SqlStore
 
 IMAGE = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(4, 3, 3)
 SPEC = CampaignSpec(
@@ -53,6 +58,21 @@ async def claim(store: Store, campaign_id: str) -> AttackRecord:
     record = await store.claim_attack(campaign_id)
     assert record is not None
     return record
+
+
+async def next_day(store: Store) -> None:
+    """Let a day pass by the store's clock."""
+    if isinstance(store, MemoryStore):
+        clock = store._clock
+        store._clock = lambda: clock() + SECONDS_A_DAY
+    elif isinstance(store, SqlStore):
+        await store._database.write(_shift_days)
+
+
+def _shift_days(connection: sa.Connection) -> None:
+    last = sa.select(sa.func.max(query_days.c.day)).scalar_subquery()
+    connection.execute(sa.delete(query_days).where(query_days.c.day < last))
+    connection.execute(sa.update(query_days).values(day=query_days.c.day - 1))
 
 
 async def run(store: Store, campaign_id: str) -> None:

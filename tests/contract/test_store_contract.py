@@ -118,8 +118,8 @@ async def test_a_cancelled_campaign_can_go_on(store: Store) -> None:
     done, cut = await claim(store, record.id), await claim(store, record.id)
     await store.finish_attack(done.id, RESULT, None)
     await store.save_checkpoint(cut.id, Checkpoint(b"here"))
-    await store.finish_attack(cut.id, AttackResult(Outcome.CANCELLED, ledger=Ledger(1, 2, 3)), None)
     await store.change_campaign_state(record.id, CampaignState.CANCELLED, expected={CampaignState.RUNNING})
+    await store.finish_attack(cut.id, AttackResult(Outcome.CANCELLED, ledger=Ledger(1, 2, 3)), None)
     await store.change_campaign_state(record.id, CampaignState.RUNNING, expected={CampaignState.CANCELLED})
     progress = await store.progress(record.id)
     assert progress.attacks_finished == 1
@@ -145,7 +145,7 @@ async def test_events_number_from_one_without_gaps(store: Store) -> None:
     assert await store.events_after(record.id, 3, 10) == []
 
 
-async def test_a_campaign_keeps_the_first_mask_of_a_image(store: Store) -> None:
+async def test_a_campaign_keeps_the_first_mask_of_an_image(store: Store) -> None:
     record, other = await create(store), await create(store)
     digest = image_digest(IMAGE)
     assert await store.get_mask(record.id, digest) is None

@@ -112,7 +112,7 @@ async def test_checkpoints_append_what_was_scored(store: Store) -> None:
     assert await store.load_checkpoint(attack.id) is None
 
 
-async def test_cancelling_finishes_all_that_is_left(store: Store) -> None:
+async def test_cancelling_ends_what_runs_and_counts_the_rest_as_cancelled(store: Store) -> None:
     record = await create(store)
     await run(store, record.id)
     done, cut = await claim(store, record.id), await claim(store, record.id)
@@ -120,16 +120,27 @@ async def test_cancelling_finishes_all_that_is_left(store: Store) -> None:
     await store.reserve_queries([QueryCount(cut.id, 7)])
     await store.save_checkpoint(cut.id, Checkpoint(b"here"))
     await store.change_campaign_state(record.id, CampaignState.CANCELLED, expected={CampaignState.RUNNING})
-    assert await store.cancel_attacks(record.id) == SPEC.attack_count - 1
+    progress = await store.progress(record.id)
+    assert (progress.attacks_finished, progress.attacks_cancelled) == (15, 14)  # one still runs
+    assert await store.cancel_attacks(record.id) == 1
     assert await store.cancel_attacks(record.id) == 0
-    assert (await store.progress(record.id)).attacks_finished == SPEC.attack_count
+    progress = await store.progress(record.id)
+    assert (progress.attacks_finished, progress.attacks_cancelled) == (SPEC.attack_count, 15)
+    listed = await store.list_attacks(record.id, start=0, limit=100, finished_only=True)
+    assert [one.id.number for one in listed] == list(range(SPEC.attack_count))
+    assert [one.result.outcome for one in listed if one.result] == [Outcome.SUCCESS] + 15 * [
+        Outcome.CANCELLED
+    ]
+    assert all(one.end_time for one in listed)
+    page = await store.list_attacks(record.id, start=5, limit=3, finished_only=True)
+    assert [one.id.number for one in page] == [5, 6, 7]
     found = await store.get_attack(cut.id)
     assert found.result == AttackResult(Outcome.CANCELLED, ledger=Ledger(7, answered=0))
     events = await store.events_after(record.id, 0, 100)
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     finished = [event.attack_number for event in events if event.attack_number is not None]
-    assert sorted(finished) == list(range(SPEC.attack_count))
-    # who ran it is told before another query is sent, and can write no more
+    assert finished == [done.id.number, cut.id.number]
+    # its holder learns of it before another query is sent, and can write no more
     with pytest.raises(LeaseLostError):
         await store.reserve_queries([QueryCount(cut.id, 1)])
     with pytest.raises(LeaseLostError):

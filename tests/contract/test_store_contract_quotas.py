@@ -8,11 +8,10 @@ import pytest
 
 from pixelprobe_services.common.errors import QuotaExceededError
 from pixelprobe_services.common.values import AttackResult, CampaignState, Ledger, Outcome
-from pixelprobe_services.orchestrator.store import limits as quotas
 from pixelprobe_services.orchestrator.store.base import AttackId, QueryCount, Store
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from pixelprobe_services.orchestrator.store.limits import DayUsedUpError, Limits
-from tests.contract.stores import SPEC, claim, create, run
+from tests.contract.stores import SPEC, claim, create, next_day, run
 
 CANCELLED, PAUSED, RUNNING = CampaignState.CANCELLED, CampaignState.PAUSED, CampaignState.RUNNING
 TWO_OPEN = Limits(open_campaigns=2)
@@ -88,7 +87,7 @@ async def test_a_days_queries_are_those_that_were_reserved(store: Store) -> None
     assert await store.queries_today("") == 0
     sent = [(await store.ledger(attack)).sent for attack in (anns, more)]
     assert sum(sent) == 18
-    # an attack that starts over, or never ends well, has used what it used
+    # an attack that starts over, or does not end well, has used what it used
     await store.finish_attack(anns, AttackResult(Outcome.CANCELLED, ledger=Ledger(13)), None)
     await store.release_attack(more)
     assert await store.queries_today("ann") == 18
@@ -118,13 +117,13 @@ async def test_the_request_that_reaches_the_limit_is_the_last(store: Store) -> N
     await store.reserve_queries([QueryCount(bobs, 1)], limits)
 
 
-async def test_each_day_has_its_own_count(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_day_has_its_own_count(store: Store) -> None:
     attack = await claimed(store, "ann")
-    limits, day = {"ann": 10}, quotas.today()
+    limits = {"ann": 10}
     await store.reserve_queries([QueryCount(attack, 10)], limits)
     with pytest.raises(DayUsedUpError):
         await created(store, "ann", Limits(queries_a_day=10))
-    monkeypatch.setattr(quotas, "today", lambda: day + 1)
+    await next_day(store)
     assert await store.queries_today("ann") == 0
     await store.reserve_queries([QueryCount(attack, 7)], limits)
     await created(store, "ann", Limits(queries_a_day=10))

@@ -11,12 +11,12 @@ import pytest
 from pixelprobe_services.common.errors import QuotaExceededError
 from pixelprobe_services.common.values import CampaignState
 from pixelprobe_services.orchestrator.campaigns.quotas import Quotas
-from pixelprobe_services.orchestrator.store import limits as quotas
 from pixelprobe_services.orchestrator.store.base import Store
 from pixelprobe_services.orchestrator.store.limits import DayUsedUpError
 from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.server.caller import Caller
+from tests.contract.stores import next_day
 from tests.integration.offline import offline, spec, undisturbed, without_sent
 from tests.unit.orchestrator.fakes import INFO
 
@@ -34,16 +34,8 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await opened.close()
 
 
-@pytest.fixture
-def day(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The day it is, which a test may change."""
-    now = [quotas.today()]
-    monkeypatch.setattr(quotas, "today", lambda: now[0])
-    return now
-
-
 async def test_a_campaign_pauses_when_the_day_is_used_up_and_goes_on_by_itself_the_next(
-    store: Store, day: list[int], caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = await undisturbed()
     needed = sum(result.ledger.sent for result in expected if result)
@@ -66,7 +58,7 @@ async def test_a_campaign_pauses_when_the_day_is_used_up_and_goes_on_by_itself_t
             if days == 1:
                 with caplog.at_level(logging.WARNING):
                     assert await running.until(campaign_id, WAITING)
-            day[0] += 1
+            await next_day(store)
             days += 1
             await running.until(campaign_id, RUNNING, SUCCEEDED)
             assert running.target.answered >= answered
@@ -77,7 +69,7 @@ async def test_a_campaign_pauses_when_the_day_is_used_up_and_goes_on_by_itself_t
         assert ledger.sent == running.target.answered
 
 
-async def test_other_clients_go_on_beside_one_who_has_used_up_the_day(store: Store, day: list[int]) -> None:
+async def test_other_clients_go_on_beside_one_who_has_used_up_the_day(store: Store) -> None:
     async with offline(store, quotas=ANN) as running:
         anns = await running.create(owner="ann")
         bobs = await running.create(spec(seed=3), owner="bob")
@@ -88,7 +80,7 @@ async def test_other_clients_go_on_beside_one_who_has_used_up_the_day(store: Sto
         assert (await running.seen(anns)).state is CampaignState.CANCELLED
 
 
-async def test_only_so_many_campaigns_at_a_time(store: Store, day: list[int]) -> None:
+async def test_only_so_many_campaigns_at_a_time(store: Store) -> None:
     limits = Quotas([Caller("ann", max_running_campaigns=1)])
     async with offline(store, seconds_a_request=0.02, quotas=limits) as running:
         first = await running.create(owner="ann")
@@ -104,7 +96,7 @@ async def test_only_so_many_campaigns_at_a_time(store: Store, day: list[int]) ->
         await running.until(first, SUCCEEDED)
 
 
-async def test_a_restart_remembers_the_day(store: Store, day: list[int]) -> None:
+async def test_a_restart_remembers_the_day(store: Store) -> None:
     async with offline(store, quotas=ANN) as running:
         campaign_id = await running.create(owner="ann")
         await running.until(campaign_id, WAITING)

@@ -21,11 +21,14 @@ from PIL import Image
 
 from pixelprobe.addresses import Addresses
 from pixelprobe.api import PixelprobeClient
+from pixelprobe.campaigns.runs import find_campaigns
 from pixelprobe.cli.root import cli
 from pixelprobe.connection import ConnectionOptions, find_peer
 from pixelprobe.model import CampaignImage, CampaignSpec, CampaignState, SearchSettings
 from pixelprobe_deploy.secrets.folder import make
 from pixelprobe_services.common.errors import (
+    FailedPreconditionError,
+    NotFoundError,
     PermissionDeniedError,
     ResourceExhaustedError,
     ServiceError,
@@ -261,6 +264,62 @@ def test_campaigns_are_read_by_all_and_ended_by_their_owner_or_an_admin(secured:
         finally:
             for name in (admins, users):
                 assert admin.cancel_campaign(name).state is CampaignState.CANCELLED
+
+
+def test_campaigns_are_deleted_by_their_owner_or_an_admin_once_they_have_ended(
+    secured: Secured, tmp_path: Path
+) -> None:
+    def delete(client: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        token = str(secured.folder / f"{client}.token")
+        return secured.cli("campaign", "delete", *arguments, "--token-file", token, cwd=tmp_path)
+
+    with secured.client("user") as user, secured.client("admin") as admin:
+        admins, users = start(admin), start(user)
+        try:
+            running = delete("user", users)
+            assert running.returncode == 1
+            (line,) = running.stderr.strip().splitlines()
+            assert f"`pixelprobe campaign cancel {users}` ends it first" in line
+            with pytest.raises(FailedPreconditionError, match="cancel it before deleting it"):
+                user.delete_campaign(users)
+        finally:
+            for name in (admins, users):
+                admin.cancel_campaign(name)
+        assert "belongs to client 'admin'" in delete("user", admins).stderr
+        assert {one.name for one in user.list_campaigns()} >= {admins, users}
+        assert admins not in {one.name for one in user.list_campaigns(own=True)}
+        assert user.get_campaign(users).owner == "user"
+        assert delete("user", "--older-than", "1d").stderr == ""
+        done = delete("user", "--older-than", "0h")
+        assert done.returncode == 0
+        assert f"({users})" in done.stderr
+        assert admins not in done.stderr
+        with pytest.raises(NotFoundError):
+            user.get_campaign(users)
+        assert f"({admins})" in delete("admin", admins).stderr
+        assert delete("admin", admins).returncode == 1
+    for arguments, message in (((), "or --older-than"), (("--older-than", "soon"), "is not an age")):
+        refused = delete("user", *arguments)
+        assert refused.returncode == 2
+        assert message in refused.stderr
+
+
+def test_names_and_request_ids_of_other_clients_are_not_taken_for_ones_own(secured: Secured) -> None:
+    with secured.client("user") as user, secured.client("admin") as admin:
+        names = []
+        for client in (user, admin):
+            pixels = np.full((fake_grpc.SIDE, fake_grpc.SIDE, 3), 90, dtype=np.uint8)
+            image = CampaignImage(client.upload_images([pixels])[0])
+            spec = CampaignSpec((image,), targets=("toy",), search=LONG, display_name="night@abc/all")
+            names.append(client.create_campaign(spec, "the same request").name)
+        try:
+            assert names[0] != names[1]
+            assert [one.name for one in find_campaigns(user, "night")] == [names[0]]
+            assert [one.name for one in find_campaigns(admin, "night@abc")] == [names[1]]
+            assert [one.name for one in find_campaigns(user, names[1])] == [names[1]]
+        finally:
+            for name in names:
+                admin.cancel_campaign(name)
 
 
 def test_quotas_of_a_client(secured: Secured) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -96,6 +98,56 @@ async def test_a_full_disk_is_told_and_takes_nothing_away(store: SqlStore) -> No
     disk.free()
     await store.save_checkpoint(attack.id, Checkpoint(b"there", (b"b",)))
     assert await store.load_checkpoint(attack.id) == Checkpoint(b"there", (b"a", b"b"))
+
+
+WITHOUT_DESCRIPTORS = """
+import asyncio, os, resource, sys
+from pixelprobe_services.orchestrator.store.errors import StoreUnavailableError
+from pixelprobe_services.orchestrator.store.base import Checkpoint
+from pixelprobe_services.orchestrator.store.location import locate
+from pixelprobe_services.orchestrator.store.opening import open_store
+from tests.contract.stores import claim, create, run
+
+async def main():
+    store = await open_store(locate(sys.argv[1], None))
+    store._database._patience = 0.5
+    record = await create(store)
+    await run(store, record.id)
+    attack = await claim(store, record.id)
+    await store.save_checkpoint(attack.id, Checkpoint(b"here", (b"a",)))
+    store._database._engine.dispose()  # the next read opens the file again
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    taken = []
+    try:
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+    try:
+        print("read", await store.load_checkpoint(attack.id))
+    except StoreUnavailableError as error:
+        print("paused:", error.message)
+    for one in taken:
+        os.close(one)
+    print(await store.load_checkpoint(attack.id) == Checkpoint(b"here", (b"a",)))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_without_descriptors_gets_an_error_and_not_a_missing_checkpoint(file: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DESCRIPTORS, f"sqlite:///{file}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("paused: the database cannot be used")
+    assert second == "True"
 
 
 async def test_a_failure_in_one_commit_does_not_spoil_the_others(store: SqlStore) -> None:

@@ -133,9 +133,9 @@ async def test_a_database_of_something_else_is_left_alone(location: StoreLocatio
 async def test_the_migrate_command(location: StoreLocation) -> None:
     made = await asyncio.to_thread(migrate, location)
     assert made.returncode == 0, made.stderr
-    assert "was empty and is now at schema 0002" in made.stdout
+    assert "was empty and is now at schema 0004" in made.stdout
     again = await asyncio.to_thread(migrate, location)
-    assert "is already at schema 0002" in again.stdout
+    assert "is already at schema 0004" in again.stdout
     await (await open_store(location)).close()
 
 

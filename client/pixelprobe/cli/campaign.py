@@ -18,6 +18,7 @@ from pixelprobe.addresses import NoStackError
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns.runs import STOPPED, find_campaigns, run_label, start_run
 from pixelprobe.campaigns.spec_file import find_spec, new_spec, read_spec
+from pixelprobe.cli.campaign_delete import delete_command
 from pixelprobe.cli.campaign_start import make_plan, prepare_run
 from pixelprobe.cli.campaign_tables import (
     campaign_json,
@@ -76,6 +77,9 @@ def new_command(file: Path, force: bool) -> None:
         f"Fill in targets and data in {safe(str(file))}, then: pixelprobe campaign plan {safe(str(file))}",
         soft_wrap=True,
     )
+
+
+campaign.add_command(delete_command)
 
 
 @campaign.command("run", cls=SectionedCommand)

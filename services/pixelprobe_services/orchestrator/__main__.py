@@ -33,10 +33,9 @@ from pixelprobe_services.orchestrator.query.pool import BatcherPool
 from pixelprobe_services.orchestrator.readiness import any_target_answers, store_works
 from pixelprobe_services.orchestrator.servicer import AttackServicer
 from pixelprobe_services.orchestrator.store.errors import StoreError, StoreSetupError
-from pixelprobe_services.orchestrator.store.location import StoreLocation
-from pixelprobe_services.orchestrator.store.measured import measured
+from pixelprobe_services.orchestrator.store.location import StoreLocation, store_options
+from pixelprobe_services.orchestrator.store.measured import MeasuredStore
 from pixelprobe_services.orchestrator.store.opening import open_store
-from pixelprobe_services.orchestrator.store.options import store_options
 from pixelprobe_services.orchestrator.targets.registry import Registry, RegistryError
 from pixelprobe_services.orchestrator.timing import TIMING_ENV, Timing
 from pixelprobe_services.server.bounds import Places
@@ -161,7 +160,7 @@ async def _serve(
     timing: Timing,
 ) -> None:
     metrics = OrchestratorMetrics(prometheus)
-    store = measured(await open_store(location, lease_seconds=timing.lease), metrics)
+    store = MeasuredStore(await open_store(location, lease_seconds=timing.lease), metrics)
     address, peer = segmentation
     masks = MaskSource(address, timing.mask_retry, peer)
     quotas = Quotas(security.tokens.callers if security.tokens else ())

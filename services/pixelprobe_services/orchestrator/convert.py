@@ -25,6 +25,7 @@ from pixelprobe_services.orchestrator.store.base import (
     AttackRecord,
     CampaignProgress,
     CampaignRecord,
+    CampaignSummary,
 )
 from pixelprobe_services.orchestrator.targets.base import TargetInfo
 from pixelprobe_services.orchestrator.targets.checking import CheckReport
@@ -75,12 +76,16 @@ def _parts(name: str) -> list[str]:
 
 
 def campaign_to_pb(
-    record: CampaignRecord, progress: CampaignProgress, *, waits: bool = False, with_images: bool = True
+    record: CampaignRecord | CampaignSummary, progress: CampaignProgress
 ) -> campaign_pb2.Campaign:
-    """The campaign resource. ``waits``: it continues by itself once what it needs is available again."""
+    """Return the campaign resource; the spec of a summary has no images."""
+    if isinstance(record, CampaignSummary):
+        spec = campaign_pb2.CampaignSpec.FromString(record.head)
+    else:
+        spec = spec_to_pb(record.spec)
     return campaign_pb2.Campaign(
         name=campaign_name(record.id),
-        spec=spec_to_pb(record.spec, with_images=with_images),
+        spec=spec,
         state=CAMPAIGN_STATES.to_pb(record.state),
         state_reason=record.state_reason,
         create_time=_timestamp(record.create_time),
@@ -88,6 +93,7 @@ def campaign_to_pb(
         progress=campaign_pb2.CampaignProgress(
             attacks_total=progress.attacks_total,
             attacks_finished=progress.attacks_finished,
+            attacks_cancelled=progress.attacks_cancelled,
             queries_sent=progress.ledger.sent,
             queries_skipped=progress.ledger.skipped,
             queries_repeated=progress.ledger.repeated,
@@ -96,7 +102,7 @@ def campaign_to_pb(
             queries_rejected=progress.ledger.rejected,
             retries=progress.ledger.retries,
         ),
-        waits=waits or record.state is CampaignState.WAITING,
+        waits=record.state is CampaignState.WAITING,
         owner=record.owner,
     )
 

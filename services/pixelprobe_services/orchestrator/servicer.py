@@ -20,7 +20,13 @@ from pixelprobe_services.orchestrator import convert
 from pixelprobe_services.orchestrator.attacks.run import Progress
 from pixelprobe_services.orchestrator.campaigns.manager import CampaignManager
 from pixelprobe_services.orchestrator.campaigns.watching import Shown
-from pixelprobe_services.orchestrator.store.base import AttackId, CampaignRecord, Event, Store
+from pixelprobe_services.orchestrator.store.base import (
+    AttackId,
+    CampaignRecord,
+    CampaignSummary,
+    Event,
+    Store,
+)
 from pixelprobe_services.orchestrator.targets.checking import check_target
 from pixelprobe_services.orchestrator.targets.registry import Registry
 from pixelprobe_services.server.caller import caller, check_owner
@@ -100,8 +106,14 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
         self, request: pb.ListCampaignsRequest, context: Context
     ) -> pb.ListCampaignsResponse:
         size = _page_size(request.page_size, default=50)
-        records = await self._store.list_campaigns(size + 1, request.page_token)
-        campaigns = [await self._campaign(record, with_images=False) for record in records[:size]]
+        owner = caller.get().name if request.mine else None
+        records = await self._store.list_campaigns(size + 1, request.page_token, owner=owner)
+        progress = await self._store.progress_of([record.id for record in records[:size]])
+        campaigns = [
+            convert.campaign_to_pb(self._campaigns.as_seen(record), progress[record.id])
+            for record in records[:size]
+            if record.id in progress  # not deleted meanwhile
+        ]
         more = records[size - 1].id if len(records) > size else ""
         return pb.ListCampaignsResponse(campaigns=campaigns, next_page_token=more, caller=caller.get().name)
 
@@ -116,6 +128,12 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
     ) -> pb.ResumeCampaignResponse:
         record = await self._campaigns.resume(await self._own(request.name))
         return pb.ResumeCampaignResponse(campaign=await self._campaign(record))
+
+    async def DeleteCampaign(
+        self, request: pb.DeleteCampaignRequest, context: Context
+    ) -> pb.DeleteCampaignResponse:
+        await self._store.delete_campaign(await self._own(request.name))
+        return pb.DeleteCampaignResponse()
 
     async def WatchCampaign(
         self, request: pb.WatchCampaignRequest, context: Context
@@ -170,20 +188,19 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
     async def _own(self, name: str) -> str:
         """Return the id of a campaign that the caller may change."""
         campaign_id = convert.parse_campaign_name(name)
-        check_owner((await self._store.get_campaign(campaign_id)).owner, name)
+        check_owner((await self._store.get_summary(campaign_id)).owner, name)
         return campaign_id
 
-    async def _campaign(self, record: CampaignRecord, *, with_images: bool = True) -> Any:
+    async def _campaign(self, record: CampaignRecord | CampaignSummary) -> Any:
         progress = await self._store.progress(record.id)
-        return convert.campaign_to_pb(self._campaigns.as_seen(record), progress, with_images=with_images)
+        return convert.campaign_to_pb(self._campaigns.as_seen(record), progress)
 
     async def _event_to_pb(self, campaign_id: str, event: Event) -> pb.WatchCampaignResponse:
         """Return the message of a lasting event."""
         if event.attack_number is not None:
             finished = await self._store.get_attack(AttackId(campaign_id, event.attack_number))
             return pb.WatchCampaignResponse(sequence=event.sequence, finished=convert.attack_to_pb(finished))
-        record = await self._store.get_campaign(campaign_id)
-        campaign = await self._campaign(record, with_images=False)
+        campaign = await self._campaign(await self._store.get_summary(campaign_id))
         if event.campaign_state is not None:  # as it was then, which may have changed since
             campaign.state = CAMPAIGN_STATES.to_pb(event.campaign_state)
             if event.campaign_state is not CampaignState.PAUSED:
@@ -193,7 +210,7 @@ class AttackServicer(pb_grpc.AttackServiceServicer):
 
     async def _shown_to_pb(self, campaign_id: str, sequence: int) -> pb.WatchCampaignResponse:
         """Return the message of a change in what the campaign waits for: the campaign as it is now."""
-        campaign = await self._campaign(await self._store.get_campaign(campaign_id), with_images=False)
+        campaign = await self._campaign(await self._store.get_summary(campaign_id))
         return pb.WatchCampaignResponse(sequence=sequence, campaign=campaign)
 
     async def _describe(self, name: str) -> pb.Target:

@@ -28,6 +28,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     f"{_ATTACKS}ListCampaigns": (READ,),
     f"{_ATTACKS}CancelCampaign": (ATTACK, ADMIN),
     f"{_ATTACKS}ResumeCampaign": (ATTACK, ADMIN),
+    f"{_ATTACKS}DeleteCampaign": (ATTACK, ADMIN),
     f"{_ATTACKS}WatchCampaign": (READ,),
     f"{_ATTACKS}GetAttack": (READ,),
     f"{_ATTACKS}ListAttacks": (READ,),

@@ -19,12 +19,16 @@ class Caller:
         scopes: of SCOPES; none implies another.
         max_running_campaigns: that are neither finished nor cancelled; None for any number.
         max_queries_per_day: over all campaigns, a day of UTC; None for any number.
+        max_attacks: over all campaigns that are neither finished nor cancelled; None for any number.
+        max_stored_bytes: specs, images and results of all campaigns; None for any number.
     """
 
     name: str = ""
     scopes: frozenset[str] = field(default=frozenset(SCOPES))
     max_running_campaigns: int | None = None
     max_queries_per_day: int | None = None
+    max_attacks: int | None = None
+    max_stored_bytes: int | None = None
 
 
 NOBODY = Caller()

@@ -5,6 +5,8 @@
     scopes = ["read", "attack"]     # read, attack, admin; none implies another
     max_running_campaigns = 4       # optional
     max_queries_per_day = 2000000   # optional
+    max_attacks = 100000            # optional: of its open campaigns together
+    max_stored_bytes = 10000000000  # optional: specs, images and results of its campaigns together
 
 TOML, read once, at start: a new token needs a restart. Tokens are long random texts, so that a plain hash
 protects them: reading the file gives no access, and it must only be safe from being written.
@@ -58,6 +60,8 @@ class ClientTable(FileModel):
     ]
     max_running_campaigns: _Limit | None = None
     max_queries_per_day: _Limit | None = None
+    max_attacks: _Limit | None = None
+    max_stored_bytes: _Limit | None = None
 
     def caller(self, name: str) -> Caller:
         """Return the client that this table describes."""

@@ -89,6 +89,9 @@ class FaultyServicer(pb_grpc.AttackServiceServicer):
         self._enter("ResumeCampaign", context)
         return pb.ResumeCampaignResponse(campaign=self.campaign)
 
+    def DeleteCampaign(self, request: pb.DeleteCampaignRequest, context: Context) -> Any:
+        raise NotImplementedError
+
     def WatchCampaign(self, request: pb.WatchCampaignRequest, context: Context) -> Any:
         self.watched_after.append(request.after_sequence)
         self._enter("WatchCampaign", context)
@@ -156,6 +159,11 @@ class CampaignServicer(FaultyServicer):
         self.resumed.append(found.name)
         found.state = campaign_pb2.CAMPAIGN_STATE_RUNNING
         return pb.ResumeCampaignResponse(campaign=found)
+
+    def DeleteCampaign(self, request: pb.DeleteCampaignRequest, context: Context) -> Any:
+        gone = self._find(request.name, context)
+        self.made = {key: made for key, made in self.made.items() if made is not gone}
+        return pb.DeleteCampaignResponse()
 
     def _find(self, name: str, context: Context) -> campaign_pb2.Campaign:
         for made in self.made.values():

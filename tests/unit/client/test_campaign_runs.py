@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -15,12 +16,13 @@ from rich.console import Console
 
 from pixelprobe.api import PixelprobeClient
 from pixelprobe.campaigns import rate as probe
+from pixelprobe.campaigns.deletion import campaigns_to_delete
 from pixelprobe.campaigns.runs import find_campaigns, make_run, run_label, start_run
 from pixelprobe.cli import campaign_watch
 from pixelprobe.cli.campaign_watch import Pace, duration, follow
 from pixelprobe.model import AttackFinished, AttackProgress, Campaign, CampaignImage, CampaignState, Event
 from pixelprobe_api.attack.v1 import campaign_pb2
-from pixelprobe_services.common.errors import NotFoundError, UnavailableError
+from pixelprobe_services.common.errors import FailedPreconditionError, NotFoundError, UnavailableError
 from tests.unit.client.servicer import CampaignServicer, serving
 from tests.unit.client.test_spec_resolve import IMAGES, SPEC, TARGETS
 from tests.unit.client.values import TARGET, make_attack
@@ -323,3 +325,27 @@ def test_the_rate_is_measured_once_every_target_has_answered() -> None:
     targets = [TARGET, replace(TARGET, name="other")]
     rate = probe.measure_rate(ColdStart(time, True), images, targets, 10_000, time)  # type: ignore[arg-type]
     assert rate == pytest.approx(500, rel=0.1)
+
+
+def test_campaigns_are_chosen_for_deletion_by_name_and_age(
+    client: PixelprobeClient, servicer: CampaignServicer
+) -> None:
+    start_run(client, RUN)
+    old, recent = servicer.made.values()
+    old.state, recent.state = SUCCEEDED, RUNNING
+    old.end_time.FromDatetime(datetime.now(UTC) - timedelta(days=31))
+
+    def chosen(*names: str, **age: int) -> list[str]:
+        older_than = timedelta(**age) if age else None
+        return [one.name for one in campaigns_to_delete(client, names, older_than)]
+
+    assert chosen(days=30) == [old.name]
+    assert chosen(days=32) == []
+    assert chosen(RUN.label, days=30) == [old.name]
+    assert chosen(old.name, f"{RUN.label}/first") == [old.name]
+    with pytest.raises(FailedPreconditionError, match=f"campaign cancel {recent.name}"):
+        chosen(old.name, recent.name)
+    with pytest.raises(NotFoundError):
+        chosen("nothing")
+    client.delete_campaign(old.name)
+    assert [one.name for one in client.list_campaigns()] == [recent.name]

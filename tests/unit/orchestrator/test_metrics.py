@@ -16,7 +16,7 @@ from pixelprobe_services.orchestrator.query.batcher import Batcher
 from pixelprobe_services.orchestrator.query.budget import Budget
 from pixelprobe_services.orchestrator.store.errors import StoreUnavailableError
 from pixelprobe_services.orchestrator.store.location import locate
-from pixelprobe_services.orchestrator.store.measured import OPERATIONS, measured
+from pixelprobe_services.orchestrator.store.measured import OPERATIONS, MeasuredStore
 from pixelprobe_services.orchestrator.store.memory import MemoryStore
 from pixelprobe_services.orchestrator.store.opening import open_store
 from pixelprobe_services.orchestrator.targets.base import TargetError, TargetUnavailableError
@@ -120,7 +120,7 @@ def test_attacks_and_campaigns(registry: CollectorRegistry) -> None:
 
 async def test_every_operation_of_the_store_is_timed(registry: CollectorRegistry, tmp_path: Path) -> None:
     location = locate(f"sqlite:///{tmp_path / 'store.db'}", None)
-    store = measured(await open_store(location), OrchestratorMetrics(registry))
+    store = MeasuredStore(await open_store(location), OrchestratorMetrics(registry))
     try:
         record, _ = await store.create_campaign(SPEC, "")
         await asyncio.gather(*(store.get_campaign(record.id) for _ in range(3)))
@@ -143,7 +143,7 @@ async def test_a_store_that_cannot_is_counted(registry: CollectorRegistry) -> No
         async def check(self) -> None:
             raise StoreUnavailableError("gone")
 
-    store = measured(Broken(), OrchestratorMetrics(registry))
+    store = MeasuredStore(Broken(), OrchestratorMetrics(registry))
     with pytest.raises(StoreUnavailableError, match="gone"):
         await store.check()
     samples = of(registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 
 import psycopg
@@ -38,6 +39,13 @@ def sqlite_error(code: int) -> sqlite3.OperationalError:
         (pg.TooManyConnections("too many clients"), StoreUnavailableError, True),
         (pg.ReadOnlySqlTransaction("in recovery"), StoreUnavailableError, True),
         (psycopg.OperationalError("connection refused"), StoreUnavailableError, True),
+        (sqlite_error(sqlite3.SQLITE_NOMEM), StoreUnavailableError, True),
+        (sqlite_error(sqlite3.SQLITE_CANTOPEN), StoreUnavailableError, False),
+        (OSError(errno.EMFILE, "Too many open files"), StoreUnavailableError, True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), StoreUnavailableError, True),
+        (OSError(errno.ENOSPC, "No space left on device"), StoreFullError, False),
+        (MemoryError(), StoreUnavailableError, True),
+        (RuntimeError("can't start new thread"), StoreUnavailableError, True),
     ],
 )
 def test_outages(cause: Exception, kind: type[StoreError], passing: bool) -> None:
@@ -56,6 +64,8 @@ def test_outages(cause: Exception, kind: type[StoreError], passing: bool) -> Non
         OperationalError("SELECT", {}, sqlite_error(sqlite3.SQLITE_ERROR)),
         pg.UniqueViolation("twice"),
         ValueError("a bug"),
+        RuntimeError("a bug"),
+        OSError(errno.ENOENT, "No such file or directory"),
     ],
 )
 def test_bugs_are_not_taken_for_outages(error: Exception) -> None:

@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pixelprobe_services.orchestrator.store.errors import StoreSetupError
-from pixelprobe_services.orchestrator.store.location import StoreLocation, locate
-from pixelprobe_services.orchestrator.store.options import store_options
+from pixelprobe_services.orchestrator.store.location import StoreLocation, locate, store_options
 
 SECRET = "s3cret-word"
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pixelprobe_services.common import tracing
 from pixelprobe_services.common.errors import ServiceError, UnavailableError
 from pixelprobe_services.common.spec import CampaignSpec
-from pixelprobe_services.common.values import AttackResult, MaskArray, Outcome
+from pixelprobe_services.common.values import AttackResult, AttackState, MaskArray, Outcome
 from pixelprobe_services.orchestrator.attacks.masks import MaskSource, MaskUnavailableError
 from pixelprobe_services.orchestrator.attacks.resources import OutOfResourcesError, resources_named
 from pixelprobe_services.orchestrator.attacks.run import AttackRun, Progress
@@ -205,7 +205,10 @@ class LocalExecutor:
             log.warning("attack %s continues from an earlier checkpoint: %s", record.id, error.message)
 
     async def _finish(self, record: AttackRecord, result: AttackResult, mask: MaskArray | None) -> None:
-        await self._store.finish_attack(record.id, result, mask)
+        finished = await self._store.finish_attack(record.id, result, mask)
+        if finished.state is not AttackState.FINISHED:
+            log.info("attack %s is pending again: its campaign was resumed", record.id)
+            return
         tracing.note("pixelprobe.outcome", result.outcome.value)
         tracing.note("pixelprobe.queries", result.ledger.sent)
         _log_end(record, result)

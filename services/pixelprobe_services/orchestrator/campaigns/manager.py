@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from pixelprobe_services.common.errors import (
@@ -27,13 +28,15 @@ from pixelprobe_services.orchestrator.campaigns.waiting import Patience, Waits
 from pixelprobe_services.orchestrator.campaigns.watching import ENDED, Item, Shown, watch
 from pixelprobe_services.orchestrator.metrics import OrchestratorMetrics
 from pixelprobe_services.orchestrator.query.pool import BatcherPool
-from pixelprobe_services.orchestrator.store.base import CampaignRecord, Store
+from pixelprobe_services.orchestrator.store.base import CampaignRecord, CampaignSummary, Store
 from pixelprobe_services.orchestrator.store.errors import StoreError
 from pixelprobe_services.orchestrator.targets.base import TargetError
 from pixelprobe_services.orchestrator.timing import Timing
 from pixelprobe_services.server.logs import about
 
 log = logging.getLogger(__name__)
+
+Record = TypeVar("Record", bound=CampaignRecord | CampaignSummary)
 
 UNFINISHED = frozenset({CampaignState.PENDING, CampaignState.RUNNING, CampaignState.WAITING})
 RESUME_ATTEMPTS = 10
@@ -164,7 +167,7 @@ class CampaignManager:
                     if attempt == RESUME_ATTEMPTS:
                         raise
                     await asyncio.sleep(self._timing.poll / 10)
-                    if (await self._store.get_campaign(campaign_id)).state is CampaignState.CANCELLED:
+                    if (await self._store.get_summary(campaign_id)).state is CampaignState.CANCELLED:
                         await self._end_attacks(campaign_id)
             raise AssertionError("unreachable")
 
@@ -190,7 +193,7 @@ class CampaignManager:
         self._launch(campaign_id)
         return record
 
-    def as_seen(self, record: CampaignRecord) -> CampaignRecord:
+    def as_seen(self, record: Record) -> Record:
         """Return the record as clients should see it: with what the campaign waits for just now."""
         if record.state not in UNFINISHED:
             return record
@@ -227,7 +230,7 @@ class CampaignManager:
             if self._waits.may_run(campaign_id):
                 self._launch(campaign_id)
         for campaign_id in self._tasks.keys() - set(unfinished):
-            if (await self._store.get_campaign(campaign_id)).state is CampaignState.CANCELLED:
+            if (await self._store.get_summary(campaign_id)).state is CampaignState.CANCELLED:
                 await self._end_attacks(campaign_id)
         self._metrics.count_campaigns(await self._store.count_campaigns(), waiting=len(self._waits))
 

@@ -21,7 +21,13 @@ class Quotas:
 
     def __init__(self, callers: Iterable[Caller] = ()) -> None:
         self._limits = {
-            one.name: Limits(one.max_running_campaigns, one.max_queries_per_day) for one in callers
+            one.name: Limits(
+                one.max_running_campaigns,
+                one.max_queries_per_day,
+                one.max_attacks,
+                one.max_stored_bytes,
+            )
+            for one in callers
         }
         self.most_a_day = {
             name: limits.queries_a_day

@@ -94,6 +94,6 @@ async def _read(
     Ended: in a final state, and no attack is still being stored. This is read before the events, so that
     none can come after those.
     """
-    record = await store.get_campaign(campaign_id)
+    record = await store.get_summary(campaign_id)
     ended = record.state in ENDED and not campaigns.runs_here(campaign_id)
     return ended, await store.events_after(campaign_id, sequence, EVENTS_A_READ)

@@ -1,4 +1,4 @@
-"""What a store raises beside NotFoundError and ConflictError of the house."""
+"""Errors that a store raises beside NotFoundError, ConflictError and IllegalTransitionError."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pixelprobe_services.orchestrator.store.records import AttackId
 
 
 class StoreError(ServiceError):
-    """The store cannot do its work now. What it has is safe; the same call may succeed later."""
+    """The store cannot do its work now. What it holds is intact; the same call may succeed later."""
 
 
 class StoreUnavailableError(StoreError, UnavailableError):
-    """Out of reach, or locked by another program, for longer than the store waits."""
+    """The store was out of reach, locked by another program or out of resources for too long."""
 
     reason = "STORE_UNAVAILABLE"
 
 
 class StoreFullError(StoreError, ResourceExhaustedError):
-    """No room on its disk."""
+    """The disk of the store is full."""
 
     reason = "STORE_FULL"
 
 
 class LeaseLostError(ConflictError):
-    """``attacks`` are not this store object's to run: finished, given back, or taken by somebody else."""
+    """A store object does not hold ``attacks``: they finished, were released, or run elsewhere."""
 
     reason = "LEASE_LOST"
 
@@ -40,5 +40,14 @@ class LeaseLostError(ConflictError):
         super().__init__(f"not running under this orchestrator: attack {names}")
 
 
+class CancelUnderWayError(ConflictError):
+    """The campaign was cancelled and some of its attacks still run: repeat the call once they have ended."""
+
+    reason = "CANCEL_UNDER_WAY"
+
+    def __init__(self, campaign_id: str) -> None:
+        super().__init__(f"campaign {campaign_id} is still being cancelled; try again in a moment")
+
+
 class StoreSetupError(Exception):
-    """The store cannot be opened as it is set up: one line that says what to do."""
+    """The store cannot be opened as it is configured: one line that says what to do."""

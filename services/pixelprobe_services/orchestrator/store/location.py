@@ -1,14 +1,23 @@
-"""Where the store is: a URL from an option, the environment or a file; checked, and never shown in full."""
+"""The store's location: a URL from an option, the environment or a file, checked and never shown in full.
+
+``store_options`` gives a command the options; ``locate`` checks their values.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
+import click
 import sqlalchemy as sa
+from click.core import ParameterSource
 
 from pixelprobe_services.common.files import state_folder
 from pixelprobe_services.orchestrator.store.errors import StoreSetupError
+from pixelprobe_services.server.settings import StartError
 
 FORMS = "memory://, sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE"
 _POSTGRESQL = "postgresql+psycopg"
@@ -37,12 +46,12 @@ class StoreLocation:
 
 
 def default_location() -> str:
-    """A file in the state folder, ``$PIXELPROBE_HOME`` or ``~/.pixelprobe``."""
+    """Return a file in the state folder, ``$PIXELPROBE_HOME`` or ``~/.pixelprobe``."""
     return f"sqlite:///{state_folder() / 'pixelprobe.db'}"
 
 
 def locate(url: str | None, file: Path | None, *, on_command_line: bool = False) -> StoreLocation:
-    """The location that ``url`` gives, or the first line of ``file``; the default without either.
+    """Return the location that ``url`` gives, or the first line of ``file``; the default without either.
 
     Raises:
         StoreSetupError: both are given, or neither can be used; or a password stands on the command line.
@@ -59,6 +68,35 @@ def locate(url: str | None, file: Path | None, *, on_command_line: bool = False)
                 " put the URL into a file and give --store-file, or use PGPASSFILE"
             )
     return location
+
+
+def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give ``command`` the options ``--store`` and ``--store-file``; it gets one argument, ``store``."""
+
+    @click.option(
+        "--store",
+        envvar="PIXELPROBE_STORE",
+        show_envvar=True,
+        help=f"Where campaigns are kept: {FORMS}.  [default: pixelprobe.db in $PIXELPROBE_HOME]",
+    )
+    @click.option(
+        "--store-file",
+        envvar="PIXELPROBE_STORE_FILE",
+        show_envvar=True,
+        type=click.Path(path_type=Path),
+        help="A file that holds the URL of the store, for one with a password.",
+    )
+    @click.pass_context
+    @wraps(command)
+    def located(context: click.Context, /, store: str | None, store_file: Path | None, **others: Any) -> Any:
+        typed = context.get_parameter_source("store") is ParameterSource.COMMANDLINE
+        try:
+            location = locate(store, store_file, on_command_line=typed)
+        except StoreSetupError as error:
+            raise StartError(str(error)) from error
+        return command(store=location, **others)
+
+    return located
 
 
 def _first_line(file: Path) -> str:

@@ -1,7 +1,8 @@
 """``python -m pixelprobe_services.orchestrator.store.migrate``: bring a database to this program's schema.
 
-An empty database gets the schema when an orchestrator first opens it. An older one is never changed unasked:
-back it up, stop all orchestrators, run this.
+An empty database gets the schema when an orchestrator first opens it. An older one is changed by this command
+alone: back it up, stop all orchestrators, run this. An SQLite file is rebuilt after it, for which the disk
+needs room for a second copy.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import asyncio
 import click
 
 from pixelprobe_services.orchestrator.store.errors import StoreError, StoreSetupError
-from pixelprobe_services.orchestrator.store.location import StoreLocation
-from pixelprobe_services.orchestrator.store.options import store_options
+from pixelprobe_services.orchestrator.store.location import StoreLocation, store_options
 from pixelprobe_services.orchestrator.store.sql.connection import connect
 from pixelprobe_services.orchestrator.store.sql.schema_version import configuration, upgrade
 from pixelprobe_services.server.settings import StartError, run
@@ -21,7 +21,7 @@ from pixelprobe_services.server.settings import StartError, run
 @click.command(help=__doc__)
 @store_options
 def main(store: StoreLocation) -> None:
-    """Upgrade, and say from what to what."""
+    """Upgrade, and print the schemas before and after."""
     if store.url is None:
         raise StartError("memory:// has no schema")
     try:
@@ -35,9 +35,12 @@ def main(store: StoreLocation) -> None:
 
 
 async def _upgrade(store: StoreLocation) -> tuple[str | None, str | None]:
-    connected = await asyncio.to_thread(connect, store)
+    connected = await asyncio.to_thread(connect, store, for_migration=True)
     try:
-        return await connected.database.write(lambda connection: upgrade(connection, configuration()))
+        revisions = await connected.database.write(lambda c: upgrade(c, configuration()))
+        if connected.database.is_sqlite and revisions[0] != revisions[1]:
+            await asyncio.to_thread(connected.database.rebuild)
+        return revisions
     finally:
         await connected.close()
 

@@ -1,4 +1,4 @@
-"""From a location to an open store."""
+"""Opens the store at a location."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 async def open_store(location: StoreLocation, *, lease_seconds: float = LEASE_SECONDS) -> Store:
-    """The store at ``location``; an empty database gets its schema.
+    """Open the store at ``location``; an empty database gets its schema.
 
     Raises:
         StoreSetupError: it cannot be opened, with what to do about it.

@@ -1,4 +1,4 @@
-"""What a store keeps and hands out: immutable records."""
+"""Immutable records that a store keeps and returns."""
 
 from __future__ import annotations
 
@@ -18,15 +18,37 @@ from pixelprobe_services.common.values import (
 
 @dataclass(frozen=True)
 class AttackId:
-    """An attack's name: its campaign and its number in the spec's order."""
+    """Identifies an attack by its campaign and its number in the spec's order, from 0."""
 
     campaign_id: str
     number: int
 
 
 @dataclass(frozen=True)
+class CampaignSummary:
+    """A campaign without its images, as lists and owner checks need it.
+
+    Attributes:
+        request_id: the id its owner gave the request that created it; empty if none.
+        end_time: in UTC; None until the campaign has ended.
+        owner: the client that created it; empty where clients have no names.
+        head: its spec without images, as a serialised ``pixelprobe.attack.v1.CampaignSpec``.
+    """
+
+    id: str
+    request_id: str
+    state: CampaignState
+    state_reason: str
+    create_time: datetime
+    end_time: datetime | None
+    owner: str
+    attacks_total: int
+    head: bytes
+
+
+@dataclass(frozen=True)
 class CampaignRecord:
-    """A campaign as stored; ``owner`` is the client that created it, "" where clients have no names."""
+    """A campaign with its whole spec. See :class:`CampaignSummary` for the other attributes."""
 
     id: str
     spec: CampaignSpec
@@ -40,16 +62,24 @@ class CampaignRecord:
 
 @dataclass(frozen=True)
 class CampaignProgress:
-    """How far a campaign is. ``ledger.sent`` holds what is reserved as well as what is settled."""
+    """How far a campaign is.
+
+    Attributes:
+        attacks_finished: cancelled attacks included.
+        ledger: over all attacks; ``sent`` holds what is reserved as well as what is settled.
+        attacks_cancelled: part of ``attacks_finished``. In a CANCELLED campaign every attack counts that
+            is neither running nor ended otherwise.
+    """
 
     attacks_total: int
     attacks_finished: int
     ledger: Ledger
+    attacks_cancelled: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class AttackRecord:
-    """An attack as stored; ``result``, ``mask`` and ``end_time`` are there once it is finished."""
+    """An attack as stored; ``result``, ``mask`` and ``end_time`` (UTC) are set once it has finished."""
 
     id: AttackId
     image_index: int
@@ -62,7 +92,7 @@ class AttackRecord:
 
 @dataclass(frozen=True)
 class Event:
-    """Something lasting that happened: a new campaign state, or an attack that finished."""
+    """A lasting event: a new campaign state, or an attack that finished."""
 
     sequence: int
     campaign_state: CampaignState | None = None
@@ -71,11 +101,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where an attack can go on from, at the end of a generation.
+    """A point from which an attack can be continued.
 
     Attributes:
         state: the runner's own versioned data (search state, counts, best so far).
-        scored: what was scored since the checkpoint before, to be appended to what the store has.
+        scored: what was scored since the previous checkpoint; the store appends it to what it has.
     """
 
     state: bytes
@@ -92,8 +122,16 @@ class StoredMask:
 
 @dataclass(frozen=True)
 class QueryCount:
-    """So many queries of one attack; ``is_retry`` where they were sent before."""
+    """A number of queries of one attack; ``is_retry`` where they were sent before."""
 
     attack: AttackId
     queries: int
     is_retry: bool = False
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep removed."""
+
+    campaigns: int = 0
+    images: int = 0

@@ -79,6 +79,11 @@ class AttackServiceStub(object):
                 request_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ResumeCampaignRequest.SerializeToString,
                 response_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ResumeCampaignResponse.FromString,
                 _registered_method=True)
+        self.DeleteCampaign = channel.unary_unary(
+                '/pixelprobe.attack.v1.AttackService/DeleteCampaign',
+                request_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.DeleteCampaignRequest.SerializeToString,
+                response_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.DeleteCampaignResponse.FromString,
+                _registered_method=True)
         self.WatchCampaign = channel.unary_stream(
                 '/pixelprobe.attack.v1.AttackService/WatchCampaign',
                 request_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.WatchCampaignRequest.SerializeToString,
@@ -170,6 +175,15 @@ class AttackServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteCampaign(self, request, context):
+        """Removes an ended campaign with its results. The caller is its owner, or has the scope admin.
+
+        FAILED_PRECONDITION: it has not ended; cancel it first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchCampaign(self, request, context):
         """What happens, as it happens, until the campaign ends.
         """
@@ -244,6 +258,11 @@ def add_AttackServiceServicer_to_server(servicer, server):
                     servicer.ResumeCampaign,
                     request_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ResumeCampaignRequest.FromString,
                     response_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ResumeCampaignResponse.SerializeToString,
+            ),
+            'DeleteCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCampaign,
+                    request_deserializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.DeleteCampaignRequest.FromString,
+                    response_serializer=pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.DeleteCampaignResponse.SerializeToString,
             ),
             'WatchCampaign': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchCampaign,
@@ -509,6 +528,33 @@ class AttackService(object):
             '/pixelprobe.attack.v1.AttackService/ResumeCampaign',
             pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ResumeCampaignRequest.SerializeToString,
             pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.ResumeCampaignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pixelprobe.attack.v1.AttackService/DeleteCampaign',
+            pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.DeleteCampaignRequest.SerializeToString,
+            pixelprobe_dot_attack_dot_v1_dot_attack__service__pb2.DeleteCampaignResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,11 @@ class AttackServiceStub:
     """Ends a campaign; attacks under way finish as OUTCOME_CANCELLED. Cancelling twice is harmless."""
     ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.ResumeCampaignRequest, _attack_service_pb2.ResumeCampaignResponse]
     """Takes a paused or cancelled campaign up again where it stopped."""
+    DeleteCampaign: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.DeleteCampaignRequest, _attack_service_pb2.DeleteCampaignResponse]
+    """Removes an ended campaign with its results. The caller is its owner, or has the scope admin.
+
+    FAILED_PRECONDITION: it has not ended; cancel it first.
+    """
     WatchCampaign: _grpc.UnaryStreamMultiCallable[_attack_service_pb2.WatchCampaignRequest, _attack_service_pb2.WatchCampaignResponse]
     """What happens, as it happens, until the campaign ends."""
     GetAttack: _grpc.UnaryUnaryMultiCallable[_attack_service_pb2.GetAttackRequest, _attack_service_pb2.GetAttackResponse]
@@ -88,6 +93,11 @@ class AttackServiceAsyncStub(AttackServiceStub):
     """Ends a campaign; attacks under way finish as OUTCOME_CANCELLED. Cancelling twice is harmless."""
     ResumeCampaign: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.ResumeCampaignRequest, _attack_service_pb2.ResumeCampaignResponse]  # type: ignore[assignment]
     """Takes a paused or cancelled campaign up again where it stopped."""
+    DeleteCampaign: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.DeleteCampaignRequest, _attack_service_pb2.DeleteCampaignResponse]  # type: ignore[assignment]
+    """Removes an ended campaign with its results. The caller is its owner, or has the scope admin.
+
+    FAILED_PRECONDITION: it has not ended; cancel it first.
+    """
     WatchCampaign: _aio.UnaryStreamMultiCallable[_attack_service_pb2.WatchCampaignRequest, _attack_service_pb2.WatchCampaignResponse]  # type: ignore[assignment]
     """What happens, as it happens, until the campaign ends."""
     GetAttack: _aio.UnaryUnaryMultiCallable[_attack_service_pb2.GetAttackRequest, _attack_service_pb2.GetAttackResponse]  # type: ignore[assignment]
@@ -173,6 +183,17 @@ class AttackServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_attack_service_pb2.ResumeCampaignResponse, _abc.Awaitable[_attack_service_pb2.ResumeCampaignResponse]]:
         """Takes a paused or cancelled campaign up again where it stopped."""
+
+    @_abc_1.abstractmethod
+    def DeleteCampaign(
+        self,
+        request: _attack_service_pb2.DeleteCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_attack_service_pb2.DeleteCampaignResponse, _abc.Awaitable[_attack_service_pb2.DeleteCampaignResponse]]:
+        """Removes an ended campaign with its results. The caller is its owner, or has the scope admin.
+
+        FAILED_PRECONDITION: it has not ended; cancel it first.
+        """
 
     @_abc_1.abstractmethod
     def WatchCampaign(

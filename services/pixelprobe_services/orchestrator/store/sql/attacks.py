@@ -1,4 +1,8 @@
-"""Attacks: claimed under a lease, given back, finished, listed. Every change is compare-and-set."""
+"""Attacks: claimed under a lease, checkpointed, released, finished, cancelled; each by compare-and-set.
+
+An attack gets its row when it is first claimed; those before it are numbered below the campaign's
+``attacks_created``.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pixelprobe_services.common.errors import NotFoundError
-from pixelprobe_services.common.spec import CampaignSpec
+from pixelprobe_services.common.errors import ConflictError
 from pixelprobe_services.common.values import (
     AttackResult,
     AttackState,
@@ -21,23 +24,23 @@ from pixelprobe_services.common.values import (
     MaskArray,
     Outcome,
 )
-from pixelprobe_services.orchestrator.store.base import AttackId, AttackRecord
+from pixelprobe_services.orchestrator.store.base import AttackId, Checkpoint
 from pixelprobe_services.orchestrator.store.errors import LeaseLostError
 from pixelprobe_services.orchestrator.store.sql import events
+from pixelprobe_services.orchestrator.store.sql.dialect import insert_or_replace
+from pixelprobe_services.orchestrator.store.sql.events import lock_campaign
 from pixelprobe_services.orchestrator.store.sql.images import put_mask
 from pixelprobe_services.orchestrator.store.sql.leases import is_alive
-from pixelprobe_services.orchestrator.store.sql.payload import decode_mask, decode_result, encode_result
+from pixelprobe_services.orchestrator.store.sql.payload import encode_mask, encode_result
 from pixelprobe_services.orchestrator.store.sql.schema import (
     attacks,
     campaigns,
     checkpoints,
-    masks,
     results,
     scored,
 )
 
 CLAIMABLE = (CampaignState.PENDING, CampaignState.RUNNING, CampaignState.WAITING)
-UNFINISHED = (AttackState.PENDING, AttackState.RUNNING)
 
 LEDGER_COLUMNS = (
     attacks.c.reserved,
@@ -55,7 +58,7 @@ Settled = Mapping[tuple[AttackId, Fate], int]
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to run an attack: its last owner, and how often it had been taken up by then."""
+    """The right to run an attack: its holder, and how often the attack had been claimed by then."""
 
     attack: AttackId
     owner: str
@@ -63,7 +66,7 @@ class Lease:
 
     @property
     def holds(self) -> sa.ColumnElement[bool]:
-        """True of the attack's row while nobody else took it and nothing ended it."""
+        """True of the attack's row until another holder claims it or something ends it."""
         return sa.and_(
             is_attack(attacks, self.attack),
             attacks.c.state == AttackState.RUNNING,
@@ -78,15 +81,16 @@ def is_attack(table: sa.Table, attack: AttackId) -> sa.ColumnElement[bool]:
 
 
 def claim(connection: sa.Connection, campaign_id: str, owner: str, held: Collection[int]) -> Lease | None:
-    """Take the first attack that is pending or whose owner is dead.
+    """Take the first attack that is pending or whose holder's lease has ended.
 
-    ``held`` are the numbers that ``owner`` knows it runs. Others that stand under its name were claimed
-    when an answer got lost; they are taken when nothing else is left.
+    ``held`` are the numbers that ``owner`` knows it runs. Others under its name were claimed by a call whose
+    answer was lost; they are taken when nothing else is left.
+
+    Raises:
+        NotFoundError: no such campaign.
     """
-    state = connection.scalar(sa.select(campaigns.c.state).where(campaigns.c.id == campaign_id))
-    if state is None:
-        raise NotFoundError(f"no campaign {campaign_id!r}", reason="CAMPAIGN_NOT_FOUND")
-    if state not in CLAIMABLE:
+    campaign = lock_campaign(connection, campaign_id)
+    if campaign.state not in CLAIMABLE:
         return None
     while found := _first_claimable(connection, campaign_id, owner, held):
         number, claims, seen = found
@@ -97,13 +101,15 @@ def claim(connection: sa.Connection, campaign_id: str, owner: str, held: Collect
         )
         if taken.rowcount:
             return Lease(AttackId(campaign_id, number), owner, claims + 1)
-    return None
+    if campaign.attacks_created < campaign.attacks_total:
+        return _claim_new(connection, campaign_id, owner, campaign.attacks_created)
+    return _claim_lost(connection, campaign_id, owner, held)
 
 
 def _first_claimable(
     connection: sa.Connection, campaign_id: str, owner: str, held: Collection[int]
 ) -> tuple[int, int, sa.ColumnElement[bool]] | None:
-    """Its number, its claims, and the condition under which it was chosen."""
+    """Return an attack's number, its claims, and the condition under which it was chosen."""
     of_campaign = sa.select(attacks.c.number, attacks.c.claims).where(attacks.c.campaign_id == campaign_id)
     in_order = of_campaign.order_by(attacks.c.number)
     is_pending = attacks.c.state == AttackState.PENDING
@@ -111,22 +117,52 @@ def _first_claimable(
     orphaned = sa.and_(is_running, attacks.c.owner != owner, ~is_alive(attacks.c.owner))
 
     orphan = connection.execute(in_order.where(orphaned).limit(1)).one_or_none()
-    pending = in_order.where(is_pending).limit(1).with_for_update(skip_locked=True)
+    pending = in_order.where(is_pending).limit(1)
     first = connection.execute(pending).one_or_none()
-    while first is not None and first.number in held:  # its old run has not noticed yet that it was ended
+    while first is not None and first.number in held:  # its previous run here has not yet seen that it ended
         first = connection.execute(pending.where(attacks.c.number > first.number)).one_or_none()
     if orphan is not None and (first is None or orphan.number < first.number):
         return orphan.number, orphan.claims, orphaned
     if first is not None:
         return first.number, first.claims, is_pending
-    for mine in connection.execute(in_order.where(is_running, attacks.c.owner == owner)):
-        if mine.number not in held:
-            return mine.number, mine.claims, is_running
+    return None
+
+
+def _claim_new(connection: sa.Connection, campaign_id: str, owner: str, number: int) -> Lease:
+    connection.execute(
+        sa.insert(attacks).values(
+            campaign_id=campaign_id, number=number, state=AttackState.RUNNING, owner=owner, claims=1
+        )
+    )
+    connection.execute(
+        sa.update(campaigns).where(campaigns.c.id == campaign_id).values(attacks_created=number + 1)
+    )
+    return Lease(AttackId(campaign_id, number), owner, 1)
+
+
+def _claim_lost(
+    connection: sa.Connection, campaign_id: str, owner: str, held: Collection[int]
+) -> Lease | None:
+    """Take an attack that runs under ``owner``'s name without its knowledge."""
+    mine = sa.select(attacks.c.number).where(
+        attacks.c.campaign_id == campaign_id,
+        attacks.c.state == AttackState.RUNNING,
+        attacks.c.owner == owner,
+    )
+    for number in connection.scalars(mine.order_by(attacks.c.number)):
+        if number not in held:
+            claims = connection.execute(
+                sa.update(attacks)
+                .where(is_attack(attacks, AttackId(campaign_id, number)))
+                .values(claims=attacks.c.claims + 1)
+                .returning(attacks.c.claims)
+            ).scalar_one()
+            return Lease(AttackId(campaign_id, number), owner, claims)
     return None
 
 
 def release(connection: sa.Connection, lease: Lease) -> None:
-    """Pending again, for anybody."""
+    """Make the attack pending again. Raises LeaseLostError."""
     released = connection.execute(
         sa.update(attacks).where(lease.holds).values(state=AttackState.PENDING, owner=None)
     )
@@ -135,14 +171,43 @@ def release(connection: sa.Connection, lease: Lease) -> None:
 
 
 def require(connection: sa.Connection, lease: Lease) -> None:
-    """Hold the attack's row until the commit, or raise LeaseLostError."""
+    """Lock the attack's row until the commit. Raises LeaseLostError."""
     held = sa.select(attacks.c.number).where(lease.holds).with_for_update()
     if connection.execute(held).one_or_none() is None:
         raise LeaseLostError([lease.attack])
 
 
+def save_checkpoint(connection: sa.Connection, lease: Lease, checkpoint: Checkpoint) -> None:
+    """Replace the state and append what was scored since. Raises LeaseLostError."""
+    require(connection, lease)
+    key = {"campaign_id": lease.attack.campaign_id, "number": lease.attack.number}
+    insert_or_replace(connection, checkpoints, **key, state=checkpoint.state)
+    if checkpoint.scored:
+        connection.execute(sa.insert(scored), [{**key, "chunk": chunk} for chunk in checkpoint.scored])
+
+
+def load_checkpoint(connection: sa.Connection, attack: AttackId) -> Checkpoint | None:
+    """Return the last state with everything scored, or None."""
+    state = connection.scalar(sa.select(checkpoints.c.state).where(is_attack(checkpoints, attack)))
+    if state is None:
+        return None
+    chunks = sa.select(scored.c.chunk).where(is_attack(scored, attack)).order_by(scored.c.place)
+    return Checkpoint(state, tuple(connection.scalars(chunks)))
+
+
+def drop_checkpoint(connection: sa.Connection, lease: Lease) -> None:
+    """Remove the checkpoint. Raises LeaseLostError."""
+    require(connection, lease)
+    _delete_checkpoint(connection, lease.attack)
+
+
+def _delete_checkpoint(connection: sa.Connection, attack: AttackId) -> None:
+    for table in (checkpoints, scored):
+        connection.execute(sa.delete(table).where(is_attack(table, attack)))
+
+
 def settled_values(settled: Settled, attack: AttackId) -> dict[str, int]:
-    """The counts of ``attack`` in ``settled``, by the names that :func:`settled_after` asks for."""
+    """Return the counts of ``attack`` in ``settled``, by the names that :func:`settled_after` asks for."""
     fates = {fate: settled.get((attack, fate), 0) for fate in Fate}
     return {
         "queries": sum(fates.values()),
@@ -153,7 +218,7 @@ def settled_values(settled: Settled, attack: AttackId) -> dict[str, int]:
 
 
 def settled_after(count: Callable[[str], Any]) -> dict[str, Any]:
-    """The new values of an attack's columns; ``count`` gives a number or a parameter by its name.
+    """Return the new values of an attack's columns; ``count`` gives a number or a parameter by its name.
 
     ``settled`` never exceeds what was reserved.
     """
@@ -167,139 +232,126 @@ def settled_after(count: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def ledger_of(row: Any) -> Ledger:
-    """A row of LEDGER_COLUMNS as a ledger."""
-    return Ledger(
-        sent=int(row.reserved) - int(row.rejected),
-        skipped=int(row.skipped),
-        repeated=int(row.repeated),
-        answered=int(row.answered),
-        timed_out=int(row.timed_out),
-        rejected=int(row.rejected),
-        retries=int(row.retries),
-    )
+    """Return a row of LEDGER_COLUMNS, or of their sums, as a ledger; zeros where there is no row."""
+    counts = {column.name: int(getattr(row, column.name, None) or 0) for column in LEDGER_COLUMNS}
+    reserved = counts.pop("reserved")
+    return Ledger(sent=reserved - counts["rejected"], **counts)
 
 
 def finish(
     connection: sa.Connection, lease: Lease, result: AttackResult, mask: MaskArray | None, settled: Settled
-) -> datetime:
-    """Store the result and what else became of its queries. Returns when."""
+) -> datetime | None:
+    """Store the result and what else became of the attack's queries.
+
+    Returns:
+        The end time (UTC); None where a CANCELLED result released the attack, as its campaign is not, or no
+        longer, cancelled.
+
+    Raises:
+        LeaseLostError: the attack is not running, or runs elsewhere.
+    """
     attack, now = lease.attack, time.time()
-    events.append_finished(connection, attack.campaign_id, [attack.number])
-    finished = connection.execute(
-        sa.update(attacks)
-        .where(lease.holds)
-        .values(
-            state=AttackState.FINISHED,
-            owner=None,
-            outcome=result.outcome,
-            skipped=result.ledger.skipped,
-            repeated=result.ledger.repeated,
-            **settled_after(settled_values(settled, attack).__getitem__),
-            end_time=now,
-        )
+    campaign = lock_campaign(connection, attack.campaign_id)
+    counts = settled_after(settled_values(settled, attack).__getitem__)
+    if result.outcome is Outcome.CANCELLED and campaign.state is not CampaignState.CANCELLED:
+        _end_run(connection, lease, state=AttackState.PENDING, **counts)
+        return None
+    _end_run(
+        connection,
+        lease,
+        state=AttackState.FINISHED,
+        outcome=result.outcome,
+        skipped=result.ledger.skipped,
+        repeated=result.ledger.repeated,
+        end_time=now,
+        **counts,
     )
-    if not finished.rowcount:
-        raise LeaseLostError([attack])
+    payload = encode_result(result)
     connection.execute(
         sa.insert(results).values(
             campaign_id=attack.campaign_id,
             number=attack.number,
             mask_digest=None if mask is None else put_mask(connection, mask),
-            payload=encode_result(result),
+            payload=payload,
         )
     )
+    stored_bytes = len(payload) + (0 if mask is None else len(encode_mask(mask)))
+    events.append_finished(connection, attack.campaign_id, [attack.number], stored_bytes)
     if result.outcome is not Outcome.CANCELLED:
-        for table in (checkpoints, scored):
-            connection.execute(sa.delete(table).where(is_attack(table, attack)))
+        _delete_checkpoint(connection, attack)
     return datetime.fromtimestamp(now, UTC)
 
 
-def any_unfinished(connection: sa.Connection, campaign_id: str) -> bool:
-    """Whether some attack is pending or running."""
-    unfinished = sa.and_(attacks.c.campaign_id == campaign_id, attacks.c.state.in_(UNFINISHED))
-    return bool(connection.scalar(sa.select(sa.exists().where(unfinished))))
+def _end_run(connection: sa.Connection, lease: Lease, **values: Any) -> None:
+    ended = connection.execute(sa.update(attacks).where(lease.holds).values(owner=None, **values))
+    if not ended.rowcount:
+        raise LeaseLostError([lease.attack])
 
 
-def cancel_all(connection: sa.Connection, campaign_id: str) -> int:
-    """Finish all unfinished attacks as CANCELLED. Returns how many there were."""
-    locked = sa.select(campaigns.c.id).where(campaigns.c.id == campaign_id).with_for_update()
-    if connection.scalar(locked) is None:
-        raise NotFoundError(f"no campaign {campaign_id!r}", reason="CAMPAIGN_NOT_FOUND")
+def cancel_some(connection: sa.Connection, campaign_id: str, most: int) -> int:
+    """Finish up to ``most`` running attacks of a CANCELLED campaign as CANCELLED. Returns how many.
+
+    Raises:
+        ConflictError: the campaign is not CANCELLED.
+        NotFoundError: no such campaign.
+    """
+    campaign = lock_campaign(connection, campaign_id)
+    if campaign.state is not CampaignState.CANCELLED:
+        raise ConflictError(f"campaign {campaign_id} is {campaign.state.value}")
+    some = _numbers(campaign_id, attacks.c.state == AttackState.RUNNING, most)
     ended = connection.execute(
         sa.update(attacks)
-        .where(attacks.c.campaign_id == campaign_id, attacks.c.state.in_(UNFINISHED))
+        .where(attacks.c.campaign_id == campaign_id, attacks.c.number.in_(some))
+        .where(attacks.c.state == AttackState.RUNNING)
         .values(state=AttackState.FINISHED, owner=None, outcome=Outcome.CANCELLED, end_time=time.time())
         .returning(attacks.c.number, *LEDGER_COLUMNS)
     )
-    ledgers = dict(sorted((row.number, ledger_of(row)) for row in ended))
-    if not ledgers:
-        return 0
-    connection.execute(
-        sa.insert(results),
-        [
-            {
-                "campaign_id": campaign_id,
-                "number": number,
-                "payload": encode_result(AttackResult(Outcome.CANCELLED, ledger=ledger)),
-            }
-            for number, ledger in ledgers.items()
-        ],
-    )
-    events.append_finished(connection, campaign_id, list(ledgers))
-    return len(ledgers)
+    payloads = {
+        row.number: encode_result(AttackResult(Outcome.CANCELLED, ledger=ledger_of(row))) for row in ended
+    }
+    if payloads:
+        rows = [
+            {"campaign_id": campaign_id, "number": number, "payload": payloads[number]}
+            for number in sorted(payloads)
+        ]
+        connection.execute(sa.insert(results), rows)
+        stored_bytes = sum(len(payload) for payload in payloads.values())
+        events.append_finished(connection, campaign_id, sorted(payloads), stored_bytes)
+    return len(payloads)
 
 
-def get(connection: sa.Connection, attack: AttackId, spec: CampaignSpec) -> AttackRecord:
-    """One attack."""
-    row = connection.execute(_RECORDS.where(is_attack(attacks, attack))).one_or_none()
-    if row is None:
-        raise NotFoundError(f"campaign {attack.campaign_id} has no attack {attack.number}")
-    return _record(row, spec)
+def reopen_some(connection: sa.Connection, campaign_id: str, most: int) -> int:
+    """Make up to ``most`` attacks that finished as CANCELLED pending again. Returns how many.
+
+    The caller has locked the campaign's row.
+    """
+    some = _numbers(campaign_id, attacks.c.outcome == Outcome.CANCELLED, most)
+    reopened = connection.scalars(
+        sa.update(attacks)
+        .where(attacks.c.campaign_id == campaign_id, attacks.c.number.in_(some))
+        .values(state=AttackState.PENDING, owner=None, outcome=None, skipped=0, repeated=0, end_time=None)
+        .returning(attacks.c.number)
+    ).all()
+    if reopened:
+        connection.execute(
+            sa.delete(results).where(
+                results.c.campaign_id == campaign_id, results.c.number.in_(list(reopened))
+            )
+        )
+    return len(reopened)
 
 
-def page(
-    connection: sa.Connection,
-    campaign_id: str,
-    spec: CampaignSpec,
-    *,
-    start: int,
-    limit: int,
-    finished_only: bool,
-) -> list[AttackRecord]:
-    """At most ``limit`` attacks from number ``start``, in order."""
-    wanted = _RECORDS.where(attacks.c.campaign_id == campaign_id, attacks.c.number >= start)
-    if finished_only:
-        wanted = wanted.where(attacks.c.state == AttackState.FINISHED)
-    rows = connection.execute(wanted.order_by(attacks.c.number).limit(limit))
-    return [_record(row, spec) for row in rows]
+def any_in(connection: sa.Connection, campaign_id: str, *states: AttackState) -> bool:
+    """Return whether some claimed attack of the campaign is in one of ``states``."""
+    found = sa.and_(attacks.c.campaign_id == campaign_id, attacks.c.state.in_(states))
+    return bool(connection.scalar(sa.select(sa.exists().where(found))))
 
 
-_RECORDS = (
-    sa.select(
-        attacks.c.campaign_id,
-        attacks.c.number,
-        attacks.c.state,
-        attacks.c.outcome,
-        attacks.c.end_time,
-        results.c.payload,
-        masks.c.height,
-        masks.c.width,
-        masks.c.bits,
-    )
-    .select_from(attacks)
-    .outerjoin(results)
-    .outerjoin(masks, masks.c.digest == results.c.mask_digest)
-)
-
-
-def _record(row: Any, spec: CampaignSpec) -> AttackRecord:
-    planned = spec.attack(row.number)
-    return AttackRecord(
-        id=AttackId(row.campaign_id, row.number),
-        image_index=planned.image_index,
-        key=planned.key,
-        state=row.state,
-        result=None if row.payload is None else decode_result(row.payload, row.outcome),
-        mask=None if row.bits is None else decode_mask(row.bits, row.height, row.width),
-        end_time=None if row.end_time is None else datetime.fromtimestamp(row.end_time, UTC),
+def _numbers(campaign_id: str, condition: sa.ColumnElement[bool], most: int) -> sa.ScalarSelect[int]:
+    return (
+        sa.select(attacks.c.number)
+        .where(attacks.c.campaign_id == campaign_id, condition)
+        .order_by(attacks.c.number)
+        .limit(most)
+        .scalar_subquery()
     )

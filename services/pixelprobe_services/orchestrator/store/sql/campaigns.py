@@ -1,139 +1,106 @@
-"""Campaigns: creation with all their attacks, changes of state, progress."""
+"""Campaigns: created, changed in state, finished. Every change locks the campaign's row first."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
-from pixelprobe_services.common.errors import ConflictError, NotFoundError
-from pixelprobe_services.common.spec import CampaignSpec
-from pixelprobe_services.common.values import (
-    AttackState,
-    CampaignState,
-    Outcome,
-    check_transition,
-)
-from pixelprobe_services.common.wire import spec_from_bytes, spec_to_bytes
-from pixelprobe_services.orchestrator.store.base import CampaignProgress, CampaignRecord
+from pixelprobe_services.common.errors import ConflictError
+from pixelprobe_services.common.values import AttackState, CampaignState, check_transition
+from pixelprobe_services.orchestrator.store.errors import CancelUnderWayError
 from pixelprobe_services.orchestrator.store.limits import NO_LIMITS, Limits
-from pixelprobe_services.orchestrator.store.sql import events, quotas
-from pixelprobe_services.orchestrator.store.sql.attacks import LEDGER_COLUMNS, any_unfinished, ledger_of
-from pixelprobe_services.orchestrator.store.sql.schema import attacks, campaigns, results
+from pixelprobe_services.orchestrator.store.records import CampaignSummary
+from pixelprobe_services.orchestrator.store.sql import attacks, events, quotas
+from pixelprobe_services.orchestrator.store.sql.dialect import insert_or_keep, now_seconds
+from pixelprobe_services.orchestrator.store.sql.events import EXISTS, lock_campaign
+from pixelprobe_services.orchestrator.store.sql.reading import get_summary, summary_of
+from pixelprobe_services.orchestrator.store.sql.schema import campaign_images, campaigns, images, specs
 
-ENDED = (CampaignState.SUCCEEDED, CampaignState.CANCELLED)
-_COLUMNS = [column for column in campaigns.c if column.name != "spec"]
+ENDED = frozenset({CampaignState.SUCCEEDED, CampaignState.CANCELLED})
+ACTIVE = frozenset({CampaignState.RUNNING, CampaignState.WAITING})
 
-
-@dataclass(frozen=True)
-class CampaignRow:
-    """A campaign without its spec, which may be large and never changes."""
-
-    id: str
-    request_id: str
-    state: CampaignState
-    state_reason: str
-    create_time: datetime
-    end_time: datetime | None
-    owner: str
-
-    def with_spec(self, spec: CampaignSpec) -> CampaignRecord:
-        """The whole record."""
-        return CampaignRecord(spec=spec, **vars(self))
+CHUNK = 500
+"""Attacks or images that one transaction changes at most, where a client chooses how many there are."""
 
 
-def create(
-    connection: sa.Connection,
-    campaign_id: str,
-    spec: CampaignSpec,
-    request_id: str,
-    owner: str,
-    limits: Limits,
-) -> tuple[CampaignRow, bool]:
-    """Store a campaign under a fresh id with all its attacks, unless ``request_id`` is known.
+def find_request(connection: sa.Connection, owner: str, request_id: str) -> CampaignSummary | None:
+    """Return the campaign that ``owner`` created by ``request_id``, or None."""
+    if not request_id:
+        return None
+    row = connection.execute(
+        sa.select(campaigns).where(campaigns.c.owner == owner, campaigns.c.request_id == request_id, EXISTS)
+    ).one_or_none()
+    return None if row is None else summary_of(row)
 
-    Done twice with the same id it stores one.
+
+def stage(
+    connection: sa.Connection, campaign_id: str, owner: str, head: bytes, spec: bytes, attacks_total: int
+) -> None:
+    """Store a campaign that readers do not see yet. Repeating it is harmless."""
+    insert_or_keep(
+        connection,
+        campaigns,
+        [
+            {
+                "id": campaign_id,
+                "state": CampaignState.PENDING,
+                "state_reason": "",
+                "create_time": time.time(),
+                "attacks_total": attacks_total,
+                "last_event": 0,
+                "owner": owner,
+                "head": head,
+            }
+        ],
+    )
+    # By the database's clock, by which a sweep sees that it was abandoned.
+    hidden = sa.update(campaigns).where(campaigns.c.id == campaign_id, campaigns.c.last_event == 0)
+    connection.execute(hidden.values(delete_time=now_seconds(), stored_bytes=len(spec)))
+    insert_or_keep(connection, specs, [{"campaign_id": campaign_id, "spec": spec}])
+
+
+def add_images(connection: sa.Connection, campaign_id: str, digests: Sequence[str]) -> int:
+    """Store that the campaign uses these images, at most CHUNK. Returns the bytes of those stored."""
+    rows = [{"campaign_id": campaign_id, "image_digest": digest} for digest in digests]
+    insert_or_keep(connection, campaign_images, rows)
+    size = sa.select(sa.func.sum(images.c.height * images.c.width * 3)).where(images.c.digest.in_(digests))
+    return int(connection.scalar(size) or 0)
+
+
+def publish(
+    connection: sa.Connection, campaign_id: str, request_id: str, image_bytes: int, limits: Limits
+) -> tuple[CampaignSummary, bool]:
+    """Make a staged campaign visible, unless its owner's ``request_id`` is known.
+
+    Returns:
+        The campaign of that request, and whether it is the staged one. Repeated after a lost answer, it
+        returns the same again.
 
     Raises:
-        sa.exc.IntegrityError: somebody used ``request_id`` just now.
-        QuotaExceededError: it would be new, and ``owner`` has reached one of ``limits``.
+        sa.exc.IntegrityError: another transaction used ``request_id`` just now.
+        QuotaExceededError: the owner would exceed one of ``limits``.
     """
-    known = campaigns.c.id == campaign_id
-    if request_id:
-        known |= campaigns.c.request_id == request_id
-    row = connection.execute(sa.select(*_COLUMNS).where(known)).one_or_none()
-    if row is not None:
-        return _record(row), row.id == campaign_id
-    quotas.admit(connection, owner, limits, campaign_id)
+    row = connection.execute(
+        sa.select(campaigns).where(campaigns.c.id == campaign_id).with_for_update()
+    ).one()
+    if row.delete_time is None:
+        return summary_of(row), True
+    known = find_request(connection, row.owner, request_id)
+    if known is not None:
+        return known, False
+    stored_bytes = row.stored_bytes + image_bytes
+    quotas.admit(
+        connection, row.owner, limits, campaign_id, attacks=row.attacks_total, stored_bytes=stored_bytes
+    )
     connection.execute(
-        sa.insert(campaigns).values(
-            id=campaign_id,
-            request_id=request_id or None,
-            state=CampaignState.PENDING,
-            state_reason="",
-            create_time=time.time(),
-            attacks_total=spec.attack_count,
-            last_event=0,
-            spec=spec_to_bytes(spec),
-            owner=owner,
-        )
+        sa.update(campaigns)
+        .where(campaigns.c.id == campaign_id)
+        .values(request_id=request_id or None, delete_time=None, stored_bytes=stored_bytes)
     )
-    connection.execute(_insert_attacks(campaign_id, spec.attack_count))
     events.append_state(connection, campaign_id, CampaignState.PENDING)
-    return get(connection, campaign_id), True
-
-
-def _insert_attacks(campaign_id: str, count: int) -> sa.Insert:
-    """All rows by one statement: a million of them would take minutes one by one."""
-    numbers = sa.select(sa.literal(0).label("number")).cte("numbers", recursive=True)
-    numbers = numbers.union_all(sa.select(numbers.c.number + 1).where(numbers.c.number + 1 < count))
-    state = sa.literal(AttackState.PENDING, attacks.c.state.type)
-    return sa.insert(attacks).from_select(
-        ["campaign_id", "number", "state"], sa.select(sa.literal(campaign_id), numbers.c.number, state)
-    )
-
-
-def get(connection: sa.Connection, campaign_id: str) -> CampaignRow:
-    """One campaign."""
-    row = connection.execute(sa.select(*_COLUMNS).where(campaigns.c.id == campaign_id)).one_or_none()
-    if row is None:
-        raise _not_found(campaign_id)
-    return _record(row)
-
-
-def get_spec(connection: sa.Connection, campaign_id: str) -> CampaignSpec:
-    """A campaign's spec."""
-    spec = connection.scalar(sa.select(campaigns.c.spec).where(campaigns.c.id == campaign_id))
-    if spec is None:
-        raise _not_found(campaign_id)
-    return spec_from_bytes(spec)
-
-
-def newest(connection: sa.Connection, limit: int, after: str) -> list[CampaignRow]:
-    """At most ``limit`` campaigns, newest first, those older than ``after`` if that is given."""
-    statement = sa.select(*_COLUMNS).order_by(campaigns.c.ordinal.desc()).limit(limit)
-    if after:
-        ordinal = connection.scalar(sa.select(campaigns.c.ordinal).where(campaigns.c.id == after))
-        if ordinal is None:
-            raise _not_found(after)
-        statement = statement.where(campaigns.c.ordinal < ordinal)
-    return [_record(row) for row in connection.execute(statement)]
-
-
-def count_by_state(connection: sa.Connection) -> dict[CampaignState, int]:
-    """How many campaigns are in each state that any is in."""
-    counts = sa.select(campaigns.c.state, sa.func.count()).group_by(campaigns.c.state)
-    return {state: int(count) for state, count in connection.execute(counts)}
-
-
-def ids_in(connection: sa.Connection, states: Collection[CampaignState]) -> list[str]:
-    """Ids of all campaigns in one of ``states``, oldest first."""
-    wanted = sa.select(campaigns.c.id).where(campaigns.c.state.in_(states))
-    return list(connection.scalars(wanted.order_by(campaigns.c.ordinal)))
+    return get_summary(connection, campaign_id), True
 
 
 def change_state(
@@ -143,92 +110,64 @@ def change_state(
     expected: Collection[CampaignState],
     reason: str,
     limits: Limits = NO_LIMITS,
-) -> CampaignRow:
-    """Compare-and-set; back to RUNNING, cancelled attacks are pending again."""
-    old, owner = _lock(connection, campaign_id, expected)
-    check_transition(old, new)
-    quotas.admit(connection, owner, limits, campaign_id)
-    if new is CampaignState.RUNNING:
-        _reopen_cancelled(connection, campaign_id)
+) -> CampaignSummary:
+    """Set the state if it is one of ``expected``; see Store.change_campaign_state for what it raises."""
+    row = lock_campaign(connection, campaign_id)
+    if row.state not in expected:
+        raise ConflictError(f"campaign {campaign_id} is {row.state.value}")
+    check_transition(row.state, new)
+    quotas.admit(
+        connection,
+        row.owner,
+        limits,
+        campaign_id,
+        attacks=row.attacks_total,
+        stored_bytes=row.stored_bytes,
+    )
+    if row.state is CampaignState.CANCELLED:
+        _check_cancel_has_ended(connection, campaign_id)
+        attacks.reopen_some(connection, campaign_id, CHUNK)
     connection.execute(
         sa.update(campaigns)
         .where(campaigns.c.id == campaign_id)
         .values(state=new, state_reason=reason, end_time=time.time() if new in ENDED else None)
     )
     events.append_state(connection, campaign_id, new)
-    return get(connection, campaign_id)
+    return get_summary(connection, campaign_id)
+
+
+def reopen_chunk(connection: sa.Connection, campaign_id: str, expected: Collection[CampaignState]) -> bool:
+    """Make a chunk of a CANCELLED campaign's attacks pending again, before it is resumed.
+
+    Returns:
+        Whether there may be more. False where the campaign is not CANCELLED, or is not expected to be.
+
+    Raises:
+        CancelUnderWayError: some of its attacks still run.
+    """
+    row = lock_campaign(connection, campaign_id)
+    if row.state is not CampaignState.CANCELLED or row.state not in expected:
+        return False
+    _check_cancel_has_ended(connection, campaign_id)
+    return attacks.reopen_some(connection, campaign_id, CHUNK) == CHUNK
 
 
 def finish(connection: sa.Connection, campaign_id: str) -> bool:
-    """RUNNING becomes SUCCEEDED if no attack is unfinished."""
-    running = {CampaignState.RUNNING, CampaignState.WAITING}
-    _lock(connection, campaign_id, running)
-    if any_unfinished(connection, campaign_id):
+    """Make the campaign SUCCEEDED if no attack is unfinished, nor cancelled. Raises ConflictError."""
+    row = lock_campaign(connection, campaign_id)
+    if row.state not in ACTIVE:
+        raise ConflictError(f"campaign {campaign_id} is {row.state.value}")
+    if row.attacks_created < row.attacks_total:
         return False
-    change_state(connection, campaign_id, CampaignState.SUCCEEDED, running, "")
+    if attacks.any_in(connection, campaign_id, AttackState.PENDING, AttackState.RUNNING):
+        return False
+    # Only databases of version 0002 and before can hold cancelled attacks of a campaign that runs.
+    if attacks.reopen_some(connection, campaign_id, CHUNK):
+        return False
+    change_state(connection, campaign_id, CampaignState.SUCCEEDED, ACTIVE, "")
     return True
 
 
-def progress(connection: sa.Connection, campaign_id: str) -> CampaignProgress:
-    """Counts over the campaign's attacks."""
-    total = connection.scalar(sa.select(campaigns.c.attacks_total).where(campaigns.c.id == campaign_id))
-    if total is None:
-        raise _not_found(campaign_id)
-    sums = connection.execute(
-        sa.select(
-            sa.func.count(attacks.c.outcome).label("finished"),
-            *(sa.func.sum(column).label(column.name) for column in LEDGER_COLUMNS),
-        ).where(attacks.c.campaign_id == campaign_id)
-    ).one()
-    return CampaignProgress(total, sums.finished, ledger_of(sums))
-
-
-def _lock(
-    connection: sa.Connection, campaign_id: str, expected: Collection[CampaignState]
-) -> tuple[CampaignState, str]:
-    """Hold the campaign's row until the commit, if it is in one of ``expected``; else ConflictError.
-
-    Returns its state and owner.
-    """
-    row = connection.execute(
-        sa.select(campaigns.c.state, campaigns.c.owner).where(campaigns.c.id == campaign_id).with_for_update()
-    ).one_or_none()
-    if row is None:
-        raise _not_found(campaign_id)
-    if row.state not in expected:
-        raise ConflictError(f"campaign {campaign_id} is {row.state.value}")
-    return row.state, str(row.owner)
-
-
-def _reopen_cancelled(connection: sa.Connection, campaign_id: str) -> None:
-    reopened = connection.execute(
-        sa.update(attacks)
-        .where(attacks.c.campaign_id == campaign_id, attacks.c.outcome == Outcome.CANCELLED)
-        .values(state=AttackState.PENDING, owner=None, outcome=None, skipped=0, repeated=0, end_time=None)
-        .returning(attacks.c.number)
-    )
-    keys = [{"of_campaign": campaign_id, "of_number": number} for number in reopened.scalars()]
-    if keys:
-        connection.execute(
-            sa.delete(results).where(
-                results.c.campaign_id == sa.bindparam("of_campaign"),
-                results.c.number == sa.bindparam("of_number"),
-            ),
-            keys,
-        )
-
-
-def _record(row: sa.Row[Any]) -> CampaignRow:
-    return CampaignRow(
-        id=row.id,
-        request_id=row.request_id or "",
-        state=row.state,
-        state_reason=row.state_reason,
-        create_time=datetime.fromtimestamp(row.create_time, UTC),
-        end_time=None if row.end_time is None else datetime.fromtimestamp(row.end_time, UTC),
-        owner=row.owner,
-    )
-
-
-def _not_found(campaign_id: str) -> NotFoundError:
-    return NotFoundError(f"no campaign {campaign_id!r}", reason="CAMPAIGN_NOT_FOUND")
+def _check_cancel_has_ended(connection: sa.Connection, campaign_id: str) -> None:
+    if attacks.any_in(connection, campaign_id, AttackState.RUNNING):
+        raise CancelUnderWayError(campaign_id)

@@ -1,8 +1,9 @@
-"""The database as the event loop sees it: work goes in, runs in a thread, and comes back or fails clearly."""
+"""Runs work on the database in threads, one transaction each, for the event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,7 @@ T = TypeVar("T")
 Work = Callable[[sa.Connection], T]
 
 PATIENCE_SECONDS = 10.0
-"""How long work is repeated while the database is locked or out of reach; a restart fits in."""
+"""How long work is repeated while the database is locked or out of reach: long enough for a restart."""
 
 _SQLITE_READERS = 2
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -27,8 +28,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 class Database:
     """Runs each piece of work in one transaction, which is committed when the work returns.
 
-    A failure that may pass is repeated for PATIENCE_SECONDS, work and all; so work must bear being done
-    twice, because a connection can break after the commit and before its confirmation.
+    After a failure that may pass, the work is run again, for up to PATIENCE_SECONDS. It must have the same
+    effect when it is run twice: a connection can break after the commit and before its confirmation.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -45,7 +46,7 @@ class Database:
 
         Raises:
             StoreError: the database is out of reach, locked or full; nothing was changed.
-            Exception: whatever the work raised, after a rollback.
+            Exception: the exception of the work, after a rollback.
         """
         return await self._repeated(self._writer.submit if self._writer else self._submit, work, patience)
 
@@ -53,8 +54,24 @@ class Database:
         """Run work that changes nothing, beside any writing. Raises as :meth:`write`."""
         return await self._repeated(self._submit, work, None)
 
+    def rebuild(self) -> None:
+        """Rebuild an SQLite file without its free pages, so that later ones can be returned; blocks.
+
+        Raises:
+            StoreError: the database is locked, or the disk has no room for a second copy.
+        """
+        with self._engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            try:
+                cursor.execute("VACUUM")
+            except sqlite3.Error as error:
+                failure = failure_of(error)
+                if failure is None:
+                    raise
+                raise failure.error from error
+
     async def close(self) -> None:
-        """Finish what was begun and disconnect. Idempotent."""
+        """Finish the work under way and disconnect. Idempotent."""
         if self._writer:
             await asyncio.to_thread(self._writer.close)
             self._writer = None
@@ -76,7 +93,7 @@ class Database:
         while True:
             try:
                 return await asyncio.wrap_future(submit(work))
-            except sa.exc.SQLAlchemyError as error:
+            except (sa.exc.SQLAlchemyError, OSError, MemoryError, RuntimeError) as error:
                 failure = failure_of(error)
                 if failure is None:
                     raise

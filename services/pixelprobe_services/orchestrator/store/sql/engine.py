@@ -1,4 +1,4 @@
-"""How a database is connected to: SQLite as a durable single-writer file, PostgreSQL with deadlines."""
+"""Engines: SQLite as a durable file with one writer, PostgreSQL with deadlines."""
 
 from __future__ import annotations
 
@@ -13,31 +13,45 @@ LOCK_SECONDS = 5
 _STATEMENT_SECONDS = 30
 _CONNECT_SECONDS = 5
 _SILENT_PEER_SECONDS = 10
+_JOURNAL_BYTES = 64 * 2**20
+"""The write-ahead log is cut back to this after a large transaction."""
 
 BEGIN = "sqlite_begin"
 """Execution option: the statement that begins a transaction on SQLite."""
 
 
-def create_engine(url: sa.URL) -> sa.Engine:
-    """An engine for ``url``: sqlite with a file, or postgresql+psycopg. Connects when first used."""
-    return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+def create_engine(url: sa.URL, *, for_migration: bool = False) -> sa.Engine:
+    """Return an engine for ``url``: sqlite with a file, or postgresql+psycopg. It connects when first used.
+
+    ``for_migration`` does not enforce foreign keys on SQLite, where tables must be rebuilt to be changed.
+    """
+    return _sqlite(url, for_migration) if url.get_backend_name() == "sqlite" else _postgresql(url)
 
 
-def _sqlite(url: sa.URL) -> sa.Engine:
+def _sqlite(url: sa.URL, for_migration: bool) -> sa.Engine:
     engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS})
     event.listen(engine, "connect", _set_up_sqlite)
+    if for_migration:
+        event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA foreign_keys = OFF"))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    """WAL, so that readers never wait. FULL: NORMAL may lose the last commits when the machine dies.
+    """Set the connection up: WAL, so that readers never wait, and FULL durability.
 
-    The ledger must never count less than was sent, so a reservation has to be on the disk before its
-    queries are on the wire.
+    NORMAL may lose the last commits when the machine dies. The ledger must never count less than was sent, so
+    a reservation has to be on the disk before its queries are on the wire. Incremental vacuum takes effect in
+    a new file alone; ``migrate`` rebuilds older ones.
     """
     connection.isolation_level = None  # transactions begin in _begin_sqlite, not by the driver's guess
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in (
+        "auto_vacuum = INCREMENTAL",
+        "journal_mode = WAL",
+        f"journal_size_limit = {_JOURNAL_BYTES}",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -46,14 +60,14 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:
-    """What the URL's own parameters say goes before these."""
+    """Return an engine with deadlines; the URL's own parameters take precedence."""
     deadlines: dict[str, Any] = {
         "connect_timeout": _CONNECT_SECONDS,
         "application_name": "pixelprobe",
         "client_encoding": "utf8",  # in a database of encoding SQL_ASCII texts would come back as bytes
         "options": f"-c statement_timeout={_STATEMENT_SECONDS}s -c lock_timeout={LOCK_SECONDS}s"
         f" -c idle_in_transaction_session_timeout={_STATEMENT_SECONDS}s",
-        # A machine that is gone sends no goodbye.
+        # A machine that lost power does not close its connections.
         "keepalives_idle": _SILENT_PEER_SECONDS // 2,
         "keepalives_interval": 1,
         "keepalives_count": _SILENT_PEER_SECONDS // 2,

@@ -1,4 +1,4 @@
-"""What a database driver's error means: out of reach, full, worth another try, or a bug of ours.
+"""Classifies errors under a database: out of reach, full, out of resources, worth another try, or a bug.
 
 Texts come from the server or from SQLite, never from the statement or the URL, so that no password and no
 image ends up in a log.
@@ -6,6 +6,7 @@ image ends up in a log.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from pixelprobe_services.orchestrator.store.errors import StoreError, StoreFullError, StoreUnavailableError
 
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO})
 _SQLITE_OUTAGES = frozenset(
     {
         sqlite3.SQLITE_IOERR,
@@ -50,17 +53,19 @@ _RESOURCES_CLASS = "53"
 
 @dataclass(frozen=True)
 class Failure:
-    """What to tell, and whether the same work may succeed in a moment."""
+    """The error to raise, and whether the same work may succeed in a moment."""
 
     error: StoreError
     passing: bool
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """What ``error`` means; None where it tells of a bug and not of the database's state."""
+    """Return what ``error`` means; None where it shows a bug and not the state of database or machine."""
     if isinstance(error, PoolTimeoutError):
         return Failure(StoreUnavailableError("the database: all connections are busy"), passing=True)
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, OSError | MemoryError | RuntimeError):
+        return _of_machine(cause)
     if isinstance(cause, sqlite3.Error):
         return _of_sqlite(cause)
     if isinstance(cause, psycopg.Error):
@@ -68,10 +73,25 @@ def failure_of(error: Exception) -> Failure | None:
     return None
 
 
+def _of_machine(error: OSError | MemoryError | RuntimeError) -> Failure | None:
+    if isinstance(error, MemoryError):
+        return Failure(StoreUnavailableError("out of memory"), passing=True)
+    if isinstance(error, RuntimeError):
+        no_thread = "can't start new thread" in str(error)
+        return Failure(StoreUnavailableError("no thread can be started"), passing=True) if no_thread else None
+    if error.errno in _DISK_FULL_ERRORS:
+        return Failure(StoreFullError("the disk that holds the database is full"), passing=False)
+    if error.errno in _OUT_OF_RESOURCES:
+        return Failure(StoreUnavailableError(f"the database cannot be used: {error.strerror}"), passing=True)
+    return None
+
+
 def _of_sqlite(error: sqlite3.Error) -> Failure | None:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _LOCKED:
         return Failure(StoreUnavailableError("the database is locked by another program"), passing=True)
+    if code == sqlite3.SQLITE_NOMEM:
+        return Failure(StoreUnavailableError("the database is out of memory"), passing=True)
     if code == sqlite3.SQLITE_FULL:
         return Failure(StoreFullError("the disk that holds the database is full"), passing=False)
     if code in _SQLITE_OUTAGES:

@@ -1,4 +1,4 @@
-"""The query ledger: an attack's ``reserved`` only ever grows, and grows before anything is sent."""
+"""The query ledger: an attack's ``reserved`` never shrinks, and grows before anything is sent."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pixelprobe_services.orchestrator.store.sql.attacks import (
     settled_after,
     settled_values,
 )
+from pixelprobe_services.orchestrator.store.sql.events import read_campaign
 from pixelprobe_services.orchestrator.store.sql.schema import attacks
 
 # Built once: these two run with every request, and building a statement costs more than running it.
@@ -62,7 +63,7 @@ def reserve(
     settled: Settled,
     most_a_day: Mapping[str, int],
 ) -> None:
-    """Count queries that are about to be sent, and note which earlier ones are known to have been.
+    """Count queries that are about to be sent, and record what became of earlier ones.
 
     Raises:
         LeaseLostError: some leases are lost; nothing is counted.
@@ -109,8 +110,10 @@ def _is_held(connection: sa.Connection, lease: Lease) -> bool:
 
 
 def of_attack(connection: sa.Connection, attack: AttackId) -> Ledger:
-    """The counts of one attack."""
+    """Return the counts of one attack; zeros where it was never claimed. Raises NotFoundError."""
     row = connection.execute(sa.select(*LEDGER_COLUMNS).where(is_attack(attacks, attack))).one_or_none()
     if row is None:
-        raise NotFoundError(f"campaign {attack.campaign_id} has no attack {attack.number}")
+        total = read_campaign(connection, attack.campaign_id).attacks_total
+        if not 0 <= attack.number < total:
+            raise NotFoundError(f"campaign {attack.campaign_id} has no attack {attack.number}")
     return ledger_of(row)

@@ -1,4 +1,4 @@
-"""Results and masks as bytes: the part of them that no query looks into."""
+"""Serialises results and masks: the part of them that no SQL query reads."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ RESULT_VERSION = 1
 
 
 class PayloadError(Exception):
-    """The bytes are no result of a known version."""
+    """Bytes are not a result of a known version."""
 
 
 def encode_result(result: AttackResult) -> bytes:
-    """All but the outcome, as JSON; floats come back to the last bit."""
+    """Return all but the outcome, as JSON; floats survive to the last bit."""
     return json.dumps(
         {
             "version": RESULT_VERSION,
@@ -42,7 +42,7 @@ def encode_result(result: AttackResult) -> bytes:
 
 
 def decode_result(payload: bytes, outcome: Outcome) -> AttackResult:
-    """The inverse of :func:`encode_result`.
+    """Invert :func:`encode_result`.
 
     Raises:
         PayloadError: other bytes, or another version.
@@ -70,18 +70,18 @@ def decode_result(payload: bytes, outcome: Outcome) -> AttackResult:
 
 
 def encode_mask(mask: MaskArray) -> bytes:
-    """One bit a pixel, row by row."""
+    """Return a mask, (height, width) bool, with one bit per pixel, row by row."""
     return np.packbits(mask).tobytes()
 
 
 def decode_mask(bits: bytes, height: int, width: int) -> MaskArray:
-    """The inverse of :func:`encode_mask`: (height, width) bool."""
+    """Invert :func:`encode_mask`: return (height, width) bool."""
     pixels = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=height * width)
     return pixels.astype(np.bool_).reshape(height, width)
 
 
 def mask_digest(mask: MaskArray) -> str:
-    """SHA-256 in hex over the sides (4 bytes each, big-endian) and the bits."""
+    """Return the SHA-256 in hex over the sides (4 bytes each, big-endian) and the bits."""
     height, width = mask.shape
     header = height.to_bytes(4, "big") + width.to_bytes(4, "big")
     return hashlib.sha256(header + encode_mask(mask)).hexdigest()

@@ -1,7 +1,7 @@
-"""The tables of the durable store, for SQLite and PostgreSQL alike. A change here needs a migration.
+"""Tables of the durable store, for SQLite and PostgreSQL alike. A change here needs a migration.
 
-What is looked up, counted or compared stands in columns; what is only handed back stands in one versioned
-payload. Times are seconds since 1970 (UTC).
+Columns hold what is looked up, counted or compared; one versioned payload holds what is only returned. Times
+are seconds since 1970 (UTC).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ metadata = sa.MetaData(
 
 
 def _enum(kind: type[Enum]) -> sa.Enum:
-    """Stored as the value's own word, so that rows can be read without this program."""
+    """Return the type of a column that holds an enum by its value, legible without this program."""
     return sa.Enum(
         kind, native_enum=False, length=16, values_callable=lambda members: [one.value for one in members]
     )
 
 
 def _big() -> sa.types.TypeEngine[int]:
-    """64 bits; SQLite numbers rows by itself only in a column that it calls INTEGER."""
+    """Return the type of a 64-bit row number; SQLite generates one only in a column of type INTEGER."""
     return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
@@ -56,7 +56,9 @@ images = sa.Table(
     sa.Column("height", sa.Integer, nullable=False),
     sa.Column("width", sa.Integer, nullable=False),
     sa.Column("rgb", sa.LargeBinary, nullable=False),
+    sa.Column("used", sa.Double, nullable=False, server_default="0"),
 )
+"""``used`` is the time of the last upload, by the database's clock."""
 
 masks = sa.Table(
     "masks",
@@ -66,27 +68,53 @@ masks = sa.Table(
     sa.Column("width", sa.Integer, nullable=False),
     sa.Column("bits", sa.LargeBinary, nullable=False),
 )
-"""By content: many attacks share one."""
+"""By content: many attacks share one mask."""
 
 campaigns = sa.Table(
     "campaigns",
     metadata,
     sa.Column("ordinal", _big(), primary_key=True, autoincrement=True),
     sa.Column("id", sa.String(ID_LENGTH), nullable=False, unique=True),
-    sa.Column("request_id", sa.String(128), unique=True),
+    sa.Column("request_id", sa.String(128)),
     sa.Column("state", _enum(CampaignState), nullable=False),
     sa.Column("state_reason", sa.Text, nullable=False),
     sa.Column("create_time", sa.Double, nullable=False),
     sa.Column("end_time", sa.Double),
     sa.Column("attacks_total", sa.Integer, nullable=False),
     sa.Column("last_event", sa.BigInteger, nullable=False),
-    sa.Column("spec", sa.LargeBinary, nullable=False),
     sa.Column("owner", sa.String(OWNER_LENGTH), nullable=False, server_default=""),
+    sa.Column("attacks_created", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("delete_time", sa.Double),
+    sa.Column("head", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("owner", "request_id"),
     sa.Index(None, "owner", "state"),
 )
-"""``ordinal`` is the order of creation; ``spec`` a serialised ``pixelprobe.attack.v1.CampaignSpec``;
-``owner`` the client that created it, empty where clients have no names.
+"""What lists and changes of state need; narrow, because its rows change with every event.
+
+``ordinal`` is the order of creation, ``owner`` the client that created it, empty where clients have no names;
+``head`` a serialised ``pixelprobe.attack.v1.CampaignSpec`` without images. Attacks with numbers from
+``attacks_created`` on were never claimed and have no row. ``stored_bytes`` counts the spec, the images and
+the results. A campaign with a ``delete_time`` does not exist for readers: it is being created, or removed.
 """
+
+specs = sa.Table(
+    "specs",
+    metadata,
+    sa.Column("campaign_id", sa.String(ID_LENGTH), sa.ForeignKey("campaigns.id"), primary_key=True),
+    sa.Column("spec", sa.LargeBinary, nullable=False),
+)
+"""Serialised ``pixelprobe.attack.v1.CampaignSpec`` messages: large, and never changed."""
+
+campaign_images = sa.Table(
+    "campaign_images",
+    metadata,
+    sa.Column("campaign_id", sa.String(ID_LENGTH), sa.ForeignKey("campaigns.id"), primary_key=True),
+    sa.Column("image_digest", sa.String(DIGEST_LENGTH), primary_key=True),
+    sa.Index(None, "image_digest"),
+    sqlite_with_rowid=False,
+)
+"""Which images a campaign uses; an image that none uses may be removed."""
 
 campaign_masks = sa.Table(
     "campaign_masks",
@@ -95,8 +123,9 @@ campaign_masks = sa.Table(
     sa.Column("image_digest", sa.String(DIGEST_LENGTH), primary_key=True),
     sa.Column("mask_digest", sa.String(DIGEST_LENGTH), sa.ForeignKey("masks.digest"), nullable=False),
     sa.Column("review_reason", sa.Text, nullable=False),
+    sa.Index(None, "mask_digest"),
 )
-"""Which mask a campaign uses for an image: the first that was made."""
+"""The mask that a campaign uses for an image: the first that was made."""
 
 attacks = sa.Table(
     "attacks",
@@ -119,11 +148,12 @@ attacks = sa.Table(
     sa.Index(None, "campaign_id", "state", "number"),
     sqlite_with_rowid=False,
 )
-"""Narrow, because its rows change often. What an attack is follows from the spec and ``number``.
+"""Attacks that were claimed at least once; narrow, because rows change often. The spec and ``number`` say
+what the attack is.
 
-``owner`` and ``claims`` are the lease: who runs the attack, and how often it was taken up; only the last who
-did may write. ``reserved`` counts every query that ever was about to be sent, ``settled`` those known to have
-been; what lies between is under way, or was when an orchestrator died. ``answered``, ``timed_out`` and
+``owner`` and ``claims`` are the lease: the holder, and how often the attack was claimed; only the last holder
+may write. ``reserved`` counts every query that was ever about to be sent, ``settled`` those known to have
+been; the difference is under way, or was when an orchestrator died. ``answered``, ``timed_out`` and
 ``rejected`` are parts of ``settled``; an attack has sent ``reserved - rejected`` queries.
 """
 
@@ -134,6 +164,7 @@ results = sa.Table(
     sa.Column("mask_digest", sa.String(DIGEST_LENGTH), sa.ForeignKey("masks.digest")),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     _of_attack(),
+    sa.Index(None, "mask_digest"),
 )
 
 checkpoints = sa.Table(
@@ -153,7 +184,7 @@ scored = sa.Table(
     _of_attack(),
     sa.Index(None, "campaign_id", "number"),
 )
-"""What a checkpoint's attack has scored so far, appended piece by piece; in the order of ``place``."""
+"""What a checkpoint's attack has scored so far, in the order of ``place``."""
 
 events = sa.Table(
     "events",
@@ -182,7 +213,7 @@ lease_holders = sa.Table(
     sa.Column("seen", sa.Double, nullable=False),
     sa.Column("expires", sa.Double),
 )
-"""Orchestrators at work: their last sign of life, and until when others leave their attacks alone.
+"""Orchestrators at work: when each last renewed its lease, and when the lease ends.
 
-Both by the database's clock. One that ``expires`` never is the only one, alone with its SQLite file.
+Both by the database's clock. A lease without an end is that of the only user of an SQLite file.
 """

@@ -1,4 +1,4 @@
-"""Which schema a database has, and what to do about it: make it, accept it, or refuse it with a command."""
+"""Makes a database's schema, or checks its version and names the command that changes it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pixelprobe_services.orchestrator.store.errors import StoreSetupError
 MIGRATE = "python -m pixelprobe_services.orchestrator.store.migrate"
 _UPGRADE_PROGRAM = "pip install --upgrade 'pixelprobe[server]'"
 _POSTGRESQL_LOCK = 0x7069_7865_6C70_7262
-"""Any number; two orchestrators that start together on an empty database must not both make it."""
+"""An arbitrary key: of two orchestrators that start together on an empty database, one makes the schema."""
 
 
 def configuration(migrations: str = "pixelprobe_services.orchestrator.store.sql:migrations") -> Config:
-    """Alembic's, without a file. ``migrations`` is a folder, or a package's folder as ``package:folder``."""
+    """Return Alembic's configuration. ``migrations`` is a folder, or one of a package: ``package:folder``."""
     config = Config()
     config.set_main_option("script_location", migrations)
     config.set_main_option("path_separator", "os")
@@ -25,15 +25,15 @@ def configuration(migrations: str = "pixelprobe_services.orchestrator.store.sql:
 
 
 def head(config: Config) -> str | None:
-    """The revision that this program's migrations lead to."""
+    """Return the revision that this program's migrations lead to."""
     return ScriptDirectory.from_config(config).get_current_head()
 
 
 def prepare(connection: sa.Connection, config: Config) -> None:
-    """Make the schema in an empty database; else see that it is the one this program knows.
+    """Make the schema in an empty database; otherwise check that it is the one this program knows.
 
     Raises:
-        StoreSetupError: it is older, newer, or not ours.
+        StoreSetupError: it is older or newer, or the tables are those of another program.
     """
     _lock(connection)
     wanted, found = head(config), current(connection)
@@ -55,7 +55,7 @@ def upgrade(connection: sa.Connection, config: Config) -> tuple[str | None, str 
     """Bring the database to this program's schema. Returns the revisions before and after.
 
     Raises:
-        StoreSetupError: it is newer, or not ours.
+        StoreSetupError: it is newer, or the tables are those of another program.
     """
     _lock(connection)
     wanted, found = head(config), current(connection)
@@ -69,7 +69,7 @@ def upgrade(connection: sa.Connection, config: Config) -> tuple[str | None, str 
 
 
 def current(connection: sa.Connection) -> str | None:
-    """The revision that the database has, None where it has none."""
+    """Return the revision that the database has, or None."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -79,7 +79,7 @@ def _run(connection: sa.Connection, config: Config) -> None:
 
 
 def _lock(connection: sa.Connection) -> None:
-    """Until the end of the transaction. On SQLite that is one writer's already."""
+    """Lock the schema until the end of the transaction; an SQLite transaction holds the lock already."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRESQL_LOCK)))
 

@@ -1,4 +1,4 @@
-"""SQLite's one writer: a thread that commits together what waits together.
+"""The one writer of an SQLite database: a thread that commits all waiting work together.
 
 A commit costs a flush to the disk (4 ms where this was measured). Attacks finish, checkpoint and reserve
 side by side, so the flush is shared: each piece of work runs in a savepoint of its own, and all are committed
@@ -22,7 +22,7 @@ from pixelprobe_services.orchestrator.store.sql.failures import failure_of
 MOST_AT_ONCE = 64
 
 _Outcome = tuple[Any, Exception | None]
-"""What the work returned, or what it raised."""
+"""The value that the work returned, or the exception that it raised."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class _Job:
 
 
 class SerialWriter:
-    """Runs work in transactions of ``engine``, one after another, in the order it was submitted."""
+    """Runs work in transactions of ``engine``, in the order it was submitted."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"})
@@ -47,7 +47,7 @@ class SerialWriter:
         return job.future
 
     def close(self) -> None:
-        """Finish what was submitted, then end."""
+        """Finish the submitted work, then end the thread."""
         self._jobs.put(None)
         self._thread.join()
 
@@ -72,7 +72,7 @@ class SerialWriter:
                     outcomes: list[_Outcome] = [(jobs[0].work(connection), None)]
                 else:
                     outcomes = [_attempt(connection, job.work) for job in jobs]
-        except Exception as error:  # handed to everyone who waits for this commit
+        except Exception as error:  # handed to all that wait for this commit
             for job in jobs:
                 job.future.set_exception(error)
             return

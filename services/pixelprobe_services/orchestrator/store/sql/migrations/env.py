@@ -1,4 +1,4 @@
-"""Alembic's entry: runs migrations over the connection that ``store.sql.migrate`` hands over."""
+"""Alembic's entry point: runs migrations over the connection that ``schema_version`` passes."""
 
 from __future__ import annotations
 

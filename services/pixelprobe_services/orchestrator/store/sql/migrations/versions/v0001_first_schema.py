@@ -1,4 +1,4 @@
-"""The first schema: pictures, masks, campaigns, attacks, results, checkpoints, events, leases."""
+"""The first schema: images, masks, campaigns, attacks, results, checkpoints, events, leases."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make everything; there is nothing before."""
+    """Create all tables."""
     _campaigns()
-    _pictures()
+    _images()
     _attacks()
     _of_attacks()
 
@@ -57,7 +57,7 @@ def _campaigns() -> None:
     )
 
 
-def _pictures() -> None:
+def _images() -> None:
     for name, content in (("images", "rgb"), ("masks", "bits")):
         op.create_table(
             name,

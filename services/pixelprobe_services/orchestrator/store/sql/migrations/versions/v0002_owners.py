@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Campaigns of before belong to nobody."""
+    """Campaigns that exist already have no owner."""
     op.add_column("campaigns", sa.Column("owner", sa.String(64), server_default="", nullable=False))
     op.create_index("ix_campaigns_owner_state", "campaigns", ["owner", "state"])
     op.create_table(
