@@ -254,7 +254,7 @@ def test_images_of_another_size_or_class(quick: Cli, images: Path) -> None:
 def test_unknown_names_are_bad_input(quick: Cli, command: str) -> None:
     done = quick("campaign", command, "nothing")
     assert_one_line_error(
-        done, 2, "no campaign or run is called 'nothing'; `pixelprobe campaign list` shows them"
+        done, 2, "you have no campaign or run called 'nothing'; `pixelprobe campaign list` shows names"
     )
 
 

@@ -89,7 +89,7 @@ def test_budgets_of_one_run_equal_separate_runs(cli: Cli) -> None:
 
 
 def test_budgets_of_nothing(cli: Cli) -> None:
-    assert_one_line_error(cli("budgets", "nothing"), 1, "no campaign or run is called 'nothing'")
+    assert_one_line_error(cli("budgets", "nothing"), 2, "you have no campaign or run called 'nothing'")
 
 
 def test_load_tests_are_refused_where_the_operator_does_not_allow_them(

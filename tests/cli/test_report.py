@@ -73,7 +73,7 @@ def test_without_json_it_says_what_to_open(cli: Cli, campaign: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("nobody",), 2, "no campaign or run is called 'nobody'"),
+        (("nobody",), 2, "you have no campaign or run called 'nobody'"),
         (("CAMPAIGN", "--target", "net"), 2, "--target: 'net' was not attacked; allconv_cifar10 were"),
         (("CAMPAIGN", "--accuracy", "gone.json"), 2, "gone.json: No such file"),
         (("CAMPAIGN", "--provenance", __file__), 2, "test_report.py: not JSON"),
