@@ -157,10 +157,7 @@ def test_a_plan_sends_queries_only_when_asked(cli: Cli, images: Path) -> None:
     done = cli("campaign", "plan", spec, "--measure", 500)
     assert done.returncode == 0, done.stderr
     assert "queries/s (measured just now)" in done.stdout
-    probe, *others = cli.json("campaign", "list")
-    assert others == before
-    assert (probe["display_name"], probe["state"]) == ("rate probe", "cancelled")
-    assert 0 < probe["queries_sent"] <= 500
+    assert cli.json("campaign", "list") == before
     done = cli("campaign", "plan", spec, "--measure", 500, "--rate", 100)
     assert (done.returncode, done.stderr.splitlines()) == (
         2,

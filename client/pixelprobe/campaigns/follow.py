@@ -63,7 +63,7 @@ def run_campaign(
     except KeyboardInterrupt:
         on_interrupt()
         name = client.create_campaign(spec, request_id).name
-        campaign = _cancel(client, name)
+        campaign = cancel_and_wait(client, name)
         return CampaignRun(campaign, tuple(client.list_results(name)), interrupted=True)
     return CampaignRun(client.get_campaign(name), tuple(client.list_results(name)), interrupted=False)
 
@@ -79,7 +79,8 @@ def _cancelled_on_error(client: PixelprobeClient, name: str) -> Iterator[None]:
         raise
 
 
-def _cancel(client: PixelprobeClient, name: str) -> Campaign:
+def cancel_and_wait(client: PixelprobeClient, name: str) -> Campaign:
+    """Cancel a campaign and return it once its attacks have finished, or after CANCEL_SECONDS."""
     campaign = client.cancel_campaign(name)
     deadline = time.monotonic() + CANCEL_SECONDS
     while campaign.attacks_finished < campaign.attacks_total and time.monotonic() < deadline:

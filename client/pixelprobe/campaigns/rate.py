@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixelprobe.api import PixelprobeClient
+from pixelprobe.campaigns.follow import cancel_and_wait
 from pixelprobe.model import (
     AttackFinished,
     AttackProgress,
@@ -45,7 +46,7 @@ def measure_rate(
 ) -> float | None:
     """Return the queries a second over all targets at once.
 
-    The campaign that measures it is cancelled afterwards.
+    The campaign that measures it is deleted afterwards.
 
     Args:
         client: of the server.
@@ -81,7 +82,8 @@ def measure_rate(
         return _rate_of(client.watch_campaign(name), len(spec.targets), clock)
     finally:
         stop.cancel()
-        client.cancel_campaign(name)
+        cancel_and_wait(client, name)
+        client.delete_campaign(name)
 
 
 def _rate_of(events: Iterable[Event], targets: int, clock: Callable[[], float]) -> float | None:

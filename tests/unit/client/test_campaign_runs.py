@@ -260,6 +260,7 @@ class Probed:
         self.cancelled: list[str] = []
         self.targets: tuple[str, ...] = ()
         self.most_queries = 0
+        self.deleted = False
 
     def upload_images(self, images: list[Any]) -> list[str]:
         return [f"{image.sum():064d}" for image in images]
@@ -270,8 +271,13 @@ class Probed:
         assert all(isinstance(image, CampaignImage) for image in spec.images)
         return campaign("campaigns/p")
 
-    def cancel_campaign(self, name: str) -> None:
+    def cancel_campaign(self, name: str) -> Campaign:
         self.cancelled.append(name)
+        return campaign(name, attacks_finished=1000)
+
+    def delete_campaign(self, name: str) -> None:
+        assert self.cancelled == [name]
+        self.deleted = True
 
     def watch_campaign(self, name: str) -> Iterator[Event]:
         self.time.now += 3.0  # queries are on their way
@@ -292,6 +298,7 @@ def test_the_rate_is_that_of_the_answers_and_the_probe_is_cancelled(answers: boo
     rate = probe.measure_rate(probed, images, [TARGET], 10_000, time)  # type: ignore[arg-type]
     assert rate == (pytest.approx(500, rel=0.1) if answers else None)
     assert probed.cancelled == ["campaigns/p"]
+    assert probed.deleted
     assert probed.targets == ("net",)
 
 
