@@ -117,8 +117,9 @@ def follow(
 
 
 def _what_is_waited_for(campaigns: Sequence[Campaign]) -> str:
-    reasons = dict.fromkeys(campaign.state_reason for campaign in campaigns if campaign.waits)
-    return f"paused until this has passed: {'; '.join(reasons)}" if reasons else ""
+    """Return what campaigns that continue by themselves wait for, running ones included."""
+    reasons = dict.fromkeys(one.state_reason for one in campaigns if one.state_reason and not one.ended)
+    return f"waiting until this has passed: {'; '.join(reasons)}" if reasons else ""
 
 
 class _Board:

@@ -241,13 +241,13 @@ def test_a_pause_that_passes_by_itself_is_waited_for_and_told(
 
     def stalled(look: int, seen: Campaign) -> Campaign:
         if look < 150:  # two looks a second, so past the line that is printed after a minute
-            return replace(seen, state=CampaignState.PAUSED, state_reason="nobody answers", waits=True)
+            return replace(seen, state=CampaignState.WAITING, state_reason="nobody answers", waits=True)
         return seen
 
     change_looks(client, stalled)
     ended, out = follow_all(client, Time())
     assert [item.state for item in ended] == [CampaignState.SUCCEEDED] * 2
-    assert "paused until this has passed: nobody answers" in " ".join(out.split())
+    assert "waiting until this has passed: nobody answers" in " ".join(out.split())
     assert campaign(state=CampaignState.PAUSED).ended
 
 
