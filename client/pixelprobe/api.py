@@ -159,7 +159,7 @@ class PixelprobeClient:
                 repeated after a lost answer does no harm.
 
         Raises:
-            InvalidArgumentError: the spec is off; ``field`` names where.
+            InvalidArgumentError: the spec is invalid; ``field`` is the path of the field at fault.
             NotFoundError: an unknown target, or an image that was not uploaded.
             AlreadyExistsError: the request id belongs to another spec.
         """

@@ -203,7 +203,7 @@ LISTING = ("targets", "list")
         (
             LISTING,
             {**NO_TLS, "PIXELPROBE_ORCHESTRATOR": "elsewhere.example:50062"},
-            "would travel unencrypted to elsewhere.example:50062",
+            "would be sent unencrypted to elsewhere.example:50062",
         ),
     ],
 )

@@ -55,7 +55,7 @@ class Peer:
             return grpc.ssl_channel_credentials(self.authorities, self.key, self.certificate)
         if self.token and not self.allow_plaintext and not is_loopback(address):
             raise PeerError(
-                f"the token would travel unencrypted to {address}: turn TLS on, or say --allow-plaintext"
+                f"the token would be sent unencrypted to {address}: turn TLS on, or give --allow-plaintext"
             )
         return None
 

@@ -275,6 +275,22 @@ def test_a_file_that_cannot_be_read_is_an_error_of_one_line(tmp_path: Path) -> N
             read_spec(tmp_path / name)
 
 
+@pytest.mark.parametrize("text", ["a." * 50_000 + "a = 1", "a = " + "[" * 100_000, "seed = " + "9" * 100_000])
+def test_a_hostile_file_is_an_error_of_one_line(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SpecError) as caught:
+        read_spec(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value).removeprefix(str(path))) < 120
+    assert "\n" not in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+    assert (
+        read_spec(written(tmp_path, "\ufeff" + SMALLEST)).name == read_spec(written(tmp_path, SMALLEST)).name
+    )
+
+
 def test_a_path_goes_before_a_shipped_spec_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
