@@ -22,6 +22,7 @@ async def check_spec(spec: CampaignSpec, store: Store, batchers: BatcherPool) ->
     Raises:
         NotFoundError: an unknown target or image.
         InvalidArgumentError: a text is too long, or a size, label or class does not fit a target.
+        InvalidSpecError: the search cannot change so many pixels, or needs scores that a target lacks.
         TargetError: a target cannot be described now.
     """
     check_texts(spec)
