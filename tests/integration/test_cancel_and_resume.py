@@ -14,6 +14,7 @@ from pixelprobe_services.orchestrator.store.base import Store
 from pixelprobe_services.orchestrator.store.location import locate
 from pixelprobe_services.orchestrator.store.opening import open_store
 from tests.integration.offline import Offline, offline, spec, undisturbed, without_sent
+from tests.postgres import shared_server
 
 CANCELLED, SUCCEEDED = CampaignState.CANCELLED, CampaignState.SUCCEEDED
 ROUNDS = 10
@@ -75,3 +76,23 @@ async def test_resumed_and_cancelled_many_times(store: Store) -> None:
                 break
             await running.manager.resume(campaign_id)
         await assert_undisturbed(running, campaign_id)
+
+
+async def test_resumed_by_another_orchestrator() -> None:
+    """Over one PostgreSQL database: one cancels, the other resumes at once."""
+    location = locate(shared_server().new_database(), None)
+    stores = [await open_store(location, lease_seconds=5.0) for _ in range(2)]
+    async with (
+        offline(stores[0], seconds_a_request=0.01) as one,
+        offline(stores[1], seconds_a_request=0.01) as other,
+    ):
+        for _ in range(ROUNDS):
+            campaign_id = await one.create()
+            await one.some_answers(one.target.answered + 40)
+            cancelling = asyncio.create_task(one.manager.cancel(campaign_id))
+            await other.until(campaign_id, CANCELLED, SUCCEEDED)
+            await other.manager.resume(campaign_id)
+            await cancelling
+            await assert_undisturbed(other, campaign_id)
+    for store in stores:
+        await store.close()
