@@ -1,4 +1,4 @@
-"""A headless Chromium that tests can steer: Chrome's DevTools protocol over a websocket."""
+"""A headless Chromium, controlled by Chrome's DevTools protocol over a websocket."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
         self.complaints: list[str] = []
-        """Errors on the console, exceptions, and whatever the browser logged."""
+        """Errors on the console, exceptions, and log entries of the browser."""
         self.requests: list[str] = []
-        """Addresses that the page asked for."""
+        """Addresses that the page requested."""
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command of the protocol; what happens meanwhile is noted."""
+        """Send one command of the protocol; events that arrive meanwhile are recorded."""
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         async with asyncio.timeout(CALL_SECONDS):
@@ -51,20 +51,20 @@ class Page:
                     return result
 
     async def wait_for(self, event: str) -> None:
-        """Until the event comes."""
+        """Wait until the event arrives."""
         async with asyncio.timeout(CALL_SECONDS):
             while (await self._next()).get("method") != event:
                 pass
 
     async def open(self, url: str, width: int, height: int = 900) -> None:
-        """Load a page in a window of that size, in CSS pixels, to its end."""
+        """Load a page completely, in a window of that size in CSS pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         await self.call("Emulation.setDeviceMetricsOverride", **size)
         await self.call("Page.navigate", url=url)
         await self.wait_for("Page.loadEventFired")
 
     async def run(self, expression: str) -> Any:
-        """The value of a JavaScript expression; a promise's when it is kept."""
+        """Return the value of a JavaScript expression, or of the promise that it returns."""
         answer = await self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -88,7 +88,7 @@ class Page:
 
 @contextlib.asynccontextmanager
 async def browser_page(folder: Path) -> AsyncIterator[Page]:
-    """A tab of a Chromium of its own, whose profile is in ``folder``."""
+    """Open a tab of a new Chromium, whose profile is in ``folder``."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         pytest.fail("no Chromium on PATH: install it (Debian: apt-get install chromium)", pytrace=False)
@@ -120,7 +120,7 @@ async def browser_page(folder: Path) -> AsyncIterator[Page]:
 
 
 async def _tab(session: aiohttp.ClientSession, messages: asyncio.StreamReader) -> str:
-    """The websocket address of the first tab; the browser says on stderr where it listens."""
+    """Return the websocket address of the first tab; the browser prints on stderr where it listens."""
     async with asyncio.timeout(START_SECONDS):
         port = None
         while port is None:

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector of tests: a real gRPC server that keeps the spans it is sent."""
+"""An OpenTelemetry collector for tests: a real gRPC server that keeps the spans it receives."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Collector(pb_grpc.TraceServiceServicer):
             return {span.id: span for span in self.spans}
 
     def until(self, arrived: Callable[[], bool], seconds: float = 30) -> None:
-        """Wait for what is sent every few seconds."""
+        """Wait for spans, which exporters send every few seconds."""
         give_up = time.monotonic() + seconds
         while not arrived():
             assert time.monotonic() < give_up, sorted({(span.program, span.name) for span in self.spans})
@@ -65,7 +65,7 @@ class Collector(pb_grpc.TraceServiceServicer):
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector for as long as the block runs."""
+    """Run a collector until the block ends."""
     collector = Collector()
     server = grpc.server(ThreadPoolExecutor(2))
     pb_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]

@@ -32,7 +32,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running server that trusts local connections of USER, who may do anything."""
+    """A running server that trusts local connections of USER, its superuser."""
 
     port: int
     folder: Path
@@ -47,7 +47,7 @@ class PostgresServer:
         return self._url(name)
 
     def stop(self, mode: str = "immediate") -> None:
-        """Stop; ``immediate`` is what a crash looks like to its clients."""
+        """Stop; to clients ``immediate`` looks like a crash."""
         self._control("stop", "-m", mode)
 
     def start(self) -> None:
@@ -66,12 +66,12 @@ class PostgresServer:
 
 @cache
 def shared_server() -> PostgresServer:
-    """The session's server; stopped and removed when Python ends."""
+    """Return the shared server of this process; it is stopped and removed when Python ends."""
     return new_server()
 
 
 def new_server() -> PostgresServer:
-    """A server of one's own, for tests that stop it."""
+    """Start a separate server, for tests that stop it."""
     programs = _programs()
     folder = Path(tempfile.mkdtemp(prefix="pixelprobe-postgres-"))
     if os.geteuid() == 0:  # initdb refuses to run as root

@@ -1,4 +1,4 @@
-"""The two services as real processes on free ports, for tests that need one set up in a certain way."""
+"""The two services as real processes on free ports, for tests that need special options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunningService:
     lines: list[str] = field(default_factory=list)
 
     def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM. Returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=15)
 
@@ -77,7 +77,7 @@ def service(module: str, *arguments: str, descriptors: int | None = None) -> Ite
 
 @contextmanager
 def segmentation(*arguments: str) -> Iterator[RunningService]:
-    """A segmentation service."""
+    """Run a segmentation service."""
     with service("pixelprobe_services.segmentation", *arguments) as running:
         yield running
 
@@ -86,7 +86,7 @@ def segmentation(*arguments: str) -> Iterator[RunningService]:
 def orchestrator(
     targets: Path, segmentation_address: str, *arguments: str, descriptors: int | None = None
 ) -> Iterator[RunningService]:
-    """An orchestrator over the targets of a file; in memory, unless ``--store`` says otherwise."""
+    """Run an orchestrator with a targets file; its store is in memory unless ``--store`` is given."""
     with service(
         "pixelprobe_services.orchestrator",
         "--targets",

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus would read them, and the names that a query asks for."""
+"""Metrics parsed as Prometheus does, and the metric names in a query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = {"and", "or", "unless", "bool", "offset"}
 
 
 def read(text: str) -> Samples:
-    """Every sample of a metrics page, by name and labels."""
+    """Return every sample of a metrics page, by name and labels."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -23,17 +23,17 @@ def read(text: str) -> Samples:
 
 
 def of(registry: CollectorRegistry) -> Samples:
-    """What a registry would tell now."""
+    """Return the current samples of a registry."""
     return read(generate_latest(registry).decode())
 
 
 def scrape(address: str) -> Samples:
-    """What http://ADDRESS/metrics tells now."""
+    """Return the current samples of http://ADDRESS/metrics."""
     return read(page(address))
 
 
 def page(address: str) -> str:
-    """http://ADDRESS/metrics as it is."""
+    """Return the text of http://ADDRESS/metrics."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
         text: str = answer.read().decode()
     return text
@@ -45,14 +45,14 @@ def names_on(text: str) -> set[str]:
 
 
 def total(samples: Samples, name: str, **labels: str) -> float:
-    """The sum over all series of that name with these labels, of which there is at least one."""
+    """Return the sum over all series of that name with these labels; there must be at least one."""
     found = [value for (one, has), value in samples.items() if one == name and labels.items() <= has]
     assert found, f"no series {name} {labels}"
     return sum(found)
 
 
 def names_in(query: str) -> set[str]:
-    """The metrics that a PromQL query names."""
+    """Return the names of the metrics in a PromQL query."""
     bare = re.sub(r'"[^"]*"', "", query)
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare)
     bare = re.sub(r"\b(by|on|without|ignoring|group_left|group_right)\s*\([^)]*\)", "", bare)

@@ -1,4 +1,4 @@
-"""Local stacks of tests: their commands, their processes, and proof that nothing of them is left."""
+"""Local stacks of tests: their commands, their processes, and checks that nothing of them is left."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stack:
     def begin(
         self, *arguments: str, command: tuple[str, ...] = ("-m", "pixelprobe_deploy.local")
     ) -> subprocess.Popen[str]:
-        """As a call, without waiting for the end."""
+        """Start a command without waiting for its end."""
         environment = {
             **os.environ,
             "PIXELPROBE_HOME": str(self.home),
@@ -77,7 +77,7 @@ class Stack:
         return self.record().parts["triton"].process
 
     def processes(self) -> list[int]:
-        """Whoever was started with this state folder: the server, its children, the services."""
+        """Return the pids of processes with this state folder: the server, its children, the services."""
         mark = f"PIXELPROBE_HOME={self.home}"
         found = []
         for entry in Path("/proc").iterdir():
@@ -101,7 +101,7 @@ def shared_memory(stack: StackRecord) -> list[Path]:
 
 
 def error_line(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
-    """The one line that a failed command says."""
+    """Return the one line that a failed command printed."""
     assert done.returncode == code, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("Error: ")

@@ -65,7 +65,7 @@ Place = tuple[int, str, str, int]
 
 @dataclass(frozen=True)
 class Taken:
-    """What one command took: seconds on the wall and on the CPU, most bytes of memory; and its limits."""
+    """Cost of one command: wall-clock and CPU seconds, peak memory in bytes; and its limits."""
 
     command: str
     wall: float
@@ -84,7 +84,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class LargeCampaign:
-    """All commands, and how many seconds of the server's CPU they cost together."""
+    """All commands, and the server's CPU seconds for all of them."""
 
     attacks: int
     commands: Sequence[Taken]
@@ -98,7 +98,7 @@ class LargeCampaign:
 
 
 class Models:
-    """The three classifiers, as far as anybody asks about them."""
+    """The three classifiers, with the fields that are read."""
 
     def __init__(self) -> None:
         info = replace(INFO, width=32, height=32, labels=LABELS)

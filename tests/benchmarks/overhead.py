@@ -1,4 +1,4 @@
-"""What the orchestrator itself takes at ImageNet's size: memory with many attacks in flight, CPU a query.
+"""Cost of the orchestrator at ImageNet's size: memory with many attacks in flight, CPU time a query.
 
 32 one-pixel attacks of 400 candidates on as many images of 224x224, on the cheap classifier of 1000 classes
 that wire.py makes, so that queries come fast and nothing hides behind the model. Its CPU a query is then held
@@ -64,7 +64,7 @@ class Overhead:
 
 
 def measure(client: PixelprobeClient, stack: dict[str, dict[str, Any]]) -> Overhead:
-    """Run the campaign once and ask the dearer model a little; ``stack`` tells addresses and process ids."""
+    """Run the campaign once and query the slower model a little; ``stack``: addresses and process ids."""
     own, server = int(stack["orchestrator"]["pid"]), int(stack["triton"]["pid"])
     through_orchestrator(client, attacks=4, seed=1)  # connects, imports, warms up
     forget_peak(own)

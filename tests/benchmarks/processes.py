@@ -1,4 +1,4 @@
-"""What running processes take, as Linux counts it."""
+"""Resources of running processes, from /proc."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def forget_peak(pid: int) -> None:
-    """Let the peak of a process's memory start anew from what it holds now."""
+    """Reset the peak of a process's memory to its current size."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory that it held at once (resident set)."""
+    """Return the peak resident memory of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (peak,) = (line for line in lines if line.startswith("VmHWM:"))
     return int(peak.split()[1]) * 1024

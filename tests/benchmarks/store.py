@@ -1,4 +1,4 @@
-"""What keeping a campaign costs: the same one over SQLite and in memory, in turns.
+"""Cost of storing a campaign: the same one over SQLite and in memory, in turns.
 
 The model is a clock: it answers QUERIES_A_SECOND, one request at a time, as two CPU cores do, and needs no
 CPU for it. What the store costs is the difference on the wall, and the CPU that a model beside it would miss.
@@ -30,7 +30,7 @@ ROUNDS = 2
 
 
 class Clock(FakeTarget):
-    """Answers at a fixed rate, however much it is asked at once."""
+    """Answers at a fixed rate, whatever the load."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -40,7 +40,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Wire:
-    """One model, asked both ways."""
+    """One model, queried both ways."""
 
     info: TargetInfo
     sparse: Way

@@ -1,4 +1,4 @@
-"""What README and docs show: commands of ``console`` blocks, and files of ``toml`` blocks."""
+"""What README and docs show: ``console`` and ``python`` blocks as commands, and files of ``toml`` blocks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Shown:
-    """A command as a document shows it, with continuation lines."""
+    """A command as a document shows it, with continuation lines; a Python block is given to ``python``."""
 
     document: Path
     line: int
@@ -48,6 +48,12 @@ def commands() -> list[Shown]:
     """All commands, in the documents' order."""
     found = []
     for document in DOCUMENTS:
+        # Later blocks of a document continue its first one, which imports the library.
+        programs = [
+            Shown(document, line, f"python - <<'END'\nimport pixelprobe\n{text}END\n")
+            for line, text in blocks(document, "python")
+        ]
+        typed = []
         for first, text in blocks(document, "console"):
             lines = iter(enumerate(text.splitlines(), first))
             for number, line in lines:
@@ -56,7 +62,8 @@ def commands() -> list[Shown]:
                 command = line.removeprefix("$ ")
                 while command.endswith("\\"):
                     command = command[:-1] + next(lines)[1].strip()
-                found.append(Shown(document, number, command))
+                typed.append(Shown(document, number, command))
+        found.extend(sorted(programs + typed, key=lambda shown: shown.line))
     return found
 
 

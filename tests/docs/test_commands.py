@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from pixelprobe_deploy.local.ports import HOST, KINDS, choose_ports
-from tests.cli.conftest import CAT
+from tests.cli.conftest import CAT, DOG
 from tests.docs.documents import ROOT, Shown, commands, files
 from tests.stacks import run_local
 from tests.unit.client.cifar10_files import png, sample_images, write_parquet
@@ -82,7 +82,8 @@ class Clone:
         return shown
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        if re.match(r"pixelprobe up\b", command):  # ports are chosen here, so that `up` finds it running
+        if re.match(r"pixelprobe up\b|python - ", command):
+            # Ports are chosen here, so that `up` and the library find the stack running.
             started = run_local(self.home, self.triton_venv, "up", "--free-ports")
             assert started.returncode == 0, started.stderr
             self.ports["triton_grpc"] = int(
@@ -141,7 +142,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory, triton_venv: Path) -> Iterat
     ):
         (folder / name).symlink_to(ROOT / name)
     (folder / ".venv").symlink_to(sys.prefix)
-    shutil.copy(CAT, folder / "image.png")
+    for name, image in (("image", CAT), ("cat", CAT), ("dog", DOG)):
+        shutil.copy(image, folder / f"{name}.png")
     for name, text in files().items():
         (folder / name).write_text(text)
     images = sample_images(120)

@@ -1,4 +1,4 @@
-"""One small campaign, run again and again: how far it is, and what it must come to whatever happens."""
+"""A small campaign that is run many times: its progress, and the result it must have under every fault."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ATTACKS = 2 * 3 * 4
 
 @dataclass
 class Scored:
-    """Queries that Triton says it scored, over all its lives since this was made.
+    """Queries that Triton counted, over all its runs since this object was made.
 
     A life ends with the container; what was scored after the last look at a life is missed, never made up.
     """
@@ -66,7 +66,7 @@ class Scored:
         self.before = sum(self.lives.values())
 
     def look(self) -> None:
-        """Note what this life has scored so far."""
+        """Add what the current run has scored so far."""
         life = self.stack.container("triton").attrs["State"]["StartedAt"]
         self.lives[life] = int(float(self.stack.python("triton", SCORED)))
 
@@ -99,14 +99,14 @@ class Run:
     _began: float = 0.0
 
     def look(self) -> Campaign | None:
-        """How far it is; None while nobody answers."""
+        """Return its progress; None while no service answers."""
         try:
             return self.client.get_campaign(self.name)
         except UnavailableError:
             return None
 
     def until(self, good: Callable[[Campaign], bool], seconds: float = ENDED_WITHIN_SECONDS) -> Campaign:
-        """Wait for it to be so."""
+        """Wait until the condition holds."""
         give_up, last = time.monotonic() + seconds, None
         while True:
             seen = self.look()
@@ -138,7 +138,7 @@ class Run:
 
 
 def results(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What no disturbance may change."""
+    """Return the fields that no fault may change."""
     return [{key: value for key, value in row.items() if key not in _MAY_DIFFER} for row in rows]
 
 

@@ -12,7 +12,7 @@ from tests.e2e.stack import BUILD_SECONDS, ENGINE_SECONDS, UP_SECONDS, ComposeSt
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test pays for the stack."""
+    """Give the tests time for the start of the stack."""
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS + 2 * UP_SECONDS))

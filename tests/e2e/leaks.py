@@ -1,4 +1,4 @@
-"""Where a secret might show: what is looked through, and for what."""
+"""Places where a secret might leak, and the texts to search for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECRET_NAMES = (".token", "-key.pem", ".env", ".netrc", ".pypirc", "pip.conf", 
 
 
 def secrets_of(folder: Path) -> dict[str, str]:
-    """By file, what must show nowhere: each token, and a line out of each private key."""
+    """Return, by file, texts that must appear nowhere: each token, and a line of each private key."""
     found = {file.name: file.read_text().strip() for file in folder.glob("*.token")}
     for file in folder.glob("*-key.pem"):
         found[file.name] = file.read_text().splitlines()[1]
@@ -28,12 +28,12 @@ def secrets_of(folder: Path) -> dict[str, str]:
 
 
 def seen_in(text: str, secrets: dict[str, str]) -> list[str]:
-    """Which of them ``text`` gives away."""
+    """Return those that ``text`` contains."""
     return [name for name, secret in secrets.items() if secret in text]
 
 
 def inspected(container: Any) -> str:
-    """All that ``docker inspect`` and ``docker top`` say of a container: its environment and command too."""
+    """Return the output of ``docker inspect`` and ``docker top``, with environment and command."""
     return json.dumps(container.attrs) + json.dumps(container.top(ps_args="-eo pid,args"))
 
 

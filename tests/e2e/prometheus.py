@@ -1,4 +1,4 @@
-"""An image of Prometheus for the stack, also where no registry is within reach."""
+"""An image of Prometheus for the stack, also where no registry can be reached."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _WGET = b"""#!/usr/bin/env python3
 import sys, urllib.request
 urllib.request.urlopen(sys.argv[-1], timeout=4).read()
 """
-"""What the stack's health check asks by, for the base has none."""
+"""The program of the stack's health check, which the base lacks."""
 
 
 def image(engine: docker.DockerClient, wanted: str) -> str:
-    """``wanted`` if it is here or can be pulled; else one around the Prometheus that this machine has."""
+    """Return ``wanted`` if it is present or can be pulled; else an image of this machine's Prometheus."""
     try:
         engine.images.get(wanted)
     except NotFound:

@@ -1,4 +1,4 @@
-"""The stack of deploy/compose.yaml under a name and on ports of its own; every wait has an end."""
+"""The stack of deploy/compose.yaml under its own name and ports; every wait has a limit."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ComposeStack:
     first_states: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
-        """A compose command that must work; returns what it printed."""
+        """Run a compose command that must succeed. Returns its output."""
         settings = {f"PIXELPROBE_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
         settings["PIXELPROBE_ATTACKS_IN_FLIGHT"] = ATTACKS_IN_FLIGHT
         settings |= self.settings
@@ -77,7 +77,7 @@ class ComposeStack:
         return done.stdout
 
     def start(self) -> None:
-        """Build what is not built, start, wait for health."""
+        """Build missing images, start, and wait for health."""
         self("build", seconds=BUILD_SECONDS)
         began = time.monotonic()
         self("up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS), seconds=UP_SECONDS + 30)
@@ -85,19 +85,19 @@ class ComposeStack:
         self.first_states = {name: self.container(name).attrs["State"] for name in ("models", *SERVICES)}
 
     def wait_until_healthy(self) -> None:
-        """As ``up --wait``, which however gives up at once where a service noticed that another was away."""
+        """Wait as ``up --wait`` does, which fails at once if a service noticed that another was absent."""
         give_up = time.monotonic() + UP_SECONDS
         while health := {name: state for name in SERVICES if (state := self.health(name)) != "healthy"}:
             assert time.monotonic() < give_up, f"not healthy after {UP_SECONDS} s: {health}"
             time.sleep(1)
 
     def health(self, service: str) -> str:
-        """What the engine says: healthy, unhealthy, starting; or that the container does not run."""
+        """Return the engine's state: healthy, unhealthy, starting, or that the container does not run."""
         state = self.container(service).attrs["State"]
         return str(state["Health"]["Status"] if state["Running"] else state["Status"])
 
     def remove(self) -> None:
-        """Stop and delete all of it, volumes too; then see that nothing is left."""
+        """Stop and delete all of it, volumes too, and check that nothing is left."""
         self("--profile", "*", "down", "--volumes", "--remove-orphans")
         mine = {"filters": {"label": f"com.docker.compose.project={self.project}"}}
         assert self.engine.containers.list(all=True, **mine) == []
@@ -109,7 +109,7 @@ class ComposeStack:
         return self("logs", "--no-color", "--tail", "40")
 
     def container(self, service: str) -> Any:
-        """The service's one container, inspected anew."""
+        """Return the service's one container, freshly inspected."""
         labels = [f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}"]
         (container,) = self.engine.containers.list(all=True, filters={"label": labels})
         return container
@@ -121,11 +121,11 @@ class ComposeStack:
         return str(done.output.decode())
 
     def address(self, service: str) -> str:
-        """Where a program outside finds the service."""
+        """Return the service's address for programs outside the stack."""
         return f"127.0.0.1:{self.ports[service]}"
 
     def pixelprobe(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> str:
-        """A command of the CLI, run outside the stack; returns its stdout."""
+        """Run a command of the CLI outside the stack. Returns its stdout."""
         done = self.run_pixelprobe(*arguments, seconds=seconds)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -133,7 +133,7 @@ class ComposeStack:
     def run_pixelprobe(
         self, *arguments: str, changed: Mapping[str, str] | None = None, seconds: float = COMMAND_SECONDS
     ) -> subprocess.CompletedProcess[str]:
-        """The same, whatever comes of it; ``changed`` settings of the client, empty ones unset."""
+        """The same with any exit code; ``changed`` are settings of the client, empty ones unset."""
         client_settings = {**self.client_settings, **(changed or {})}
         return subprocess.run(
             [sys.executable, "-m", "pixelprobe.cli", *arguments],

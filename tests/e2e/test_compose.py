@@ -20,7 +20,7 @@ LARGEST_SERVICE_IMAGE = 350_000_000
 
 
 def queries_scored(stack: ComposeStack) -> int:
-    """By Triton's own counters; asked inside its container, since nobody outside can."""
+    """By Triton's own counters; read inside its container, because it is not published."""
     before, now = -1.0, float(stack.python("triton", SCORED))
     while now != before:  # it counts a request just after it was answered
         before, now = now, float(stack.python("triton", SCORED))

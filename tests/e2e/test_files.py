@@ -1,4 +1,4 @@
-"""What the stack's files say where no engine is needed to tell: overlays, targets, packages, Dockerfiles."""
+"""Checks of the stack's files that need no engine: overlays, targets, packages, Dockerfiles."""
 
 from __future__ import annotations
 

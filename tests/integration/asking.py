@@ -1,4 +1,4 @@
-"""Short words for what these tests do: pick images, run a campaign, ask Triton behind everybody's back."""
+"""Helpers of these tests: pick images, run a campaign, query Triton directly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = SearchSettings(population=40, generations=3)
 
 
 def write_targets(path: Path, triton_address: str) -> Path:
-    """A targets file with the three classifiers and ``whole``, AllConv asked in whole images."""
+    """Write a targets file with the three classifiers and ``whole``: AllConv, queried with whole images."""
     tables = [
         f'[targets.{name}]\nprotocol = "kserve-grpc"\naddress = "{triton_address}"\n' for name in CLASSIFIERS
     ]
@@ -79,7 +79,7 @@ def start(client: PixelprobeClient, paths: Sequence[Path], **spec: object) -> st
 
 
 def comparable(attack: Attack) -> tuple[object, ...]:
-    """All of an attack that must not depend on when and beside whom it ran."""
+    """Return the fields of an attack that must not depend on when it ran, or on what ran beside it."""
     result = attack.result
     assert result is not None
     mask = None if result.mask is None else result.mask.tobytes()
@@ -111,7 +111,7 @@ def ask_triton(address: str, model: str, images: NDArray[np.uint8]) -> NDArray[n
 
 
 def settled(count: Callable[[], int]) -> int:
-    """The count once it no longer moves: Triton counts a request just after it was answered."""
+    """Return the count once it is stable: Triton counts a request just after it answered it."""
     before, now = -1, count()
     while now != before:
         time.sleep(0.3)
@@ -120,13 +120,13 @@ def settled(count: Callable[[], int]) -> int:
 
 
 def images_scored(http_address: str, model: str) -> int:
-    """Triton's own inference count of a model: one for each image of a batch."""
+    """Return Triton's own inference count of a model: one for each image of a batch."""
     with urllib.request.urlopen(f"http://{http_address}/v2/models/{model}/stats", timeout=10) as answer:
         return int(json.load(answer)["model_stats"][0]["inference_count"])
 
 
 def queries_scored(metrics_address: str, model: str) -> int:
-    """The queries that a model scored, by the counter in Triton's metrics."""
+    """Return the number of queries that a model scored, from the counter in Triton's metrics."""
     with urllib.request.urlopen(f"http://{metrics_address}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     found = re.search(rf'^pixelprobe_queries_total{{model="{model}"}} (\S+)$', text, re.MULTILINE)

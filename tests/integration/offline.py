@@ -1,4 +1,4 @@
-"""A whole orchestrator in this process over a given store; its target is a few lines of arithmetic."""
+"""An orchestrator in this process over a given store, with an arithmetic function as its target."""
 
 from __future__ import annotations
 
@@ -77,17 +77,17 @@ class Offline:
         return (await self.manager.create(wanted or spec(), "", owner)).id
 
     async def seen(self, campaign_id: str) -> CampaignRecord:
-        """The campaign as clients see it."""
+        """Return the campaign as clients see it."""
         return self.manager.as_seen(await self.store.get_campaign(campaign_id))
 
     async def until(self, campaign_id: str, *states: CampaignState, seconds: float = 60) -> CampaignRecord:
-        """Wait until the campaign is seen in one of ``states``."""
+        """Wait until the campaign is in one of ``states``."""
         return await until(
             lambda: self.seen(campaign_id), lambda record: record.state in states, seconds=seconds
         )
 
     async def some_answers(self, queries: int = 150) -> None:
-        """Wait until the target has answered so many."""
+        """Wait until the target has answered that many queries."""
 
         async def answered() -> int:
             return self.target.answered
@@ -110,7 +110,7 @@ class Offline:
 
 
 async def until(look: Callable[[], Awaitable[T]], good: Callable[[T], bool], *, seconds: float = 60) -> T:
-    """Look again and again until it is good."""
+    """Poll until the condition holds."""
     give_up = time.monotonic() + seconds
     while not good(found := await look()):
         assert time.monotonic() < give_up, f"still {getattr(found, 'state', found)} after {seconds} s"
@@ -130,7 +130,7 @@ async def offline(
     metrics: OrchestratorMetrics | None = None,
     timing: Timing = QUICK,
 ) -> AsyncIterator[Offline]:
-    """An orchestrator for as long as the block runs; the store stays open."""
+    """Run an orchestrator until the block ends; the store stays open."""
     asked = target or FakeTarget(seconds=seconds_a_request)
 
     class OneTarget:
@@ -165,7 +165,7 @@ async def offline(
 
 
 async def undisturbed(wanted: CampaignSpec | None = None) -> list[AttackResult | None]:
-    """The results of a run in memory that nothing interrupts."""
+    """Return the results of an uninterrupted run in memory."""
     async with offline(MemoryStore()) as running:
         campaign_id = await running.create(wanted)
         await running.until(campaign_id, CampaignState.SUCCEEDED)
@@ -173,7 +173,7 @@ async def undisturbed(wanted: CampaignSpec | None = None) -> list[AttackResult |
 
 
 def without_sent(result: AttackResult | None) -> tuple[Any, ...]:
-    """All of a result that an interruption must not change."""
+    """Return the fields of a result that an interruption must not change."""
     assert result is not None
     ledger = result.ledger
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -127,7 +128,8 @@ def test_a_triton_that_cannot_load_is_explained_and_gone(fresh_stack: Stack) -> 
 
     line = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1
-    assert line.startswith("Error: Triton ended with exit code 1 while starting: ")
+    # Triton may crash (139) while it unloads the models that it has loaded.
+    assert re.match(r"Error: Triton ended with exit code (1|139) while starting: ", line)
     assert str(fresh_stack.home / "logs" / "triton.log") in line
     assert "another" in line
     fresh_stack.assert_nothing_left()

@@ -1,4 +1,4 @@
-"""Targets with more classes than a search follows: what a failed attack still tells of the clean ones."""
+"""Targets with more classes than a search follows: what a failed attack reports about the clean ones."""
 
 from __future__ import annotations
 

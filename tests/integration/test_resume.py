@@ -1,4 +1,4 @@
-"""Orchestrators killed in the middle of a campaign on a real Triton: it goes on by itself, and ends the same.
+"""Orchestrators killed in the middle of a campaign on a real Triton: it continues, and ends the same.
 
 "The same" is exact: every float, every edit, every count that does not depend on what had to be asked twice.
 """

@@ -224,7 +224,9 @@ def test_what_is_missing_is_one_line_that_says_what_to_do(
     )
     assert done.exit_code in (1, 2), done
     assert done.stdout == ""
-    (line,) = done.stderr.strip().splitlines()
+    *addresses, line = done.stderr.strip().splitlines()
+    assert len(addresses) <= 2, "one for each service that is used"
+    assert all(" at 127.0.0.1:" in address for address in addresses)
     assert line.startswith("Error: ")
     assert told in line
 
@@ -234,7 +236,8 @@ def test_a_failed_handshake_is_one_line_of_the_whole_program(secured: Secured, t
     make(tmp_path / "other", (), {}, 1)
     done = secured.cli(*LISTING, cwd=tmp_path, PIXELPROBE_TLS_CA=str(tmp_path / "other" / "ca.pem"))
     assert done.returncode == 1
-    (line,) = done.stderr.strip().splitlines()
+    address, line = done.stderr.strip().splitlines()
+    assert address.startswith("Orchestrator at ")
     assert line.startswith("Error: ")
 
 

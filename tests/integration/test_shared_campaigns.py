@@ -1,4 +1,4 @@
-"""Two orchestrators over one PostgreSQL database: what a client tells one, the other does too."""
+"""Two orchestrators over one PostgreSQL database: requests to one take effect in both."""
 
 from __future__ import annotations
 

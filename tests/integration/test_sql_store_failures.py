@@ -1,4 +1,4 @@
-"""A full disk, a locked file, a server that goes away: campaigns pause, lose nothing, and go on."""
+"""A full disk, a locked file, a server that goes away: campaigns wait, lose nothing, and continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One trace from a client's command down to Triton's door, as a collector is told by three programs."""
+"""One trace from a client's command down to Triton, as a collector receives it from three programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Campaigns on the fake target, in the wire's own words."""
+"""Campaigns on the fake target, built from protobuf messages."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SECONDS = 60.0
 
 
 def images(count: int) -> list[image_pb2.Image]:
-    """Different ones of the target's size, the same each time."""
+    """Return different images of the target's size, the same in each call."""
     random = np.random.default_rng(count)
     return [from_array(random.integers(0, 256, (SIDE, SIDE, 3), np.uint8)) for _ in range(count)]
 
 
 def begin(stub: Any, attacks: int, **search: Any) -> str:
-    """Start a campaign of so many attacks, each as long as its generations; its name."""
+    """Start a campaign of that many attacks, each of that many generations. Returns its name."""
     uploads = (pb.UploadImagesRequest(image=image) for image in images(attacks))
     digests = stub.UploadImages(uploads, timeout=SECONDS).digests
     spec = campaign_pb2.CampaignSpec(

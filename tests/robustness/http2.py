@@ -1,4 +1,4 @@
-"""HTTP/2 by hand, over a plain socket: what no gRPC library would ever send, a hostile peer may.
+"""HTTP/2 over a plain socket, for messages that no gRPC library sends but a hostile peer may.
 
 Only what these tests need of RFC 9113 and RFC 7541: frames are written with literal header fields, never
 indexed nor Huffman-coded, and answers are read as frames without looking into them.
@@ -53,7 +53,7 @@ def _string(value: bytes) -> bytes:
 
 
 class Peer:
-    """A connection that has sent the preface and empty settings, and nothing else unless told."""
+    """A connection that has sent the preface and empty settings."""
 
     def __init__(self, address: str, *, greet: bool = True) -> None:
         host, _, port = address.rpartition(":")
@@ -68,14 +68,14 @@ class Peer:
         self.socket.close()
 
     def send(self, raw: bytes) -> None:
-        """Bytes as they are; a connection that the server has closed already is fine."""
+        """Send raw bytes; a connection that the server has closed is no error."""
         with contextlib.suppress(OSError):
             self.socket.sendall(raw)
 
     def request(
         self, path: bytes, body: bytes = b"", *, stream: int = 1, more: Mapping[bytes, bytes] | None = None
     ) -> None:
-        """Headers, and ``body`` as data that ends the stream."""
+        """Send headers, and ``body`` as data that ends the stream."""
         self.send(
             frame(HEADERS, END_HEADERS, stream, header_block(path, more))
             + frame(DATA, END_STREAM, stream, body)

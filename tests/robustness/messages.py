@@ -1,7 +1,7 @@
 """Hostile messages of any protobuf type, built field by field from its descriptor.
 
 What a field holds is drawn from values that break programs: the ends of every integer type, NaN, text that is
-empty, endless, not ASCII or nearly a name, enum numbers that nobody gave, bytes of the wrong length. Names of
+empty, endless, not ASCII or nearly a name, undefined enum numbers, bytes of the wrong length. Names of
 things that exist may be given as ``known``: nonsense that passes the first check gets further.
 """
 

@@ -1,4 +1,4 @@
-"""A page of very long results ends early, and the next goes on where it ended."""
+"""A page of very long results ends early, and the next continues where it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service is told to stop while it is busy: it is gone in ten seconds, and nothing of its work is lost."""
+"""A service that is stopped while busy ends within ten seconds, and loses none of its work."""
 
 from __future__ import annotations
 

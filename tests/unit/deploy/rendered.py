@@ -26,20 +26,20 @@ STACKS: dict[str, tuple[str, ...]] = {
     "postgres": ("base", "components/postgres"),
     "everything": ("overlays/gpu", "components/tensorrt", "components/postgres"),
 }
-"""What people put together: a base or overlay, and components."""
+"""Usual combinations: a base or overlay, and components."""
 
 Object = dict[str, Any]
 
 
 @cache
 def render(stack: str) -> list[Object]:
-    """The objects of one of STACKS; everybody gets the same ones and leaves them as they are."""
+    """Return the objects of one of STACKS; callers share them and must not change them."""
     resources, *components = STACKS[stack]
     return overlay(resources, {"components": components})
 
 
 def overlay(resources: str, fields: Object, files: Mapping[str, str] | None = None) -> list[Object]:
-    """The objects of an overlay of one's own, in a folder with ``files``.
+    """Return the objects of a new overlay, in a folder with ``files``.
 
     Args:
         resources: what it changes, a folder of deploy/kubernetes.

@@ -1,4 +1,4 @@
-"""deploy/kubernetes: every object against Kubernetes' own schemas, and against the others it speaks of.
+"""deploy/kubernetes: every object against Kubernetes' own schemas, and against the objects it refers to.
 
 No cluster is asked: what only one can show (a packet kept out by a policy, a claim that binds) is not here.
 """

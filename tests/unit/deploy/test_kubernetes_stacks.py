@@ -1,4 +1,4 @@
-"""What deploy/kubernetes' stacks say, held against compose, the images' programs and each other."""
+"""deploy/kubernetes' stacks, compared with compose, the images' programs and each other."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> StateFolder:
 
 
 def silent(_line: str) -> None:
-    """Nobody listens."""
+    """Ignores the line."""
 
 
 def test_record_comes_back_as_it_was(folder: StateFolder) -> None:

@@ -49,3 +49,10 @@ def test_installations_require_hashes() -> None:
     assert "--require-hashes" in triton
     assert "requirements.lock" in triton
     assert lock.lock_of(venv.REQUIREMENTS) == venv.LOCK
+
+
+def test_both_constraint_files_agree() -> None:
+    models = pins((lock.DEPLOY / "constraints-models.txt").read_text())
+    others = pins(lock.CONSTRAINTS.read_text())
+
+    assert {name: version for name, version in models.items() if others.get(name, version) != version} == {}

@@ -1,4 +1,4 @@
-"""The folder of secrets: what is in it works together, is nobody else's, and is never replaced."""
+"""The folder of secrets: its files work together, belong to their owner alone, and are never replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Triton is told of models on GPUs. Whether a GPU then does as it is told, no test here can show."""
+"""Model configurations for GPUs, as text; no test here runs them on a GPU."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ RUNTIME = TritonRuntime(
 
 
 def silent(_line: str) -> None:
-    """Nobody listens."""
+    """Ignores the line."""
 
 
 def test_server_listens_where_it_is_told_and_loads_everything_or_ends() -> None:
