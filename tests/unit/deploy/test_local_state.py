@@ -152,7 +152,12 @@ def test_targets_file_reads_back() -> None:
 
     assert parsed == {
         "targets": {
-            name: {"protocol": "kserve-grpc", "address": "127.0.0.1:8001", "labels": list(labels)}
+            name: {
+                "protocol": "kserve-grpc",
+                "address": "127.0.0.1:8001",
+                "labels": list(labels),
+                "load_test": True,
+            }
             for name in ("vgg", "odd.name")
         }
     }
