@@ -45,7 +45,7 @@ def resolve(requirements: Path, *options: str) -> str:
             [
                 *(sys.executable, "-m", "piptools", "compile", "-q", "--generate-hashes", "--strip-extras"),
                 *("--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links"),
-                *("--no-emit-trusted-host", *options, "-o", str(output), str(requirements)),
+                *("--no-emit-trusted-host", "--allow-unsafe", *options, "-o", str(output), str(requirements)),
             ],
             check=True,
         )
