@@ -243,6 +243,7 @@ def _result(message: result_pb2.AttackResult) -> model.Result:
         success_held=_held(message.success_held) if message.HasField("success_held") else None,
         started_over=message.started_over,
         first_success_query=message.first_success_query,
+        answers=message.answers,
     )
 
 

@@ -172,6 +172,7 @@ class Result:
         retries: queries, rejected ones included, that were sent again.
         clean_held: how often the clean image kept its class; None where it was asked for once.
         success_held: how often the success was one; None where it was not asked for again.
+        answers: what the attacker saw, "probabilities", "top_k" or "labels"; empty where unknown.
         started_over: why what was found before was lost, and the attack started over; empty if it did not.
     """
 
@@ -197,6 +198,7 @@ class Result:
     success_held: Held | None = None
     started_over: str = ""
     first_success_query: int = 0
+    answers: str = ""
 
 
 @dataclass(frozen=True)

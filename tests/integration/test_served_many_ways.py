@@ -94,6 +94,7 @@ async def test_the_same_edits_whatever_the_way(triton: dict[str, str], tmp_path:
         await runner.cleanup()
     for name, results in found.items():
         for one, expected in zip(results, found["our contract"], strict=True):
+            assert one.answers == ("top_k" if name == "the best five alone" else "probabilities")
             assert (one.outcome, one.clean_top[0].class_index) == (
                 expected.outcome,
                 expected.clean_top[0].class_index,

@@ -297,6 +297,7 @@ class AttackResult:
     success_held: Held | None = None
     started_over: str = ""
     first_success_query: int = 0
+    answers: str = ""
 
 
 def image_digest(image: Pixels) -> str:

@@ -146,6 +146,7 @@ def _result_to_pb(
         fitness_by_generation=result.fitness_by_generation,
         queries_to_success=result.queries_to_success,
         first_success_query=result.first_success_query,
+        answers=result.answers,
         mask=None if mask is None else mask_from_array(mask),
         region_area_fraction=result.region_area_fraction,
         started_over=result.started_over,

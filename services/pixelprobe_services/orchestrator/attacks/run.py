@@ -113,13 +113,14 @@ class AttackRun:
 
     def result(self, outcome: Outcome, reason: str = "") -> AttackResult:
         """What was found so far, as a result; see :func:`verdict` for what a failure needs."""
-        return self._trace.result(
+        found = self._trace.result(
             outcome,
             reason,
             self._budget.ledger,
             region_area=self._region_area,
             knobs=knobs(self._batcher.info),
         )
+        return replace(found, answers=self._batcher.info.answers)
 
     async def save(self) -> None:
         """Store how far it is, unless that is done already."""

@@ -149,6 +149,7 @@ class AttackResult(_message.Message):
     CLEAN_HELD_FIELD_NUMBER: _builtins.int
     SUCCESS_HELD_FIELD_NUMBER: _builtins.int
     FIRST_SUCCESS_QUERY_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     reason: _builtins.str
     """For people; empty for a success and mostly for a failure."""
@@ -177,6 +178,10 @@ class AttackResult(_message.Message):
     first_success_query: _builtins.int
     """Number of the query, from 1 and counted as the budget counts, that first met the goal; 0 without a success.
     queries_to_success is rounded up to the end of the piece that was sent together with it.
+    """
+    answers: _builtins.str
+    """What the attacker saw of each answer: "probabilities", "top_k" or "labels" (see Target.answers). Empty in
+    results of earlier versions and of attacks that never reached their target.
     """
     @_builtins.property
     def clean_top(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassScore]:
@@ -238,10 +243,11 @@ class AttackResult(_message.Message):
         clean_held: Global___Repeats | None = ...,
         success_held: Global___Repeats | None = ...,
         first_success_query: _builtins.int = ...,
+        answers: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered", "clean_held", b"clean_held", "end_time", b"end_time", "mask", b"mask", "queries_answered", b"queries_answered", "success_held", b"success_held"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered", "best_probability_of_clean_top", b"best_probability_of_clean_top", "best_top", b"best_top", "clean_held", b"clean_held", "clean_top", b"clean_top", "edits", b"edits", "end_time", b"end_time", "first_success_query", b"first_success_query", "fitness_by_generation", b"fitness_by_generation", "generations", b"generations", "mask", b"mask", "outcome", b"outcome", "queries_answered", b"queries_answered", "queries_rejected", b"queries_rejected", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped", "queries_timed_out", b"queries_timed_out", "queries_to_success", b"queries_to_success", "reason", b"reason", "region_area_fraction", b"region_area_fraction", "retries", b"retries", "started_over", b"started_over", "success_held", b"success_held"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered", "answers", b"answers", "best_probability_of_clean_top", b"best_probability_of_clean_top", "best_top", b"best_top", "clean_held", b"clean_held", "clean_top", b"clean_top", "edits", b"edits", "end_time", b"end_time", "first_success_query", b"first_success_query", "fitness_by_generation", b"fitness_by_generation", "generations", b"generations", "mask", b"mask", "outcome", b"outcome", "queries_answered", b"queries_answered", "queries_rejected", b"queries_rejected", "queries_repeated", b"queries_repeated", "queries_sent", b"queries_sent", "queries_skipped", b"queries_skipped", "queries_timed_out", b"queries_timed_out", "queries_to_success", b"queries_to_success", "reason", b"reason", "region_area_fraction", b"region_area_fraction", "retries", b"retries", "started_over", b"started_over", "success_held", b"success_held"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__queries_answered: _TypeAlias = _typing.Literal["queries_answered"]  # noqa: Y015
     _WhichOneofArgType__queries_answered: _TypeAlias = _typing.Literal["_queries_answered", b"_queries_answered"]  # noqa: Y015

@@ -36,6 +36,7 @@ def encode_result(result: AttackResult) -> bytes:
             "success_held": _held_pair(result.success_held),
             "started_over": result.started_over,
             "first_success_query": result.first_success_query,
+            "answers": result.answers,
         },
         separators=(",", ":"),
     ).encode()
