@@ -135,6 +135,7 @@ class CampaignManager:
     async def _cancel(self, campaign_id: str) -> CampaignRecord:
         record = await self._store.get_campaign(campaign_id)
         if record.state in ENDED:
+            await self._ended(campaign_id)
             return record
         try:
             record = await self._store.change_campaign_state(
