@@ -7,6 +7,7 @@ test sees the queries of another. Tests of one file run in one process (``--dist
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ from tests.stacks import Stack, run_local
 # A loaded machine is no failure.
 settings.register_profile("pixelprobe", deadline=None)
 settings.load_profile("pixelprobe")
+
+# A shell starts background jobs with SIGINT ignored, and programs inherit that: tests of Ctrl-C would hang.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STACK_FIXTURES = {"fresh_stack", "local_stack", "local_stack_home", "local_triton"}
 

@@ -38,7 +38,8 @@ def test_the_zoo_is_served_and_followed(fresh_stack: Stack) -> None:
         assert client.is_model_ready("tiny_imagenet_edits")
         assert not client.is_model_ready("u2net_edits")
     targets = tomllib.loads((fresh_stack.home / "targets.toml").read_text())["targets"]
-    assert targets["tiny_imagenet"] == {"protocol": "kserve-grpc", "address": address, "labels": LABELS}
+    expected = {"protocol": "kserve-grpc", "address": address, "labels": LABELS, "load_test": True}
+    assert targets["tiny_imagenet"] == expected
     assert "u2net" not in targets
 
     assert "already running" in fresh_stack(*TRITON_ALONE).stdout

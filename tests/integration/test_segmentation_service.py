@@ -355,7 +355,7 @@ def test_a_missing_setting_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_bad_address_is_one_line(tmp_path: Path) -> None:
-    assert "'nowhere' is no HOST:PORT" in refused(tmp_path, PIXELPROBE_LISTEN="nowhere")
+    assert "'nowhere' is not HOST:PORT" in refused(tmp_path, PIXELPROBE_LISTEN="nowhere")
 
 
 def test_a_bad_log_level_is_one_line(tmp_path: Path) -> None:
