@@ -28,7 +28,7 @@ def test_one_attack_gives_what_the_command_line_gives(session: pixelprobe.Sessio
     found = session.attack(CAT, target=NIN, region="foreground", pixels=3, budget=900, seed=3)
     (record,) = cli.json(
         "attack", CAT, "--target", NIN, "--region", "foreground", "--pixels", 3, "--budget", 900,
-        "--seed", 3, "--strategy", "rand1bin",
+        "--seed", 3,
     )  # fmt: skip
     ours = found.to_dict()
     same = ("outcome", "edits", "queries_sent", "clean_label", "adversarial_label", "mask_area_fraction")
@@ -72,6 +72,7 @@ def test_many_attacks_are_a_collection(session: pixelprobe.Session) -> None:
         ({"target": NIN, "target_class": "tiger"}, "'tiger' is no class of nin_cifar10"),
         ({"target": NIN, "masks": [np.ones((3, 3), np.bool_)]}, "the mask has shape"),
         ({"target": NIN, "resize": "squeeze"}, "resize: 'squeeze' is none of"),
+        ({"target": NIN, "search": "magic"}, "search: 'magic' is none of paper, "),
     ],
 )
 def test_a_wrong_argument_is_named(

@@ -54,7 +54,7 @@ class Options(TypedDict, total=False):
         seed: the same seed gives the same results; 0 by default.
         population: candidates of a generation; 400 by default.
         generations: most generations after the start population; 100 by default.
-        strategy: of the search; ``rand1bin`` by default.
+        search: ``auto`` by default; ``paper`` is the paper's differential evolution. See docs/searches.md.
         region_mode: ``composite`` (default) undoes edits outside the region, ``project`` moves them into it.
         labels: true classes, one for all images or one each; an image that the target misreads is left out.
         masks: (height, width) bool, True is foreground, one for all images or one each; by default the
@@ -69,7 +69,7 @@ class Options(TypedDict, total=False):
     seed: int
     population: int
     generations: int
-    strategy: str
+    search: str
     region_mode: str
     labels: Sequence[int | str]
     masks: Sequence[NDArray[np.bool_]]
@@ -174,7 +174,7 @@ class Session:
                 for wanted in target_classes
             ),
             search=SearchSettings(
-                strategy=_choice(Strategy, options.get("strategy", "rand1bin"), "strategy"),
+                strategy=_search(options.get("search", "auto")),
                 population=options.get("population", 400),
                 generations=options.get("generations", 100),
                 region_mode=_choice(RegionMode, options.get("region_mode", "composite"), "region_mode"),
@@ -260,6 +260,14 @@ def _choice(kind: type[Choice], value: str, argument: str) -> Choice:
     except ValueError:
         listed = ", ".join(member.value for member in kind)
         raise PlanError(f"{argument}: {value!r} is none of {listed}") from None
+
+
+def _search(name: str) -> Strategy:
+    try:
+        return Strategy.of(name)
+    except ValueError:
+        listed = ", ".join(("paper", *(strategy.value for strategy in Strategy)))
+        raise PlanError(f"search: {name!r} is none of {listed}") from None
 
 
 def _ignore(_event: Event) -> None:
