@@ -23,11 +23,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import pixelprobe_deploy.triton
 from pixelprobe_deploy.triton.config import Backend, ModelSpec, to_text
-from pixelprobe_deploy.triton.contract import read_classifier
 from pixelprobe_deploy.triton.edits_graph import edits_graph
 from pixelprobe_deploy.triton.repository import Options, classifier_spec, edits_spec
 from pixelprobe_deploy.triton.runtime import ServerSettings, prepare_runtime, server_command
-from tests.unit.deploy.tiny import tiny_model, write_model
+from tests.unit.deploy.tiny import read_classifier, tiny_model, write_model
 
 pytestmark = pytest.mark.stack
 

@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"\d[\d,]*")
 _SHORT = ("region", "pixels")
 """Columns whose texts need not be broken."""
 
-# Red against cyan, never against green: told apart by colour-blind people too.
+# Red against cyan, never against green: which colour-blind people can distinguish.
 _COLOURS = {
     Outcome.SUCCESS: "bold red",
     Outcome.FAILURE: "cyan",

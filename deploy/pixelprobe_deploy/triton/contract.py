@@ -55,15 +55,6 @@ def read_model(name: str, path: Path) -> Classifier | SaliencyModel:
     return _classifier(name, path, content, model)
 
 
-def read_classifier(name: str, path: Path) -> Classifier:
-    """Read ``path`` and check it against the contract of classifiers.
-
-    Raises:
-        ContractError: unreadable, not ONNX, or with other inputs or outputs.
-    """
-    return _classifier(name, path, *_load(path))
-
-
 def _load(path: Path) -> tuple[bytes, onnx.ModelProto]:
     try:
         content = path.read_bytes()

@@ -31,9 +31,9 @@ class Caller:
     max_stored_bytes: int | None = None
 
 
-NOBODY = Caller()
+ANONYMOUS = Caller()
 
-caller: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
+caller: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
 """Caller of the current RPC."""
 
 

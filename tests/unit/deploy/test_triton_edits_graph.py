@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from pixelprobe_deploy.triton.contract import Classifier, ContractError, read_classifier
+from pixelprobe_deploy.triton.contract import Classifier, ContractError
 from pixelprobe_deploy.triton.edits_graph import edits_graph
-from tests.unit.deploy.tiny import HEIGHT, WIDTH, tiny_model, write_model
+from tests.unit.deploy.tiny import HEIGHT, WIDTH, read_classifier, tiny_model, write_model
 
 OUTPUTS = ("probabilities", "class_probabilities", "top_classes", "top_probabilities")
 

@@ -13,9 +13,16 @@ from tritonclient.grpc import model_config_pb2
 
 from pixelprobe_deploy.triton.__main__ import main
 from pixelprobe_deploy.triton.config import Accelerator, Backend, ConfigError, Sample, to_text
-from pixelprobe_deploy.triton.contract import read_classifier, read_model
+from pixelprobe_deploy.triton.contract import read_model
 from pixelprobe_deploy.triton.repository import Options, Source, build_repository, classifier_spec, edits_spec
-from tests.unit.deploy.tiny import HEIGHT, WIDTH, tiny_model, tiny_saliency_model, write_model
+from tests.unit.deploy.tiny import (
+    HEIGHT,
+    WIDTH,
+    read_classifier,
+    tiny_model,
+    tiny_saliency_model,
+    write_model,
+)
 
 GPUS = Options(Backend.ONNXRUNTIME, max_batch_size=64)
 NAMES = ("tiny", "tiny_edits", "salient")

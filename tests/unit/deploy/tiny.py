@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from pixelprobe_deploy.triton.contract import Classifier, read_model
+
 HEIGHT, WIDTH = 4, 6  # not square, so that x and y cannot be mixed up unnoticed
 
 
@@ -53,3 +55,9 @@ def write_model(path: Path, model: onnx.ModelProto) -> Path:
     """Save ``model`` and return the path."""
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def read_classifier(name: str, path: Path) -> Classifier:
+    found = read_model(name, path)
+    assert isinstance(found, Classifier)
+    return found

@@ -107,7 +107,7 @@ class LocalExecutor:
 
         The task that claims an attack also runs it, and has its slot before: neither is lost, whenever the
         task is cancelled. Claims are made one at a time: the store hands out again what was claimed here by
-        a call that never returned, and could not tell such an attack from one that is being claimed.
+        a call that never returned, and could not distinguish such an attack from one that is being claimed.
         """
         while True:
             async with self._slots:

@@ -36,11 +36,6 @@ class EffectiveEdits:
     edits: EditArray
     counts: NDArray[np.int16]
 
-    def keys(self) -> EditArray:
-        """Return ``edits`` as rows, (n, k * 5) int16, a view; rows are equal exactly if the images are."""
-        count, slots, genes = self.edits.shape
-        return self.edits.reshape(count, slots * genes)
-
 
 def decode(candidates: NDArray[np.float64], height: int, width: int) -> EditArray:
     """Scale genes to pixels and colours: x = min(floor(u width), width - 1), and so on.

@@ -230,8 +230,8 @@ class Store(DailyCount, ABC):
     async def cancel_attacks(self, campaign_id: str) -> int:
         """Finish every running attack of a CANCELLED campaign as CANCELLED; each appends an event.
 
-        Whoever runs one gets a LeaseLostError at its next write. Checkpoints stay: the campaign may be
-        resumed. Attacks that do not run need no change, see the class.
+        An orchestrator that runs one gets a LeaseLostError at its next write. Checkpoints stay: the
+        campaign may be resumed. Attacks that do not run need no change, see the class.
 
         Returns:
             How many there were.
