@@ -33,7 +33,11 @@ tops = ("/app", "/opt", "/srv", "/usr", "/var")
 files = [os.path.join(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names]
 print(json.dumps({
     "packages": [package for package in packages if find_spec(package)],
-    "weights": [file for file in files if file.endswith((".onnx", ".pt", ".pth"))],
+    # Python's path files end in .pth as well, and have a line or two.
+    "weights": [
+        file for file in files
+        if file.endswith((".onnx", ".pt")) or file.endswith(".pth") and os.path.getsize(file) > 10_000
+    ],
     "programs": sorted(os.listdir("/usr/bin")) if os.path.isdir("/bin") or os.path.isdir("/usr/bin") else [],
 }))
 """
